@@ -1,0 +1,270 @@
+//! The front of every double: one HTTP/1.1 server that counts calls and injects faults before the double sees them.
+//!
+//! A double is an [`axum::Router`]. [`serve`] puts this front before it, names every call (see [`NameCall`]), keeps
+//! the count, and applies the first [`Fault`] that matches. Faults are set from Rust ([`Front::inject`]) or over HTTP:
+//! `PUT /_local/faults` with a JSON list of [`Fault`]s, `DELETE /_local/faults`, `GET /_local/calls`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+/// Names a call, e.g. `authenticate.refresh_token`, `GetItem`, `StartRoomCompositeEgress`.
+pub type NameCall = fn(&Parts, &Bytes) -> String;
+
+/// What goes wrong with a call, and how often.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// The call's name, or `*` for every call.
+    pub call: String,
+    /// How many calls are hit before the fault is used up; without it, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// Waits this long, in milliseconds, before anything else.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// What is done then.
+    #[serde(flatten)]
+    pub effect: Effect,
+}
+
+/// The effect of a [`Fault`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "effect", rename_all = "camelCase")]
+pub enum Effect {
+    /// The call is served as usual: for delays.
+    Serve,
+    /// This answer is given and the double never sees the call.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// Header names and values.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        /// The body, as it is.
+        #[serde(default)]
+        body: String,
+    },
+    /// The connection is closed without an answer and the double never sees the call.
+    Drop,
+    /// Headers and half of a body arrive, then the connection is closed; the double never sees the call.
+    DropMidBody,
+    /// The double serves the call and its answer is lost: the connection is closed.
+    LoseAnswer,
+}
+
+impl Fault {
+    /// A fault on `call` with `effect`, for all calls to come.
+    pub fn new(call: impl Into<String>, effect: Effect) -> Self {
+        Self { call: call.into(), times: None, delay_ms: 0, effect }
+    }
+
+    /// A fixed answer with a body.
+    pub fn answer(call: impl Into<String>, status: u16, body: impl Into<String>) -> Self {
+        Self::new(call, Effect::Answer { status, headers: BTreeMap::new(), body: body.into() })
+    }
+
+    /// Adds a header to a fixed answer; any other effect is left as it is.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Effect::Answer { headers, .. } = &mut self.effect {
+            headers.insert(name.to_owned(), value.to_owned());
+        }
+        self
+    }
+
+    /// Hits only the next `times` calls.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Waits first.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+}
+
+/// Call counts and faults of one double. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Front {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+impl Front {
+    /// Adds a fault; faults are tried in the order in which they were added.
+    pub fn inject(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    /// Removes every fault.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// The names of all calls so far, oldest first, faulted ones included.
+    pub fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    /// How often `call` was called.
+    pub fn count(&self, call: &str) -> usize {
+        self.state().calls.iter().filter(|name| *name == call).count()
+    }
+
+    /// Forgets the calls so far.
+    pub fn reset_calls(&self) {
+        self.state().calls.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the call and takes the fault that hits it, if one does.
+    fn admit(&self, call: &str) -> Option<Fault> {
+        let mut state = self.state();
+        state.calls.push(call.to_owned());
+        let index = state.faults.iter().position(|fault| fault.call == call || fault.call == "*")?;
+        let fault = state.faults.get_mut(index)?;
+        let taken = fault.clone();
+        if let Some(times) = &mut fault.times {
+            *times = times.saturating_sub(1);
+            if *times == 0 {
+                state.faults.remove(index);
+            }
+        }
+        Some(taken)
+    }
+
+    fn control(&self, method: &Method, path: &str, body: &Bytes) -> Response {
+        match (method, path) {
+            (&Method::GET, "/_local/calls") => axum::Json(self.calls()).into_response(),
+            (&Method::DELETE, "/_local/calls") => {
+                self.reset_calls();
+                StatusCode::NO_CONTENT.into_response()
+            }
+            (&Method::PUT, "/_local/faults") => match serde_json::from_slice::<Vec<Fault>>(body) {
+                Ok(faults) => {
+                    self.state().faults = faults;
+                    StatusCode::NO_CONTENT.into_response()
+                }
+                Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            },
+            (&Method::DELETE, "/_local/faults") => {
+                self.heal();
+                StatusCode::NO_CONTENT.into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+}
+
+/// Why a connection is closed without a whole answer.
+#[derive(Debug)]
+struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dropped by a fault")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+/// Serves `router` behind `front` until the returned future is dropped; every connection ends with it.
+pub async fn serve(listener: TcpListener, router: Router, front: Front, name_call: NameCall) {
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // Out of descriptors, or a client that left before it was accepted: the next one may do better.
+                Err(_) => continue,
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        // Answers here are small and latency is what is measured: do not wait for more to send.
+        let _ = stream.set_nodelay(true);
+        let (router, front) = (router.clone(), front.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| handle(request, router.clone(), front.clone(), name_call));
+            // An error here is a closed connection: the client's doing, or a fault's.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn handle(
+    request: Request<hyper::body::Incoming>,
+    router: Router,
+    front: Front,
+    name_call: NameCall,
+) -> Result<Response, Dropped> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    if parts.uri.path().starts_with("/_local/") {
+        return Ok(front.control(&parts.method, parts.uri.path(), &body));
+    }
+
+    let fault = front.admit(&name_call(&parts, &body));
+    if let Some(fault) = &fault
+        && fault.delay_ms > 0
+    {
+        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    }
+    let effect = fault.map_or(Effect::Serve, |fault| fault.effect);
+    match effect {
+        Effect::Serve => serve_call(router, parts, body).await,
+        Effect::LoseAnswer => {
+            serve_call(router, parts, body).await?;
+            Err(Dropped)
+        }
+        Effect::Answer { status, headers, body } => {
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            response.body(Body::from(body)).map_err(|_| Dropped)
+        }
+        Effect::Drop => Err(Dropped),
+        Effect::DropMidBody => {
+            let half = futures_util::stream::iter([Ok(Bytes::from_static(b"{\"half\":")), Err(Dropped)]);
+            Response::builder()
+                .header("content-type", "application/json")
+                .header("content-length", "1000")
+                .body(Body::from_stream(half))
+                .map_err(|_| Dropped)
+        }
+    }
+}
+
+async fn serve_call(router: Router, parts: Parts, body: Bytes) -> Result<Response, Dropped> {
+    router.oneshot(Request::from_parts(parts, Body::from(body))).await.map_err(|never| match never {})
+}
