@@ -40,7 +40,7 @@ use livekit_protocol::{
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use self::access::Keys;
 use self::egress::End;
@@ -59,13 +59,16 @@ pub struct Options {
     pub api_key: String,
     /// The API secret, under which every token is signed.
     pub api_secret: String,
-    /// Where events are sent; see [`LiveKit::set_webhook_url`].
+    /// Where events are sent, an `http` URL; see [`LiveKit::set_webhook_url`].
     pub webhook_url: Option<String>,
     /// The wait before a webhook's second attempt; it doubles from there. LiveKit's is one second.
     pub webhook_backoff: Duration,
     /// Whether an egress becomes active once it is started and completes once it is stopped. Without it, a test moves
     /// each by hand: [`LiveKit::activate`], [`LiveKit::finish`], [`LiveKit::fail`].
     pub automatic: bool,
+    /// Answers as LiveKit Cloud where it differs from livekit-server: to list who is in a room that does not exist is
+    /// `not_found` there and an empty list here.
+    pub cloud: bool,
 }
 
 impl Default for Options {
@@ -77,6 +80,7 @@ impl Default for Options {
             webhook_url: None,
             webhook_backoff: Duration::from_secs(1),
             automatic: true,
+            cloud: false,
         }
     }
 }
@@ -88,6 +92,7 @@ impl std::fmt::Debug for Options {
             .field("webhook_url", &self.webhook_url)
             .field("webhook_backoff", &self.webhook_backoff)
             .field("automatic", &self.automatic)
+            .field("cloud", &self.cloud)
             .finish_non_exhaustive()
     }
 }
@@ -118,18 +123,13 @@ pub struct LiveKit {
     url: String,
     front: Front,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    /// Ends the server when it is dropped.
+    _server: JoinSet<()>,
 }
 
 impl std::fmt::Debug for LiveKit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiveKit").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-impl Drop for LiveKit {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -145,7 +145,7 @@ pub async fn start(listener: TcpListener, options: Options) -> LiveKit {
     let (pending, _) = watch::channel(0);
     let shared = Arc::new(Shared {
         keys: keys.clone(),
-        world: Mutex::new(World::new(options.automatic, tasks, pending.clone())),
+        world: Mutex::new(World::new(options.automatic, options.cloud, tasks, pending.clone())),
         courier: Courier::new(keys, options.webhook_url, options.webhook_backoff, pending),
     });
     let router = Router::new()
@@ -154,13 +154,14 @@ pub async fn start(listener: TcpListener, options: Options) -> LiveKit {
         .merge(developer::routes())
         .with_state(shared.clone());
     let front = Front::default();
-    let server = tokio::spawn({
+    let mut server = JoinSet::new();
+    server.spawn({
         let (front, shared) = (front.clone(), shared.clone());
         async move {
             tokio::join!(front::serve(listener, router, front, name_call), webhook::work(shared, received));
         }
     });
-    LiveKit { url, front, shared, server }
+    LiveKit { url, front, shared, _server: server }
 }
 
 /// A Twirp call is named by its method, anything else by its path.
@@ -191,6 +192,11 @@ impl LiveKit {
     /// Whether egresses move by themselves from now on.
     pub fn set_automatic(&self, automatic: bool) {
         self.shared.world().automatic = automatic;
+    }
+
+    /// Whether it answers as LiveKit Cloud from now on; see [`Options::cloud`].
+    pub fn set_cloud(&self, cloud: bool) {
+        self.shared.world().cloud = cloud;
     }
 
     /// Enters the room that a join token names; the token is verified as LiveKit does.

@@ -105,7 +105,16 @@ impl World {
         }
     }
 
-    /// Who is in a room. LiveKit answers an empty list for a room that does not exist.
+    /// Who is in a room, for a caller: livekit-server reads a hash that is not there as an empty one, and LiveKit Cloud
+    /// answers `not_found` (<https://github.com/mayurrawte/teamsly/pull/157> shows that answer).
+    pub(super) fn list_participants(&self, room: &str) -> Result<Vec<ParticipantInfo>, TwirpError> {
+        if self.cloud && !self.rooms.contains_key(room) {
+            return Err(room_not_found());
+        }
+        Ok(self.participants(room))
+    }
+
+    /// Who is in a room; nobody, when it is not open.
     pub(super) fn participants(&self, room: &str) -> Vec<ParticipantInfo> {
         self.rooms.get(room).map(|open| open.participants.clone()).unwrap_or_default()
     }

@@ -72,7 +72,8 @@ fn call(
         ("livekit.RoomService", "ListParticipants") => {
             codec.serve(body, |request: ListParticipantsRequest| {
                 access.admin(&request.room)?;
-                Ok(ListParticipantsResponse { participants: shared.world().participants(&request.room) })
+                let participants = shared.world().list_participants(&request.room)?;
+                Ok(ListParticipantsResponse { participants })
             })
         }
         ("livekit.RoomService", "GetParticipant") => codec.serve(body, |request: RoomParticipantIdentity| {

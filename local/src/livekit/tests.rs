@@ -112,6 +112,7 @@ struct Receiver {
 
 impl Receiver {
     /// Answers each request with the next of `answers`, and 200 after them.
+    #[expect(clippy::disallowed_methods, reason = "the receiver runs as long as its test")]
     async fn start(answers: &[u16]) -> (String, Self) {
         let receiver = Self { answers: Arc::new(Mutex::new(answers.to_vec())), ..Self::default() };
         let router = Router::new().route("/hook", post(Self::receive)).with_state(receiver.clone());
@@ -250,8 +251,12 @@ async fn a_room_that_stays_empty_closes_and_its_recording_ends() {
 #[test]
 fn a_timer_of_an_earlier_absence_does_not_close_the_room() {
     let (tasks, mut scheduled) = unbounded_channel();
-    let mut world = World::new(true, tasks, watch::channel(0).0);
-    let claims = |identity| livekit_api::access_token::Claims::from_unverified(&join_token("blue", identity)).unwrap();
+    let mut world = World::new(true, false, tasks, watch::channel(0).0);
+    let claims = |identity: &str| livekit_api::access_token::Claims {
+        sub: identity.to_owned(),
+        video: VideoGrants { room_join: true, room: "blue".to_owned(), ..VideoGrants::default() },
+        ..livekit_api::access_token::Claims::default()
+    };
     world.join(&claims("user_1")).unwrap();
     world.leave("blue", "user_1", DisconnectReason::ClientInitiated).unwrap();
     world.join(&claims("user_2")).unwrap();
@@ -664,6 +669,60 @@ async fn a_developer_enters_and_ends_rooms_over_http() {
     let (status, _) = send(&livekit, Method::POST, "/_livekit/end-room", &json, r#"{"room":"blue"}"#).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     assert_eq!(send(&livekit, Method::GET, "/", &[], "").await, (StatusCode::OK, "OK".to_owned()));
+}
+
+#[tokio::test]
+async fn a_missing_room_has_nobody_in_it_or_is_not_found_on_livekit_cloud() {
+    let livekit = livekit().await;
+    assert!(rooms(&livekit).list_participants("nowhere").await.unwrap().is_empty());
+    livekit.set_cloud(true);
+    assert_eq!(
+        code(rooms(&livekit).list_participants("nowhere").await),
+        ("not_found".to_owned(), "requested room does not exist".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_full_room_lets_nobody_else_in() {
+    let livekit = livekit().await;
+    let options = CreateRoomOptions { max_participants: 1, ..CreateRoomOptions::default() };
+    rooms(&livekit).create_room("blue", options).await.unwrap();
+    livekit.join(&join_token("blue", "user_1")).unwrap();
+    assert_eq!(livekit.join(&join_token("blue", "user_2")).unwrap_err().code, Code::ResourceExhausted);
+    livekit.join(&join_token("blue", "user_1")).unwrap();
+    assert_eq!(livekit.participants("blue").len(), 1);
+}
+
+#[tokio::test]
+async fn other_algorithms_still_verify_in_a_process_where_livekit_api_has_signed() {
+    let _livekit = livekit().await;
+    join_token("blue", "user_1");
+    let key = jsonwebtoken::DecodingKey::from_rsa_components(&"q".repeat(340), "AQAB").unwrap();
+    let algorithm = jsonwebtoken::Algorithm::RS256;
+    assert!(!jsonwebtoken::crypto::verify("c2ln", b"message", &key, algorithm).unwrap());
+}
+
+#[test]
+fn files_are_named_as_livekit_names_them() {
+    let name = |filepath: &str, audio_only| {
+        let file = EncodedFileOutput { filepath: filepath.to_owned(), ..EncodedFileOutput::default() };
+        let request = RoomCompositeEgressRequest {
+            room_name: "blue".to_owned(),
+            audio_only,
+            ..RoomCompositeEgressRequest::default()
+        };
+        recording::file_name(&request, &file, "RM_1")
+    };
+    assert_eq!(name("a/{room_name}-{room_id}", false), "a/blue-RM_1.mp4");
+    assert_eq!(name("a/talk.mp4", true), "a/talk.ogg");
+    assert_eq!(name("a/v1.2", false), "a/v1.2.mp4");
+    assert_eq!(name("../../a/./../b//c.mp4", false), "b/c.mp4");
+    assert!(name("a/", false).starts_with("a/blue-2"));
+    assert!(name("", false).starts_with("blue-2"));
+    assert!(!name("a/{time}-{utc}", false).contains('{'));
+
+    let store = S3Upload { endpoint: "https://minio.local/".to_owned(), force_path_style: true, ..bucket() };
+    assert_eq!(recording::location(&store, "a.mp4"), "https://minio.local/recordings/a.mp4");
 }
 
 #[tokio::test]

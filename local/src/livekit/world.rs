@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) egresses: Vec<EgressInfo>,
     /// Whether egresses start and end by themselves.
     pub(super) automatic: bool,
+    /// Whether a room that does not exist is an error to list.
+    pub(super) cloud: bool,
     pub(super) tokens: Vec<SeenToken>,
     pub(super) events: Vec<WebhookEvent>,
     tasks: UnboundedSender<Task>,
@@ -35,11 +37,17 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(automatic: bool, tasks: UnboundedSender<Task>, pending: watch::Sender<usize>) -> Self {
+    pub(super) fn new(
+        automatic: bool,
+        cloud: bool,
+        tasks: UnboundedSender<Task>,
+        pending: watch::Sender<usize>,
+    ) -> Self {
         Self {
             rooms: BTreeMap::new(),
             egresses: Vec::new(),
             automatic,
+            cloud,
             tokens: Vec::new(),
             events: Vec::new(),
             tasks,
