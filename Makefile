@@ -9,15 +9,15 @@ MAKEFLAGS += --no-print-directory
 # Build output and tools live outside the clone and are shared by all clones: a second one starts warm.
 CACHE ?= $(HOME)/.cache/authentication-api
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-# Each set of pinned versions has its own folder, so that clones of different age do not overwrite each other.
-TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt constraints.txt Makefile.tools | cksum | cut -d' ' -f1)
+# Each set of pinned PyPI tools has its own folder, so that clones of different age do not overwrite each other.
+TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt constraints.txt | cksum | cut -d' ' -f1)
 include Makefile.tools
 
 # aws-lc gathers jitter entropy at start-up otherwise, which can stall a cold start.
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
-export PATH := $(TOOLS)/venv/bin:$(TOOLS)/bin:$(PATH)
+export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
 # Where `make test-deploy` finds its local AWS.
 export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 
@@ -77,7 +77,7 @@ check: compiler python-tools $(CARGO_DENY) ## Static checks
 	$(call say,Lints)
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(call say,Dependencies)
-	cargo deny --locked check --hide-inclusion-graph bans licenses sources
+	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
 	$(call say,Documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	$(call say,Template)
@@ -87,7 +87,7 @@ check: compiler python-tools $(CARGO_DENY) ## Static checks
 
 .PHONY: advisories
 advisories: compiler $(CARGO_DENY) ## Known vulnerabilities of the dependencies; needs the network
-	cargo deny --locked check advisories
+	$(CARGO_DENY) --locked check advisories
 
 bench: build ## Measure what ships
 	bench/run
@@ -98,10 +98,12 @@ test-deploy: build binaries deploy-tools $(CARGO_NEXTEST) ## Deploy into a local
 # --- Ship --------------------------------------------------------------------------------------------------------------
 
 .PHONY: build deploy
+ARCH := $(shell awk '/^  Architecture:/ { here = 1 } here && /Default:/ { print $$2; exit }' template.yaml)
+
 # One compile for all functions; `sam build` then finds each binary fresh and only puts it in its place.
 build: compiler python-tools ## Release binaries for Lambda
 	$(call say,Release build of $(words $(FUNCTIONS)) functions)
-	cargo lambda build --release --locked
+	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
 	$(call say,Packing)
 	sam build
 	@printf '%-28s %10s %10s\n' function bytes zipped
@@ -110,7 +112,7 @@ build: compiler python-tools ## Release binaries for Lambda
 	done
 
 deploy: build ## Deploy to a stage
-	sam deploy --config-env $(STAGE) $(SAM_DEPLOY_FLAGS)
+	sam deploy --config-env $(STAGE)
 
 .PHONY: clean
 clean: ## Delete build output
