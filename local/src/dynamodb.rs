@@ -227,6 +227,8 @@ async fn forward(client: Client<HttpConnector, Body>, upstream: &str, request: R
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
     use crate::template::{Deployment, Template};
 
@@ -237,16 +239,17 @@ mod tests {
     }
 
     async fn call(db: &DynamoDb, operation: &str, body: Value) -> Result<(u16, Value), Box<dyn std::error::Error>> {
-        let response = reqwest::Client::new()
-            .post(db.url())
+        let authorization = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
+                             SignedHeaders=host;x-amz-date, Signature=b";
+        let request = Request::post(db.url())
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amz-date", "20260101T000000Z")
-            .header("authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=b")
-            .body(body.to_string())
-            .send()
-            .await?;
-        Ok((response.status().as_u16(), serde_json::from_slice(&response.bytes().await?)?))
+            .header("authorization", authorization)
+            .body(Body::from(body.to_string()))?;
+        let response = Client::builder(TokioExecutor::new()).build_http::<Body>().request(request).await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?))
     }
 
     #[tokio::test]

@@ -6,6 +6,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use super::{Invocation, InvokeError, Report, Runtime};
@@ -16,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A client of `cargo lambda watch`.
 pub struct Watch {
-    client: reqwest::Client,
+    client: Client<HttpConnector, Full<Bytes>>,
     endpoint: String,
 }
 
@@ -28,25 +33,25 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     /// Speaks to the `cargo lambda watch` that listens at `endpoint`, e.g. `http://127.0.0.1:9000`.
-    ///
-    /// # Errors
-    ///
-    /// When no HTTP client can be made.
-    pub fn new(endpoint: impl Into<String>) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(Self { client, endpoint: endpoint.into() })
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http(), endpoint: endpoint.into() }
     }
 
     async fn invoke(&self, binary: &str, event: Bytes) -> Result<Invocation, InvokeError> {
-        let unavailable = |error: reqwest::Error| InvokeError::Unavailable(error.without_url().to_string());
-        let url = format!("{}/2015-03-31/functions/{binary}/invocations", self.endpoint);
-        let response = self.client.post(url).body(event).send().await.map_err(unavailable)?;
-        let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
+        let unavailable = |reason: &dyn fmt::Display| InvokeError::Unavailable(reason.to_string());
+        let request = Request::post(format!("{}/2015-03-31/functions/{binary}/invocations", self.endpoint))
+            .header("content-type", "application/json")
+            .body(Full::new(event))
+            .map_err(|error| unavailable(&error))?;
+        let response = tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .map_err(|_| unavailable(&"no answer from cargo lambda watch"))?
+            .map_err(|error| unavailable(&error))?;
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let request_id = header("lambda-runtime-aws-request-id").unwrap_or_else(ids::uuid);
         let failed = header("x-amz-function-error").is_some() || !response.status().is_success();
-        let payload = response.bytes().await.map_err(unavailable)?;
+        let payload = response.into_body().collect().await.map_err(|error| unavailable(&error))?.to_bytes();
         if failed {
             let payload: Value = serde_json::from_slice(&payload).unwrap_or_else(
                 |_| json!({ "errorType": "Unhandled", "errorMessage": String::from_utf8_lossy(&payload) }),

@@ -270,7 +270,7 @@ impl Template {
 
     fn read_api(&mut self, resolver: &Resolver<'_>, properties: &Value) -> Result<(), TemplateError> {
         if let Some(cors) = properties.get("CorsConfiguration") {
-            self.cors = Some(read_cors(resolver, cors)?);
+            self.cors = read_cors(resolver, cors)?;
         }
         for (name, authorizer) in object(properties, "/Auth/Authorizers") {
             let reference = authorizer.get("FunctionArn").ok_or_else(|| {
@@ -357,18 +357,20 @@ fn read_function(
     })
 }
 
-fn read_cors(resolver: &Resolver<'_>, cors: &Value) -> Result<Cors, TemplateError> {
-    let resolved = resolver
-        .resolve(cors)
-        .map_err(|reason| TemplateError(format!("CorsConfiguration: {reason}")))?
-        .unwrap_or(Value::Null);
-    // `CorsConfiguration: true` and a bare origin are SAM's short forms.
-    if let Some(origin) = resolved.as_str() {
-        return Ok(Cors { allow_origins: vec![origin.to_owned()], ..Cors::default() });
+fn read_cors(resolver: &Resolver<'_>, cors: &Value) -> Result<Option<Cors>, TemplateError> {
+    let resolved =
+        resolver.resolve(cors).map_err(|reason| TemplateError(format!("CorsConfiguration: {reason}")))?;
+    let origin = match &resolved {
+        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
+        // A bare origin and `true` are SAM's short forms.
+        Some(Value::String(origin)) => Some(origin.as_str()),
+        Some(Value::Bool(true)) => Some("*"),
+        Some(_) => None,
+    };
+    if let Some(origin) = origin {
+        return Ok(Some(Cors { allow_origins: vec![origin.to_owned()], ..Cors::default() }));
     }
-    if resolved.as_bool() == Some(true) {
-        return Ok(Cors { allow_origins: vec!["*".to_owned()], ..Cors::default() });
-    }
+    let resolved = resolved.unwrap_or_default();
     let list = |name: &str| -> Vec<String> {
         match resolved.get(name) {
             Some(Value::Array(items)) => items.iter().filter_map(intrinsics::scalar).collect(),
@@ -376,14 +378,14 @@ fn read_cors(resolver: &Resolver<'_>, cors: &Value) -> Result<Cors, TemplateErro
             _ => Vec::new(),
         }
     };
-    Ok(Cors {
+    Ok(Some(Cors {
         allow_origins: list("AllowOrigins"),
         allow_methods: list("AllowMethods"),
         allow_headers: list("AllowHeaders"),
         expose_headers: list("ExposeHeaders"),
         allow_credentials: scalar_at(&resolved, "/AllowCredentials").as_deref() == Some("true"),
         max_age: scalar_at(&resolved, "/MaxAge").and_then(|seconds| seconds.parse().ok()),
-    })
+    }))
 }
 
 fn read_table(resolver: &Resolver<'_>, id: &str, properties: &Value) -> Result<Table, TemplateError> {
