@@ -19,7 +19,7 @@ async fn bodies_that_are_no_json_object() {
         }
         browser.send(path, Some((vec![0xff, 0xfe], "application/json"))).await.refused(400, "invalid_json");
     }
-    assert!(app.cloud.workos().front().calls().is_empty(), "no call was made for bad input");
+    assert!(app.workos().front().calls().is_empty(), "no call was made for bad input");
     assert!(app.items().is_empty(), "nothing was written");
 }
 
@@ -75,7 +75,7 @@ async fn unknown_fields_are_ignored_and_a_base64_body_is_decoded() {
     browser.post("/auth/sign-up", json!({ "email": "a@example.com", "admin": true })).await.is(201);
     // API Gateway encodes bodies whose type it does not know as text.
     let event = std::fs::read_to_string(crate::events::folder().join("sign-up/base64-body.json")).unwrap();
-    let answer = app.cloud.invoke("sign-up", &event).await.unwrap();
+    let answer = app.invoke("sign-up", &event).await;
     assert_eq!(answer["statusCode"], 201, "{answer}");
 }
 
@@ -105,7 +105,7 @@ async fn large_bodies_are_refused() {
 async fn a_foreign_origin_is_refused_before_anything_else() {
     let app = App::start().await;
     let signed_in = app.signed_in("jane.doe@example.com").await;
-    let calls = app.cloud.workos().front().calls().len();
+    let calls = app.workos().front().calls().len();
     for origin in ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"] {
         let mut browser = signed_in.clone().header("origin", origin);
         for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"]) {
@@ -114,7 +114,7 @@ async fn a_foreign_origin_is_refused_before_anything_else() {
             assert!(answer.header("access-control-allow-origin").is_none());
         }
     }
-    assert_eq!(app.cloud.workos().front().calls().len(), calls);
+    assert_eq!(app.workos().front().calls().len(), calls);
     let mut browser = signed_in;
     let answer = browser.room_auth("Jane", "room").await.is(200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(crate::app::ORIGIN));
