@@ -56,7 +56,8 @@ impl App {
         let mut options = CloudOptions::new(root(), binaries());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
         Self { cloud, http }
     }
 
@@ -78,7 +79,8 @@ impl App {
 
     /// The names of all functions, the authorizer included, in alphabetical order.
     pub fn functions(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.cloud.template().functions.iter().map(|each| each.binary.clone()).collect();
+        let mut names: Vec<_> =
+            self.cloud.template().functions.iter().map(|each| each.binary.clone()).collect();
         names.sort();
         names
     }
@@ -186,7 +188,8 @@ impl Browser<'_> {
     }
 
     pub async fn switch_organization(&mut self, email: &str, organization: &str) -> Answer {
-        self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization })).await
+        self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization }))
+            .await
     }
 
     pub async fn dev_sign_in(&mut self) -> Answer {
@@ -216,12 +219,14 @@ impl Browser<'_> {
 
     /// Posts a body with its content type, or none.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
-        let mut request = self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
+        let mut request =
+            self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
             request = request.header("content-type", content_type).body(body);
         }
         if !self.cookies.is_empty() {
-            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let cookies: Vec<_> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header("cookie", cookies.join("; "));
         }
         if let Some(token) = &self.bearer {

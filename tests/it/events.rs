@@ -14,11 +14,13 @@ pub fn folder() -> PathBuf {
 #[tokio::test]
 async fn every_event_answers_as_its_snapshot_says() {
     let mut replayed = Vec::new();
-    let mut functions: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut functions: Vec<_> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     functions.sort();
     for path in functions {
         let function = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let mut events: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut events: Vec<_> =
+            std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         events.sort();
         for event in events {
             // Each on a cloud of its own: an answer does not depend on the events before.
@@ -50,8 +52,12 @@ fn scrub(value: &mut Value, workos: &str) {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
                 match name.as_str() {
-                    "requestId" | "token" | "state" if value.is_string() => *value = json!(format!("[{name}]")),
-                    "id" if value.as_str().is_some_and(|id| id.starts_with("user_")) => *value = json!("[user id]"),
+                    "requestId" | "token" | "state" if value.is_string() => {
+                        *value = json!(format!("[{name}]"))
+                    }
+                    "id" if value.as_str().is_some_and(|id| id.starts_with("user_")) => {
+                        *value = json!("[user id]")
+                    }
                     "retry-after" => *value = json!("[seconds]"),
                     _ => scrub(value, workos),
                 }

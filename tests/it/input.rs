@@ -12,7 +12,11 @@ async fn bodies_that_are_no_json_object() {
     let mut browser = app.browser();
     for path in PUBLIC {
         browser.send(path, None).await.refused(400, "missing_field").names("email");
-        browser.send(path, Some((Vec::new(), "application/json"))).await.refused(400, "missing_field").names("email");
+        browser
+            .send(path, Some((Vec::new(), "application/json")))
+            .await
+            .refused(400, "missing_field")
+            .names("email");
         for body in ["{", "[]", "\"text\"", "null", "{\"email\":\"a@b.cc\"}}", "\u{feff}{}"] {
             let answer = browser.send(path, Some((body.into(), "application/json"))).await;
             answer.refused(400, "invalid_json");
@@ -106,9 +110,12 @@ async fn a_foreign_origin_is_refused_before_anything_else() {
     let app = App::start().await;
     let signed_in = app.signed_in("jane.doe@example.com").await;
     let calls = app.workos().front().calls().len();
-    for origin in ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"] {
+    for origin in
+        ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"]
+    {
         let mut browser = signed_in.clone().header("origin", origin);
-        for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"]) {
+        for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"])
+        {
             let answer = browser.send(path, Some((b"{".to_vec(), "text/plain"))).await;
             let answer = answer.refused(403, "origin_not_allowed");
             assert!(answer.header("access-control-allow-origin").is_none());
@@ -156,7 +163,8 @@ async fn duplicated_and_very_long_cookies() {
 #[tokio::test]
 async fn addresses_in_headers_change_nothing() {
     let app = App::start().await;
-    let mut spoofing = app.browser().header("x-forwarded-for", "198.51.100.9").header("x-real-ip", "198.51.100.9");
+    let mut spoofing =
+        app.browser().header("x-forwarded-for", "198.51.100.9").header("x-real-ip", "198.51.100.9");
     spoofing.sign_up("a@example.com").await.is(201);
     let keys: Vec<_> = app.items_of("limit#sign-up#source:");
     assert_eq!(keys.len(), 1);

@@ -7,12 +7,9 @@ use crate::app::App;
 #[tokio::test]
 async fn no_log_line_holds_a_token_code_key_or_cookie() {
     let app = App::start().await;
-    let mut secrets: Vec<(String, String)> = [
-        ("the WorkOS API key", "sk_test_default"),
-        
-    ]
-    .map(|(what, secret)| (what.to_owned(), secret.to_owned()))
-    .to_vec();
+    let mut secrets: Vec<(String, String)> = [("the WorkOS API key", "sk_test_default")]
+        .map(|(what, secret)| (what.to_owned(), secret.to_owned()))
+        .to_vec();
     let mut keep = |what: &str, secret: String| secrets.push((what.to_owned(), secret));
 
     let email = "jane.doe@example.com";
@@ -49,7 +46,11 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
     }
 
     // Errors with causes are logged: make WorkOS and the table fail, with secrets in their answers.
-    for (status, body) in [(500, "{\"message\":\"leak-of-upstream\"}"), (400, "<html>leak-of-upstream</html>"), (200, "leak-of-upstream")] {
+    for (status, body) in [
+        (500, "{\"message\":\"leak-of-upstream\"}"),
+        (400, "<html>leak-of-upstream</html>"),
+        (200, "leak-of-upstream"),
+    ] {
         app.workos().front().inject(local::front::Fault::answer("*", status, body).times(1));
         app.browser().dev_sign_in().await.is(502);
     }
@@ -69,10 +70,22 @@ async fn log_lines_are_json_with_the_known_keys() {
     let app = App::start().await;
     app.browser().sign_up("a@example.com").await.is(201);
     app.browser().sign_up("a").await.is(400);
-    let lines: Vec<serde_json::Value> =
-        app.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).filter(|line: &serde_json::Value| line.get("message").is_some()).collect();
+    let lines: Vec<serde_json::Value> = app
+        .logs()
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &serde_json::Value| line.get("message").is_some())
+        .collect();
     let refused = lines.iter().find(|line| line["message"] == "refused").expect("a refusal is logged");
-    for key in ["level", "timestamp", "service", "function_name", "function_request_id", "xray_trace_id", "cold_start"] {
+    for key in [
+        "level",
+        "timestamp",
+        "service",
+        "function_name",
+        "function_request_id",
+        "xray_trace_id",
+        "cold_start",
+    ] {
         assert!(!refused[key].is_null(), "{key} is missing in {refused}");
     }
     assert_eq!(refused["function_name"], "sign-up");

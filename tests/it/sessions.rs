@@ -113,7 +113,9 @@ async fn a_changed_token_and_a_token_of_nobody_are_refused() {
     let browser = app.signed_in(EMAIL).await;
     let token = browser.token();
     let flipped: String = token.chars().rev().collect();
-    for changed in [&token[1..], &format!("{token}A"), &flipped, "", "null", &"A".repeat(43), &"A".repeat(5000)] {
+    for changed in
+        [&token[1..], &format!("{token}A"), &flipped, "", "null", &"A".repeat(43), &"A".repeat(5000)]
+    {
         let mut other = browser.clone();
         other.cookies.insert("__Host-session".into(), changed.to_owned());
         other.room_auth("Jane", "room").await.is(403);
