@@ -49,10 +49,3 @@ pub static SIGN_OUT_RETURN_TO: Variable = Variable::required(
     "SIGN_OUT_RETURN_TO",
     "The page that WorkOS sends the browser to after sign-out; it must be a sign-out redirect in the WorkOS dashboard.",
 );
-
-/// The `SameSite` attribute of our cookies.
-pub static COOKIE_SAME_SITE: Variable = Variable::or(
-    "COOKIE_SAME_SITE",
-    "lax",
-    "`lax`, or `none` where the front end is on another site than the API.",
-);
