@@ -1,5 +1,6 @@
 //! The URLs at which a browser begins a sign-in. Nothing is called and no API key is needed.
 
+use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, AuthData, ConfigError, Cookies, Env, SameSite, SetCookie};
 use url::form_urlencoded::Serializer;
 
@@ -140,4 +141,99 @@ fn redirect_uri(env: &Env) -> Result<String, ConfigError> {
     }
     // As it was written: WorkOS compares it with the dashboard's, character for character.
     env.required(&OAUTH_REDIRECT_URI)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVEN: [(&str, &str); 2] =
+        [("WORKOS_CLIENT_ID", "client_1"), ("OAUTH_REDIRECT_URI", "https://app.example.com/callback?a=b")];
+
+    fn authorize(more: &[(&str, &str)]) -> Authorize {
+        Authorize::load(&Env::fixed(GIVEN.iter().chain(more).copied())).unwrap()
+    }
+
+    fn started(authorize: &Authorize, selector: Selector, hint: Option<&str>) -> (url::Url, Started) {
+        let started = authorize.start(selector, &Cookies::default(), hint).unwrap();
+        (started.url.parse().unwrap(), started)
+    }
+
+    fn value(url: &url::Url, name: &str) -> Option<String> {
+        url.query_pairs().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
+    }
+
+    #[test]
+    fn a_provider_is_selected_by_name_and_the_flow_is_bound_by_pkce_and_state() {
+        let (url, started) = started(&authorize(&[]), Selector::Google, None);
+        assert!(
+            started.url.starts_with("https://api.workos.com/user_management/authorize?client_id=client_1&")
+        );
+        let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        let expected = [
+            "client_id",
+            "redirect_uri",
+            "response_type",
+            "provider",
+            "state",
+            "code_challenge",
+            "code_challenge_method",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(value(&url, "redirect_uri").as_deref(), Some("https://app.example.com/callback?a=b"));
+        assert_eq!(value(&url, "provider").as_deref(), Some("GoogleOAuth"));
+        assert_eq!(value(&url, "state"), Some(started.state.clone()));
+        assert_eq!(value(&url, "code_challenge_method").as_deref(), Some("S256"));
+        let (url, _) = self::started(&authorize(&[]), Selector::Microsoft, None);
+        assert_eq!(value(&url, "provider").as_deref(), Some("MicrosoftOAuth"));
+    }
+
+    #[test]
+    fn the_url_never_holds_the_verifier() {
+        let (flow, _) = OAuthFlow::begin(&Cookies::default(), SameSite::Lax).unwrap();
+        let url = authorize(&[]).url(Selector::Google, &flow, None);
+        assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
+    }
+
+    #[test]
+    fn sso_goes_by_connection_to_either_endpoint() {
+        let connection = || Selector::Connection(ConnectionId::new("conn_1"));
+        let (url, _) = started(&authorize(&[]), connection(), Some("jane+1@example.com"));
+        assert_eq!(url.path(), "/user_management/authorize");
+        assert_eq!(value(&url, "connection_id").as_deref(), Some("conn_1"));
+        assert_eq!(value(&url, "login_hint").as_deref(), Some("jane+1@example.com"));
+
+        let sso =
+            authorize(&[("SSO_AUTHORIZE_ENDPOINT", "sso"), ("WORKOS_API_URL", "https://auth.example.com/")]);
+        let (url, started) = started(&sso, connection(), None);
+        assert!(started.url.starts_with("https://auth.example.com/sso/authorize?client_id=client_1&"));
+        assert_eq!(value(&url, "connection").as_deref(), Some("conn_1"));
+        assert!(value(&url, "connection_id").is_none() && value(&url, "code_challenge").is_some());
+        let (url, _) = self::started(&sso, Selector::Google, None);
+        assert_eq!(url.path(), "/user_management/authorize");
+    }
+
+    #[test]
+    fn a_bad_configuration_names_its_variable() {
+        let problem = |name: &'static str, value: &'static str| {
+            let env = Env::fixed(GIVEN.into_iter().filter(|(each, _)| *each != name).chain([(name, value)]));
+            Authorize::load(&env).unwrap_err().to_string()
+        };
+        for (name, value) in [
+            ("OAUTH_REDIRECT_URI", "/callback"),
+            ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
+            ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
+            ("COOKIE_SAME_SITE", "strict"),
+            ("WORKOS_CLIENT_ID", ""),
+        ] {
+            assert!(problem(name, value).contains(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_asked_for() {
+        let env = Env::fixed(GIVEN);
+        Authorize::load(&env).unwrap();
+        assert!(env.asked().iter().all(|variable| variable.name != "WORKOS_API_KEY"));
+    }
 }

@@ -1,5 +1,6 @@
 //! The calls.
 
+use std::fmt;
 use std::sync::Arc;
 
 use api::{ApiError, Client, ConfigError, EmailAddress, Env, Reason, Secret};
@@ -32,6 +33,13 @@ pub struct WorkOs {
     client: workos_sdk::Client,
     verifier: Verifier,
     connections: ConnectionCache,
+}
+
+impl fmt::Debug for WorkOs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The crate's client holds the key.
+        f.debug_struct("WorkOs").field("api_url", &self.client.base_url()).finish_non_exhaustive()
+    }
 }
 
 /// What was handed in, which decides what an error means.

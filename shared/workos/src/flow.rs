@@ -127,3 +127,112 @@ fn write(begun: &[Begun], same_site: SameSite) -> SetCookie {
         begun.iter().map(|each| format!("{}.{}", each.at, each.flow.verifier.expose())).collect();
     SetCookie::new(COOKIE, flows.join("~"), same_site, LIFETIME)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the browser holds after `cookie` was set.
+    fn held(cookie: &SetCookie) -> Cookies {
+        let header = cookie.header();
+        Cookies::parse([header.split(';').next().unwrap()])
+    }
+
+    fn of(value: &str) -> Cookies {
+        let pair = format!("{COOKIE}={value}");
+        Cookies::parse([pair.as_str()])
+    }
+
+    fn begin(cookies: &Cookies) -> (OAuthFlow, SetCookie) {
+        OAuthFlow::begin(cookies, SameSite::Lax).unwrap()
+    }
+
+    fn finish(cookies: &Cookies, state: Option<&str>) -> Result<(OAuthFlow, SetCookie), Reason> {
+        let state = state.map(|text| FlowState::parse(text).unwrap());
+        OAuthFlow::finish(cookies, state.as_ref(), SameSite::Lax).map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn the_challenge_is_that_of_rfc_7636() {
+        // RFC 7636, appendix B.
+        let flow = OAuthFlow::of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into());
+        assert_eq!(flow.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_ne!(flow.state, flow.challenge());
+    }
+
+    #[test]
+    fn a_flow_is_finished_by_its_state_and_then_spent() {
+        let (first, cookie) = begin(&Cookies::default());
+        let (second, cookie) = begin(&held(&cookie));
+        let cookies = held(&cookie);
+        let (found, cookie) = finish(&cookies, Some(&first.state)).unwrap();
+        assert_eq!(found.verifier, first.verifier);
+        let cookies = held(&cookie);
+        assert_eq!(finish(&cookies, Some(&first.state)).unwrap_err(), Reason::FlowExpired);
+        let (found, cookie) = finish(&cookies, Some(&second.state)).unwrap();
+        assert_eq!(found.verifier, second.verifier);
+        assert!(cookie.header().starts_with("__Host-oauth=; ") && cookie.header().ends_with("Max-Age=0"));
+    }
+
+    #[test]
+    fn without_state_the_newest_flow_counts() {
+        let (_, cookie) = begin(&Cookies::default());
+        let (newest, cookie) = begin(&held(&cookie));
+        assert_eq!(finish(&held(&cookie), None).unwrap().0.verifier, newest.verifier);
+    }
+
+    #[test]
+    fn another_browsers_state_finds_nothing() {
+        let (foreign, _) = begin(&Cookies::default());
+        let (_, cookie) = begin(&Cookies::default());
+        for state in [foreign.state.as_str(), "x", "%%%"] {
+            assert_eq!(finish(&held(&cookie), Some(state)).unwrap_err(), Reason::FlowExpired, "{state}");
+        }
+        assert_eq!(finish(&Cookies::default(), None).unwrap_err(), Reason::FlowExpired);
+    }
+
+    #[test]
+    fn a_flow_lives_ten_minutes_to_the_second() {
+        let verifier = URL_SAFE_NO_PAD.encode([7; VERIFIER_BYTES]);
+        let text = format!("1000.{verifier}");
+        assert!(read_one(&text, 1000).is_some());
+        assert!(read_one(&text, 1000 + LIFETIME - 1).is_some());
+        assert!(read_one(&text, 1000 + LIFETIME).is_none());
+        assert!(read_one(&text, 999).is_none(), "a flow from the future");
+        assert_eq!(finish(&of(&text), None).unwrap_err(), Reason::FlowExpired);
+    }
+
+    #[test]
+    fn the_cookie_holds_four_flows_and_stays_small() {
+        let mut cookies = Cookies::default();
+        let mut flows = Vec::new();
+        let mut size = 0;
+        for _ in 0..6 {
+            let (flow, cookie) = begin(&cookies);
+            flows.push(flow);
+            size = cookie.header().len();
+            cookies = held(&cookie);
+        }
+        assert!(size < 300, "{size}");
+        assert!(finish(&cookies, Some(&flows[1].state)).is_err());
+        assert!(finish(&cookies, Some(&flows[2].state)).is_ok());
+    }
+
+    #[test]
+    fn junk_is_passed_over() {
+        let long = "~".repeat(8000);
+        for junk in ["", "~~~~", "x.y", "9.9~", "99999999999999999999.x", &long, "\u{fffd}.é"] {
+            let (flow, cookie) = begin(&of(junk));
+            assert!(cookie.header().len() < 300);
+            assert_eq!(finish(&held(&cookie), None).unwrap().0.verifier, flow.verifier);
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_bound_to_host_and_time_and_prints_no_secret() {
+        let (flow, cookie) = begin(&Cookies::default());
+        let header = cookie.header();
+        assert!(header.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"), "{header}");
+        assert!(!format!("{flow:?} {cookie:?}").contains(flow.verifier.expose()));
+    }
+}

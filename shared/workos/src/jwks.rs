@@ -167,3 +167,33 @@ fn parse(body: &[u8]) -> Result<HashMap<String, DecodingKey>, &'static str> {
         .collect();
     if keys.is_empty() { Err("the key set has no RS256 key") } else { Ok(keys) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rs256_signing_keys_are_taken() {
+        let body = r#"{"keys":[
+            {"kid":"a","kty":"RSA","n":"AQAB","e":"AQAB","alg":"RS256","use":"sig"},
+            {"kid":"b","kty":"RSA","n":"AQAB","e":"AQAB"},
+            {"kid":"c","kty":"RSA","n":"AQAB","e":"AQAB","alg":"RS512"},
+            {"kid":"d","kty":"RSA","n":"AQAB","e":"AQAB","use":"enc"},
+            {"kid":"e","kty":"oct","k":"AQAB"},
+            {"kty":"RSA","n":"AQAB","e":"AQAB"},
+            {"kid":"f","kty":"RSA","n":"!","e":"AQAB"},
+            7
+        ]}"#;
+        let keys = parse(body.as_bytes()).unwrap();
+        let mut ids: Vec<_> = keys.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_empty_or_unreadable_set_is_a_failure() {
+        for body in ["", "<html>", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"}]}"#] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

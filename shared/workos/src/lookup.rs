@@ -161,3 +161,63 @@ impl ConnectionCache {
         entries.insert(domain.to_owned(), Remembered { at: now, connection });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: DeserializeOwned>(json: &str) -> Vec<T> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn chosen(connection: &str, organization: &str) -> Option<ConnectionId> {
+        let connections = read(&format!("[{connection}]"));
+        let organizations = read(&format!("[{organization}]"));
+        choose("example.com", &connections, &organizations)
+    }
+
+    const ACTIVE: &str =
+        r#"{"id":"conn_1","organization_id":"org_1","state":"active","connection_type":"OktaSAML"}"#;
+    const OWNER: &str = r#"{"id":"org_1","domains":[{"domain":"Example.com","state":"verified"}]}"#;
+
+    #[test]
+    fn a_domain_has_the_active_connection_of_its_owner() {
+        assert_eq!(chosen(ACTIVE, OWNER), Some(ConnectionId::new("conn_1")));
+        assert!(chosen(ACTIVE, &OWNER.replace("verified", "legacy_verified")).is_some());
+        assert!(chosen(&ACTIVE.replace("OktaSAML", "SomethingNew"), OWNER).is_some());
+    }
+
+    #[test]
+    fn nothing_less_will_do() {
+        for connection in [
+            ACTIVE.replace("active", "inactive"),
+            ACTIVE.replace("active", "validating"),
+            ACTIVE.replace("org_1", "org_2"),
+            ACTIVE.replace("OktaSAML", "GoogleOAuth"),
+            r#"{"id":"conn_1"}"#.to_owned(),
+        ] {
+            assert_eq!(chosen(&connection, OWNER), None, "{connection}");
+        }
+        for organization in [
+            OWNER.replace("verified", "pending"),
+            OWNER.replace("verified", "failed"),
+            OWNER.replace("Example.com", "sub.example.com"),
+            r#"{"id":"org_1"}"#.to_owned(),
+            r#"{"id":"org_1","domains":[{"domain":"example.com"}]}"#.to_owned(),
+        ] {
+            assert_eq!(chosen(ACTIVE, &organization), None, "{organization}");
+        }
+    }
+
+    #[test]
+    fn made_up_domains_do_not_fill_the_memory() {
+        let cache = ConnectionCache::default();
+        for number in 0..3 * MOST {
+            cache.put(&format!("{number}.example"), None);
+        }
+        assert!(cache.0.lock().unwrap().len() <= MOST);
+        cache.put("example.com", Some(ConnectionId::new("conn_1")));
+        assert_eq!(cache.get("example.com"), Some(Some(ConnectionId::new("conn_1"))));
+        assert_eq!(cache.get("other.example"), None);
+    }
+}

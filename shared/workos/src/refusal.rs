@@ -382,3 +382,149 @@ impl fmt::Display for Cause {
 }
 
 impl std::error::Error for Cause {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(status: u16, body: &str) -> Refusal {
+        let headers = HeaderMap::from_iter([
+            (http::HeaderName::from_static("x-request-id"), http::HeaderValue::from_static("req_1")),
+            (header::RETRY_AFTER, http::HeaderValue::from_static("3600")),
+        ]);
+        Refusal::decode(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn all_three_shapes_are_read() {
+        for (status, body, kind) in [
+            (400, r#"{"code":"invalid_one_time_code","message":"m"}"#, Kind::Code),
+            (400, r#"{"error":"invalid_grant","error_description":"d"}"#, Kind::Grant),
+            (401, r#"{"error":"invalid_grant"}"#, Kind::Grant),
+            (400, r#"{"code":400,"error":"invalid_grant"}"#, Kind::Grant),
+            (400, r#"{"message":"Must use SSO for selected organization"}"#, Kind::Sso),
+            (404, r#"{"message":"Organization not found: 'org_1'"}"#, Kind::Organization),
+            (403, r#"{"code":"sso_required"}"#, Kind::Sso),
+            (400, r#"{"error":"sso_required"}"#, Kind::Sso),
+            (400, r#"{"error":"mfa_enrollment"}"#, Kind::MfaEnrollment),
+            (403, r#"{"code":"mfa_enrollment"}"#, Kind::MfaEnrollment),
+            (404, r#"{"message":"Not Found"}"#, Kind::NotFound),
+            (
+                422,
+                r#"{"message":"Validation failed","errors":[{"field":"email","code":"email_required"}]}"#,
+                Kind::Address,
+            ),
+            (422, r#"{"code":"invalid_request_parameters","message":"m"}"#, Kind::Unavailable),
+            (401, r#"{"message":"Unauthorized"}"#, Kind::Credentials),
+            (400, r#"{"error":"invalid_client"}"#, Kind::Credentials),
+            (409, r#"{"code":"user_already_exists"}"#, Kind::Exists),
+            (429, r#"{"error":"too_many_requests"}"#, Kind::Busy),
+            (429, r#"{"code":"one_time_code_too_many_attempts"}"#, Kind::Attempts),
+            (
+                400,
+                r#"{"error":"organization_authentication_methods_required","sso_connection_ids":["conn_1"]}"#,
+                Kind::Sso,
+            ),
+            (
+                400,
+                r#"{"error":"organization_authentication_methods_required","sso_connection_ids":[]}"#,
+                Kind::Method,
+            ),
+        ] {
+            assert_eq!(decode(status, body).kind, kind, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_guessed_at() {
+        for (status, body) in [
+            (400, ""),
+            (400, "<html>Bad request</html>"),
+            (400, "[]"),
+            (400, r#"{"code":["invalid_grant"]}"#),
+            (400, r#"{"code":"something_new"}"#),
+            (403, r#"{"message":"Forbidden"}"#),
+            (408, r#"{"error":"invalid_grant"}"#),
+            (500, r#"{"error":"invalid_grant"}"#),
+            (502, "<html></html>"),
+            (302, ""),
+        ] {
+            let error = decode(status, body).into_error();
+            assert_eq!(error.reason(), Reason::WorkosUnavailable, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_asked_for_between_one_second_and_one_minute() {
+        let error = decode(429, "").into_error();
+        assert_eq!((error.reason(), error.wait()), (Reason::WorkosBusy, Some(60)));
+        let error = decode(503, "").into_failure();
+        assert_eq!((error.reason(), error.wait()), (Reason::WorkosBusy, Some(60)));
+        let error = Refusal::decode(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), b"").into_error();
+        assert_eq!((error.reason(), error.wait()), (Reason::WorkosBusy, Some(1)));
+        let error = decode(400, r#"{"code":"one_time_code_too_many_attempts"}"#).into_error();
+        assert_eq!((error.reason(), error.wait()), (Reason::RateLimited, Some(60)));
+    }
+
+    #[test]
+    fn step_ups_hand_out_the_pending_token_and_refusals_do_not() {
+        let body = |code: &str| {
+            format!(r#"{{"code":"{code}","pending_authentication_token":"pending_1","email":"a@b.cc"}}"#)
+        };
+        for (code, reason) in [
+            ("email_verification_required", Reason::EmailVerificationRequired),
+            ("mfa_enrollment", Reason::MfaEnrollment),
+            ("mfa_challenge", Reason::MfaChallenge),
+            ("authentication_method_not_allowed", Reason::AuthenticationMethodNotAllowed),
+        ] {
+            let error = decode(403, &body(code)).into_error();
+            assert_eq!(error.reason(), reason);
+            assert_eq!(error.details().pending_authentication_token.as_deref(), Some("pending_1"));
+        }
+        let error = decode(400, &body("invitation_invalid")).into_error();
+        assert_eq!(error.reason(), Reason::SignInRefused);
+        assert_eq!(error.details().pending_authentication_token, None);
+    }
+
+    #[test]
+    fn the_fields_beside_a_code_are_read_as_far_as_they_fit() {
+        let details = decode(
+            403,
+            r#"{"code":"organization_selection_required","pending_authentication_token":"p",
+                "user":{"id":"user_1","email":"a@b.cc","first_name":7},
+                "organizations":[{"id":"org_1","name":"A"},{"id":7},{"id":"org_2","name":"B","more":null}]}"#,
+        )
+        .details;
+        assert_eq!((details.user_id.as_deref(), details.email.as_deref()), (Some("user_1"), Some("a@b.cc")));
+        assert_eq!(details.organizations.len(), 2);
+        let details = decode(
+            400,
+            r#"{"error":"sso_required","email":"a@b.cc","connection_ids":["conn_1"],"pending_authentication_token":null}"#,
+        )
+        .details;
+        assert_eq!(details.connection, Some(ConnectionId::new("conn_1")));
+        assert!(details.pending.is_none());
+    }
+
+    #[test]
+    fn the_log_gets_status_code_and_request_id_and_nothing_of_the_body() {
+        let cause = |body: &str| decode(400, body).into_error().cause();
+        let body = r#"{"error":"invalid_grant","error_description":"The code abc for a@b.cc is used","email":"a@b.cc"}"#;
+        assert_eq!(cause(body), "WorkOS answered 400 invalid_grant (request req_1)");
+        assert_eq!(cause(r#"{"code":"sk_live_ABC 123"}"#), "WorkOS answered 400 (request req_1)");
+        let refusal = decode(403, r#"{"code":"mfa_challenge","pending_authentication_token":"pending_1"}"#);
+        assert!(!format!("{refusal:?}").contains("pending_1"));
+
+        let malformed = serde_json::from_str::<bool>(r#""secret""#).unwrap_err();
+        let error = Refusal::from(workos_sdk::Error::Decode(malformed)).into_error();
+        assert!(!error.cause().contains("secret"), "{}", error.cause());
+    }
+
+    #[test]
+    fn no_answer_says_how() {
+        let error = workos_sdk::transport::TransportError::timeout("https://api.workos.com?email=a@b.cc");
+        let error = Refusal::from(workos_sdk::Error::Network(error)).into_error();
+        assert_eq!(error.reason(), Reason::WorkosUnavailable);
+        assert_eq!(error.cause(), "no answer from WorkOS (timeout)");
+    }
+}

@@ -28,6 +28,12 @@ pub struct Verifier {
     validation: Validation,
 }
 
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
+
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -93,7 +99,7 @@ impl Verifier {
         Ok(Self::new(issuers, KeySet::new(http, jwks_url)))
     }
 
-    pub(crate) fn new(issuers: Vec<String>, keys: KeySet) -> Self {
+    fn new(issuers: Vec<String>, keys: KeySet) -> Self {
         let mut validation = Validation::new(Algorithm::RS256);
         // Times have two leeways and issuers are compared below; the crate has one leeway for all of them.
         validation.validate_exp = false;
@@ -169,4 +175,93 @@ fn default_issuers(api_url: &str, client_id: &str) -> Vec<String> {
 /// A NumericDate, which may have a fraction (RFC 7519 2), in whole seconds. `as` saturates, and NaN is 0.
 fn seconds(date: f64) -> u64 {
     date as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn check(change: impl FnOnce(&mut WireClaims)) -> Result<Claims, Rejection> {
+        let env = Env::fixed([("WORKOS_CLIENT_ID", "client_1")]);
+        let http = Http::new("WorkOS", upstream::Roots::Public).unwrap();
+        let mut claims = WireClaims {
+            iss: "https://api.workos.com".into(),
+            sub: "user_1".into(),
+            sid: "session_1".into(),
+            exp: NOW as f64 + 300.0,
+            nbf: None,
+            iat: Some(NOW as f64),
+            org_id: None,
+            role: None,
+            permissions: None,
+        };
+        change(&mut claims);
+        Verifier::load(&env, http).unwrap().check(claims, NOW)
+    }
+
+    #[test]
+    fn the_documented_issuers_are_accepted_and_compared_exactly() {
+        for issuer in [
+            "https://api.workos.com",
+            "https://api.workos.com/",
+            "https://api.workos.com/user_management/client_1",
+        ] {
+            assert!(check(|claims| claims.iss = issuer.into()).is_ok(), "{issuer}");
+        }
+        for issuer in [
+            "",
+            "https://evil.example",
+            "https://api.workos.com/user_management/client_2",
+            "https://api.workos.com.evil.example",
+            "HTTPS://API.WORKOS.COM",
+        ] {
+            assert_eq!(check(|claims| claims.iss = issuer.into()), Err(Rejection::Issuer), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn times_have_a_wide_and_a_small_leeway() {
+        let at = |seconds: i64| NOW as f64 + seconds as f64;
+        assert_eq!(check(|claims| claims.exp = at(-5)), Err(Rejection::Expired));
+        assert!(check(|claims| claims.exp = at(-4)).is_ok());
+        assert!(check(|claims| claims.iat = Some(at(60))).is_ok());
+        assert_eq!(check(|claims| claims.iat = Some(at(61))), Err(Rejection::Early));
+        assert!(check(|claims| claims.nbf = Some(at(60))).is_ok());
+        assert_eq!(check(|claims| claims.nbf = Some(at(61))), Err(Rejection::Early));
+        for never in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            assert_eq!(check(|claims| claims.exp = never), Err(Rejection::Expired));
+        }
+        assert_eq!(check(|claims| claims.iat = Some(f64::INFINITY)), Err(Rejection::Early));
+    }
+
+    #[test]
+    fn user_and_session_are_needed_and_the_rest_is_not() {
+        assert_eq!(check(|claims| claims.sub.clear()), Err(Rejection::Invalid));
+        assert_eq!(check(|claims| claims.sid.clear()), Err(Rejection::Invalid));
+        let claims = check(|claims| claims.org_id = Some(String::new())).unwrap();
+        assert_eq!((claims.organization_id, claims.role, claims.permissions), (None, None, vec![]));
+    }
+
+    #[test]
+    fn issuers_and_keys_can_be_elsewhere() {
+        assert_eq!(
+            default_issuers("http://127.0.0.1:4010", "c"),
+            [
+                "https://api.workos.com",
+                "https://api.workos.com/",
+                "https://api.workos.com/user_management/c",
+                "http://127.0.0.1:4010",
+                "http://127.0.0.1:4010/",
+                "http://127.0.0.1:4010/user_management/c",
+            ]
+        );
+        let env = Env::fixed([
+            ("WORKOS_CLIENT_ID", "c"),
+            ("WORKOS_ISSUERS", "https://a.example, https://b.example"),
+        ]);
+        let http = Http::new("WorkOS", upstream::Roots::Public).unwrap();
+        assert_eq!(Verifier::load(&env, http).unwrap().issuers, ["https://a.example", "https://b.example"]);
+    }
 }
