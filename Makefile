@@ -18,8 +18,6 @@ export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
 export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
-# Where `make test-deploy` finds its local AWS.
-export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 
 STAGE ?= dev
 LOCAL := $(CARGO_TARGET_DIR)/debug/local
@@ -92,6 +90,9 @@ advisories: compiler $(CARGO_DENY) ## Known vulnerabilities of the dependencies;
 bench: build ## Measure what ships
 	bench/run
 
+# tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.
+test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
+test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
 test-deploy: build binaries deploy-tools $(CARGO_NEXTEST) ## Deploy into a local AWS and run the flows there
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/deploy::/)'
 
