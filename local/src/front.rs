@@ -211,7 +211,8 @@ pub async fn serve(listener: TcpListener, router: Router, front: Front, name_cal
         let _ = stream.set_nodelay(true);
         let (router, front) = (router.clone(), front.clone());
         connections.spawn(async move {
-            let service = service_fn(move |request| handle(request, router.clone(), front.clone(), name_call));
+            let service =
+                service_fn(move |request| handle(request, router.clone(), front.clone(), name_call));
             // An error here is a closed connection: the client's doing, or a fault's.
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
