@@ -1,1 +1,21 @@
-//! To come.
+//! The one DynamoDB table and the items in it.
+//!
+//! | `pk` | item | module |
+//! |---|---|---|
+//! | `session#<SHA-256 of the token>` | a session | [`session`] |
+//! | `limit#…` | a rate limit's counter or cooldown | [`limit`] |
+//! | `recording#<egress id>`, `room#<room>` | a recording; the room's running one | [`recording`] |
+//!
+//! Every write that could collide is one conditional write; there is no read-modify-write. DynamoDB removes items after
+//! `expires_at`, but late (AWS: "typically within a few days"), so every reader checks the time by itself.
+
+pub mod attributes;
+mod connector;
+pub mod limit;
+pub mod recording;
+pub mod session;
+mod table;
+
+pub use limit::{Cooldown, Limits, Rate, SourceLimit};
+pub use session::{SessionItem, SessionKey};
+pub use table::{SESSION_TABLE, Table};

@@ -1,0 +1,223 @@
+//! The start of a function and the frame around every request.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use lambda_http::aws_lambda_events::apigw::{
+    ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2CustomAuthorizerV2Request,
+};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, RequestExt as _};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+
+use crate::body::FromBody;
+use crate::caller::Verdict;
+use crate::{
+    Access, ApiConfig, ApiError, Client, ConfigError, Cookies, Env, Reason, Request, Response, Route, Secret,
+    clock, logs, request, response,
+};
+
+/// How long a function works on one request before it answers `deadline_exceeded`. Lambda's own timeout is longer, so
+/// that a client always gets an answer in our shape.
+const DEADLINE: Duration = Duration::from_secs(8);
+
+/// Runs an endpoint: reads its configuration, then answers requests until Lambda ends the process.
+///
+/// A bad configuration is one log line that names the variable, and a non-zero exit. `handle` never sees a request with
+/// a foreign origin, a bad body or, on a protected route, without a caller.
+pub fn run<C, I, O, F, Fut>(
+    route: &'static Route,
+    load: fn(&Env) -> Result<C, ConfigError>,
+    handle: F,
+) -> ExitCode
+where
+    C: Send + Sync + 'static,
+    I: FromBody + Send + 'static,
+    O: Serialize,
+    F: Fn(&'static C, Request<I>) -> Fut + Copy + Send + Sync,
+    Fut: Future<Output = Result<Response<O>, ApiError>> + Send,
+{
+    let load = |env: &Env| Ok((ApiConfig::load(env)?, load(env)?));
+    boot(route.name, load, async |context| {
+        let (config, context) = context;
+        lambda_http::run(service_fn(move |event: lambda_http::Request| async move {
+            Ok::<_, lambda_http::Error>(answer(route, config, context, handle, event).await)
+        }))
+        .await
+    })
+}
+
+/// Runs the authorizer: a session is good, or not, or it could not be told.
+pub fn run_authorizer<C, F, Fut>(
+    name: &'static str,
+    load: fn(&Env) -> Result<C, ConfigError>,
+    handle: F,
+) -> ExitCode
+where
+    C: Send + Sync + 'static,
+    F: Fn(&'static C, Cookies, Option<Secret>, Client) -> Fut + Copy,
+    Fut: Future<Output = Option<Verdict>>,
+{
+    boot(name, load, async |context| {
+        let service =
+            service_fn(move |event: LambdaEvent<ApiGatewayV2CustomAuthorizerV2Request>| async move {
+                begin(&event.context);
+                let (cookies, bearer, client) = read_authorizer_event(&event.payload);
+                let verdict =
+                    match tokio::time::timeout(DEADLINE, handle(context, cookies, bearer, client)).await {
+                        Ok(verdict) => verdict,
+                        Err(_) => Some(Verdict::Unknown(Reason::DeadlineExceeded)),
+                    };
+                logs::end_invocation();
+                let mut answer = ApiGatewayV2CustomAuthorizerSimpleResponse::<serde_json::Value>::default();
+                answer.is_authorized = verdict.is_some();
+                answer.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
+                Ok::<_, lambda_runtime::Error>(answer)
+            });
+        lambda_runtime::run(service).await
+    })
+}
+
+/// Loads the context, which lives as long as the process, and runs `serve` on a single-threaded runtime: Lambda sends
+/// one request at a time.
+fn boot<C, F>(name: &'static str, load: impl FnOnce(&Env) -> Result<C, ConfigError>, serve: F) -> ExitCode
+where
+    C: 'static,
+    F: AsyncFnOnce(&'static C) -> Result<(), lambda_runtime::Error>,
+{
+    logs::install(name);
+    let context: &'static C = match load(&Env::process()) {
+        Ok(context) => Box::leak(Box::new(context)),
+        Err(error) => {
+            tracing::error!(cause = %error, "the configuration is not usable");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(cause = %error, "the runtime does not start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(context)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(cause = %error, "the Lambda runtime API failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(context: &lambda_runtime::Context) {
+    logs::begin_invocation(&context.request_id, context.xray_trace_id.as_deref().unwrap_or_default());
+}
+
+/// Answers one request and logs it, once.
+async fn answer<C, I, O, F, Fut>(
+    route: &'static Route,
+    config: &'static ApiConfig,
+    context: &'static C,
+    handle: F,
+    event: lambda_http::Request,
+) -> http::Response<Body>
+where
+    I: FromBody,
+    O: Serialize,
+    F: Fn(&'static C, Request<I>) -> Fut,
+    Fut: Future<Output = Result<Response<O>, ApiError>>,
+{
+    let started = clock::now_millis();
+    let invocation = event.lambda_context();
+    begin(&invocation);
+
+    let result = async { handle(context, read(route, config, event)?).await };
+    let result = tokio::time::timeout(DEADLINE, result)
+        .await
+        .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
+        .and_then(|success| {
+            response::success(route.success, &success)
+                .map_err(|error| ApiError::new(Reason::Internal).because(error))
+        });
+
+    let duration_ms = clock::now_millis().saturating_sub(started);
+    let response = match result {
+        Ok(response) => {
+            tracing::info!(route = route.path, status = route.success, duration_ms, "answered");
+            response
+        }
+        Err(error) => {
+            log_error(route, &error, duration_ms);
+            response::failure(&error, &invocation.request_id)
+        }
+    };
+    logs::end_invocation();
+    response
+}
+
+/// Server errors are for us and logged as errors; refusals are the client's and logged as information.
+fn log_error(route: &Route, error: &ApiError, duration_ms: u64) {
+    let (status, reason, at, cause) =
+        (error.reason().status(), error.reason().name(), error.at(), error.cause());
+    if status >= 500 {
+        tracing::error!(route = route.path, status, reason, at, cause, duration_ms, "failed");
+    } else {
+        tracing::info!(route = route.path, status, reason, at, cause, duration_ms, "refused");
+    }
+}
+
+/// Checks origin, then caller, then body: a page of a foreign origin learns nothing else.
+fn read<I: FromBody>(
+    route: &Route,
+    config: &ApiConfig,
+    event: lambda_http::Request,
+) -> Result<Request<I>, ApiError> {
+    check_origin(config, event.headers())?;
+    let (client, authorizer) = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => (
+            Client {
+                ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+                user_agent: context.http.user_agent.clone(),
+            },
+            context.authorizer.as_ref().map(|authorizer| &authorizer.fields),
+        ),
+        _ => (Client::default(), None),
+    };
+    let caller = match route.access {
+        Access::Public => None,
+        Access::Protected => {
+            let context = authorizer.map(|fields| fields.clone().into_iter().collect());
+            Some(Verdict::from_context(context)?)
+        }
+    };
+    let body = I::from_body(event.headers(), event.body())?;
+    let cookies = cookies(event.headers());
+    Ok(Request { body, client, cookies, bearer: request::bearer(event.headers()), caller })
+}
+
+fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let all_allowed = origins
+        .all(|origin| config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()));
+    if all_allowed { Ok(()) } else { Err(Reason::OriginNotAllowed.into()) }
+}
+
+fn cookies(headers: &HeaderMap) -> Cookies {
+    Cookies::parse(headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()))
+}
+
+fn read_authorizer_event(event: &ApiGatewayV2CustomAuthorizerV2Request) -> (Cookies, Option<Secret>, Client) {
+    let cookies = match event.cookies.as_slice() {
+        [] => cookies(&event.headers),
+        listed => Cookies::parse(listed.iter().map(String::as_str)),
+    };
+    let http = &event.request_context.http;
+    let client = Client {
+        ip: http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        user_agent: http.user_agent.clone(),
+    };
+    (cookies, request::bearer(&event.headers), client)
+}

@@ -1,0 +1,51 @@
+//! A request, as an endpoint sees it.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, header};
+
+use crate::{ApiError, Caller, Cookies, Reason};
+
+/// A request whose origin, body and caller have been checked.
+#[derive(Debug)]
+pub struct Request<I> {
+    /// The body.
+    pub body: I,
+    /// Where it comes from.
+    pub client: Client,
+    /// Its cookies.
+    pub cookies: Cookies,
+    /// The token of `Authorization: Bearer`, for clients without cookies.
+    pub bearer: Option<crate::Secret>,
+    pub(crate) caller: Option<Caller>,
+}
+
+impl<I> Request<I> {
+    /// Who calls. A protected endpoint always has a caller; a public one has none.
+    pub fn caller(&self) -> Result<&Caller, ApiError> {
+        self.caller.as_ref().ok_or_else(|| Reason::NotSignedIn.into())
+    }
+}
+
+/// Where a request comes from, as API Gateway saw it: never from a header that the client could set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The address of the connection.
+    pub ip: Option<IpAddr>,
+    /// The `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+impl Client {
+    /// The address as text; `unknown` for an event that has none.
+    pub fn ip_text(&self) -> String {
+        self.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750 2.1).
+pub fn bearer(headers: &HeaderMap) -> Option<crate::Secret> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| crate::Secret::new(token.trim()))
+}

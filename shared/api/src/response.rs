@@ -1,0 +1,109 @@
+//! Answers: status, JSON body, cookies and the headers that every answer carries.
+
+use http::header::{self, HeaderName, HeaderValue};
+use lambda_http::Body;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error::Details;
+use crate::{ApiError, SetCookie};
+
+/// Headers of every answer, errors included.
+pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
+
+/// A successful answer. Its status is the route's.
+#[derive(Debug)]
+pub struct Response<O> {
+    /// The body.
+    pub body: O,
+    /// Cookies to set.
+    pub cookies: Vec<SetCookie>,
+}
+
+impl<O> Response<O> {
+    /// An answer with `body`.
+    pub fn new(body: O) -> Self {
+        Self { body, cookies: Vec::new() }
+    }
+
+    /// Sets a cookie. Of two with one name, the first counts.
+    #[must_use]
+    pub fn cookie(mut self, cookie: SetCookie) -> Self {
+        cookie.add_to(&mut self.cookies);
+        self
+    }
+}
+
+/// The document's body for "it was done": `{"code": 200, "message": "OK"}`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Done {
+    code: u16,
+    message: &'static str,
+}
+
+impl Done {
+    /// 200, done.
+    pub const OK: Self = Self { code: 200, message: "OK" };
+    /// 201, created.
+    pub const CREATED: Self = Self { code: 201, message: "Created" };
+}
+
+/// The body of an error answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody<'a> {
+    code: u16,
+    message: &'static str,
+    reason: &'static str,
+    request_id: &'a str,
+    #[serde(flatten)]
+    details: &'a Details,
+}
+
+/// Renders a success.
+pub(crate) fn success<O: Serialize>(
+    status: u16,
+    response: &Response<O>,
+) -> serde_json::Result<http::Response<Body>> {
+    let body = serde_json::to_string(&response.body)?;
+    Ok(render(status, body, &response.cookies))
+}
+
+/// Renders an error.
+pub(crate) fn failure(error: &ApiError, request_id: &str) -> http::Response<Body> {
+    let reason = error.reason();
+    let body = ErrorBody {
+        code: reason.status(),
+        message: reason.message(),
+        reason: reason.name(),
+        request_id,
+        details: error.details(),
+    };
+    // Serializing plain strings and numbers cannot fail.
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    let mut response = render(reason.status(), body, error.cookies());
+    if let Some(seconds) = error.wait() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn render(status: u16, body: String, cookies: &[SetCookie]) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::Text(body));
+    *response.status_mut() =
+        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().extend(HEADERS);
+    for cookie in cookies {
+        if let Ok(value) = HeaderValue::from_str(&cookie.header()) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+    response
+}

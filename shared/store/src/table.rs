@@ -1,0 +1,88 @@
+//! The table's client.
+
+use std::time::Duration;
+
+use api::{ApiError, ConfigError, Env, Reason, Variable};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use upstream::{Http, Roots};
+
+use crate::connector;
+
+/// The table's name.
+pub static SESSION_TABLE: Variable = Variable::required("SESSION_TABLE", "The name of the DynamoDB table.");
+
+static ENDPOINT: Variable = Variable::derived(
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "the region's endpoint",
+    "Another DynamoDB endpoint, for a table on the developer's machine.",
+);
+static REGION: Variable = Variable::required("AWS_REGION", "The region. Lambda sets it.");
+static ACCESS_KEY_ID: Variable =
+    Variable::required("AWS_ACCESS_KEY_ID", "The role's key id. Lambda sets it.");
+static SECRET_ACCESS_KEY: Variable =
+    Variable::required("AWS_SECRET_ACCESS_KEY", "The role's key. Lambda sets it.");
+static SESSION_TOKEN: Variable =
+    Variable::optional("AWS_SESSION_TOKEN", "The role's session. Lambda sets it.");
+
+/// A call, with its retries, ends after this time: an endpoint with four rounds then still answers by its deadline.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
+const ATTEMPTS: u32 = 3;
+
+/// The table. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl Table {
+    /// Reads the configuration. No connection is opened yet.
+    ///
+    /// Credentials come from the environment, which is all that Lambda has: a provider chain would cost start-up time.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+        let http =
+            Http::new("DynamoDB", Roots::Amazon).map_err(|error| ConfigError::new(&SESSION_TABLE, error))?;
+        let credentials = Credentials::new(
+            env.required(&ACCESS_KEY_ID)?,
+            env.required(&SECRET_ACCESS_KEY)?,
+            env.optional(&SESSION_TOKEN),
+            None,
+            "environment",
+        );
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(env.required(&REGION)?))
+            .credentials_provider(credentials)
+            .http_client(connector::client(http))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(ATTEMPTS)
+                    .with_initial_backoff(Duration::from_millis(50)),
+            )
+            .timeout_config(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build());
+        config.set_endpoint_url(env.optional(&ENDPOINT));
+        Ok(Self { client: Client::from_conf(config.build()), name: env.required(&SESSION_TABLE)? })
+    }
+}
+
+/// Any failure of DynamoDB that is not a condition: throttling, timeouts, refused connections, a missing table.
+#[track_caller]
+pub(crate) fn unavailable<E, R>(error: SdkError<E, R>) -> ApiError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let cause = match (code, error) {
+        (Some(code), _) => format!("DynamoDB answered {code}"),
+        (None, SdkError::TimeoutError(_)) => "DynamoDB did not answer in time".to_owned(),
+        (None, SdkError::DispatchFailure(_)) => "DynamoDB could not be reached".to_owned(),
+        (None, _) => "DynamoDB's answer was not understood".to_owned(),
+    };
+    ApiError::new(Reason::StoreUnavailable).because(cause)
+}
