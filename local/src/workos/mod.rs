@@ -1,10 +1,11 @@
 //! WorkOS on the own machine: an HTTP server that enforces what the real service enforces, so that a call that succeeds
 //! proves something.
 //!
-//! Users, organizations, memberships, connections, Magic Auth, every grant of authenticate, rotating refresh tokens with a replay window,
-//! organization policies, hosted authorize pages, sessions, logout and the JWKS. The shapes are those of WorkOS' OpenAPI document
-//! (npm `@workos/openapi-spec`), and its three error shapes with the extra fields of the reference
-//! (<https://workos.com/docs/reference/authkit/authentication-errors>). State lives in memory.
+//! Users, organizations, memberships, connections, Magic Auth, every grant of authenticate, rotating refresh tokens
+//! with a replay window, organization policies, hosted authorize pages, sessions, logout and the JWKS. The shapes
+//! are those of WorkOS' OpenAPI document (npm `@workos/openapi-spec`), and its three error shapes with the extra
+//! fields of the reference (<https://workos.com/docs/reference/authkit/authentication-errors>). State lives in
+//! memory.
 //!
 //! [`start`] serves it; the [`WorkOs`] handle changes its state as the dashboard would, and as time would.
 

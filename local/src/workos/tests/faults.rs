@@ -37,7 +37,9 @@ async fn a_call_that_is_dropped_or_answered_never_reaches_the_double() -> Outcom
     let front = bed.workos.front();
     front.inject(Fault::new(call, Effect::Drop).times(1));
     front.inject(Fault::new(call, Effect::DropMidBody).times(1));
-    front.inject(Fault::answer(call, 429, r#"{"error":"too_many_requests"}"#).header("retry-after", "7").times(1));
+    front.inject(
+        Fault::answer(call, 429, r#"{"error":"too_many_requests"}"#).header("retry-after", "7").times(1),
+    );
     assert!(bed.refresh(token, None).await.is_err());
     assert!(bed.refresh(token, None).await.is_err());
     let limited = bed.refresh(token, None).await?;
@@ -45,6 +47,22 @@ async fn a_call_that_is_dropped_or_answered_never_reaches_the_double() -> Outcom
     // Had one of them been served, this would be a replay and no exchange.
     bed.workos.expire_replays();
     assert_eq!(bed.refresh(token, None).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_a_body_arrives_before_the_connection_breaks() -> Outcome {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let bed = Bed::new().await?;
+    bed.workos.front().inject(Fault::new("*", Effect::DropMidBody));
+    let address = bed.workos.url().trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.write_all(b"GET /connections HTTP/1.1\r\nhost: workos\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("{\"half\":"), "{answer}");
     Ok(())
 }
 
