@@ -30,7 +30,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let wish: Value = serde_json::from_str(body).unwrap_or_default();
     match wish.get("do").and_then(Value::as_str) {
         Some("sleep") => {
-            tokio::time::sleep(Duration::from_millis(wish.get("ms").and_then(Value::as_u64).unwrap_or(0))).await;
+            tokio::time::sleep(Duration::from_millis(wish.get("ms").and_then(Value::as_u64).unwrap_or(0)))
+                .await;
         }
         Some("exit") => std::process::exit(3),
         Some("fail") => return Err("as you wish".into()),

@@ -207,7 +207,11 @@ fn proxy(upstream: String) -> Router {
     }))
 }
 
-async fn forward(client: Client<HttpConnector, Body>, upstream: &str, request: Request<Body>) -> Response<Body> {
+async fn forward(
+    client: Client<HttpConnector, Body>,
+    upstream: &str,
+    request: Request<Body>,
+) -> Response<Body> {
     let unavailable = || {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -238,7 +242,11 @@ mod tests {
         Ok(DynamoDb::start(listener, &template.tables, Options::default()).await?)
     }
 
-    async fn call(db: &DynamoDb, operation: &str, body: Value) -> Result<(u16, Value), Box<dyn std::error::Error>> {
+    async fn call(
+        db: &DynamoDb,
+        operation: &str,
+        body: Value,
+    ) -> Result<(u16, Value), Box<dyn std::error::Error>> {
         let authorization = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
                              SignedHeaders=host;x-amz-date, Signature=b";
         let request = Request::post(db.url())
@@ -253,10 +261,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_templates_table_answers_and_its_calls_are_counted_and_faulted() -> Result<(), Box<dyn std::error::Error>> {
+    async fn the_templates_table_answers_and_its_calls_are_counted_and_faulted()
+    -> Result<(), Box<dyn std::error::Error>> {
         let db = start().await?;
         let item = json!({ "pk": { "S": "a" }, "expires_at": { "N": "1" }, "user_id": { "S": "u" } });
-        let (status, body) = call(&db, "PutItem", json!({ "TableName": "local-Table", "Item": item })).await?;
+        let (status, body) =
+            call(&db, "PutItem", json!({ "TableName": "local-Table", "Item": item })).await?;
         assert_eq!((status, body), (200, json!({})));
         let get = json!({ "TableName": "local-Table", "Key": { "pk": { "S": "a" } } });
         assert_eq!(call(&db, "GetItem", get.clone()).await?, (200, json!({ "Item": item })));

@@ -307,7 +307,8 @@ async fn crashes_throttles_and_broken_starts_look_like_lambdas() -> Outcome {
 async fn cors_is_the_gateways() -> Outcome {
     let host = Host::start().await?;
     let origin = ("origin", "https://app.example");
-    let preflight = host.send("OPTIONS", "/open", &[origin, ("access-control-request-method", "POST")], "").await?;
+    let preflight =
+        host.send("OPTIONS", "/open", &[origin, ("access-control-request-method", "POST")], "").await?;
     assert_eq!(preflight.status, 204);
     for (name, value) in [
         ("access-control-allow-origin", "https://app.example"),

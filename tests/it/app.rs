@@ -1,15 +1,34 @@
 //! The whole product on free ports, and browsers that call it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use local::cloud::{Cloud, CloudOptions};
+use local::dynamodb::DynamoDb;
+use local::livekit::LiveKit;
+use local::runtime::Runtime;
+use local::workos::WorkOs;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 /// The front end's origin in all tests.
 pub const ORIGIN: &str = "http://localhost:5173";
+
+/// The folder of the project.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folder of the functions' binaries: that of the build which made this test.
+pub fn binaries() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.parent().and_then(Path::parent).expect("the build's folder");
+    assert!(folder.join("sign-in").exists(), "the functions are not built: cargo build --workspace");
+    folder.to_owned()
+}
 
 /// The whole product: gateway, authorizer, functions, table, doubles. It ends when dropped.
 pub struct App {
@@ -23,13 +42,53 @@ impl App {
         Self::with(|_| {}).await
     }
 
+    /// Starts it with other values of variables.
+    pub async fn with_env(variables: &[(&str, &str)]) -> Self {
+        Self::with(|options| {
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            options.environment.extend(variables);
+        })
+        .await
+    }
+
     /// Starts it with other options.
     pub async fn with(change: impl FnOnce(&mut CloudOptions)) -> Self {
-        let mut options = CloudOptions::for_tests();
+        let mut options = CloudOptions::new(root(), binaries());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
         Self { cloud, http }
+    }
+
+    pub fn workos(&self) -> &WorkOs {
+        self.cloud.workos().expect("the WorkOS double")
+    }
+
+    pub fn livekit(&self) -> &LiveKit {
+        self.cloud.livekit().expect("the LiveKit double")
+    }
+
+    pub fn dynamodb(&self) -> &DynamoDb {
+        self.cloud.dynamodb().expect("the embedded DynamoDB")
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        self.cloud.runtime().expect("the hosted functions")
+    }
+
+    /// The names of all functions, the authorizer included, in alphabetical order.
+    pub fn functions(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            self.cloud.template().functions.iter().map(|each| each.binary.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Sends an event to a function, past the gateway.
+    pub async fn invoke(&self, function: &str, event: &str) -> Value {
+        let outcome = self.runtime().invoke(function, Bytes::copy_from_slice(event.as_bytes())).await;
+        serde_json::from_slice(&outcome.expect("the function answers").payload).expect("the answer is JSON")
     }
 
     /// A browser without cookies on a page of the front end.
@@ -50,17 +109,18 @@ impl App {
 
     /// The last code that was mailed to `email`.
     pub fn code(&self, email: &str) -> String {
-        self.cloud.workos().last_code(email).expect("a code was mailed")
+        self.workos().last_code(email).expect("a code was mailed")
     }
 
     /// Every log line of every function so far.
     pub fn logs(&self) -> Vec<String> {
-        self.cloud.logs()
+        self.cloud.logs().lines().into_iter().map(|line| line.text).collect()
     }
 
     /// All items of the table.
     pub fn items(&self) -> Vec<Value> {
-        self.cloud.scan().expect("the table can be scanned")
+        let table = self.cloud.table().expect("a table");
+        self.dynamodb().scan(table).expect("the table can be scanned")
     }
 
     /// The items whose key begins with `prefix`.
@@ -128,7 +188,8 @@ impl Browser<'_> {
     }
 
     pub async fn switch_organization(&mut self, email: &str, organization: &str) -> Answer {
-        self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization })).await
+        self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization }))
+            .await
     }
 
     pub async fn dev_sign_in(&mut self) -> Answer {
@@ -158,12 +219,14 @@ impl Browser<'_> {
 
     /// Posts a body with its content type, or none.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
-        let mut request = self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
+        let mut request =
+            self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
             request = request.header("content-type", content_type).body(body);
         }
         if !self.cookies.is_empty() {
-            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let cookies: Vec<_> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header("cookie", cookies.join("; "));
         }
         if let Some(token) = &self.bearer {

@@ -12,14 +12,18 @@ async fn bodies_that_are_no_json_object() {
     let mut browser = app.browser();
     for path in PUBLIC {
         browser.send(path, None).await.refused(400, "missing_field").names("email");
-        browser.send(path, Some((Vec::new(), "application/json"))).await.refused(400, "missing_field").names("email");
+        browser
+            .send(path, Some((Vec::new(), "application/json")))
+            .await
+            .refused(400, "missing_field")
+            .names("email");
         for body in ["{", "[]", "\"text\"", "null", "{\"email\":\"a@b.cc\"}}", "\u{feff}{}"] {
             let answer = browser.send(path, Some((body.into(), "application/json"))).await;
             answer.refused(400, "invalid_json");
         }
         browser.send(path, Some((vec![0xff, 0xfe], "application/json"))).await.refused(400, "invalid_json");
     }
-    assert!(app.cloud.workos().front().calls().is_empty(), "no call was made for bad input");
+    assert!(app.workos().front().calls().is_empty(), "no call was made for bad input");
     assert!(app.items().is_empty(), "nothing was written");
 }
 
@@ -75,7 +79,7 @@ async fn unknown_fields_are_ignored_and_a_base64_body_is_decoded() {
     browser.post("/auth/sign-up", json!({ "email": "a@example.com", "admin": true })).await.is(201);
     // API Gateway encodes bodies whose type it does not know as text.
     let event = std::fs::read_to_string(crate::events::folder().join("sign-up/base64-body.json")).unwrap();
-    let answer = app.cloud.invoke("sign-up", &event).await.unwrap();
+    let answer = app.invoke("sign-up", &event).await;
     assert_eq!(answer["statusCode"], 201, "{answer}");
 }
 
@@ -105,16 +109,19 @@ async fn large_bodies_are_refused() {
 async fn a_foreign_origin_is_refused_before_anything_else() {
     let app = App::start().await;
     let signed_in = app.signed_in("jane.doe@example.com").await;
-    let calls = app.cloud.workos().front().calls().len();
-    for origin in ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"] {
+    let calls = app.workos().front().calls().len();
+    for origin in
+        ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"]
+    {
         let mut browser = signed_in.clone().header("origin", origin);
-        for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"]) {
+        for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"])
+        {
             let answer = browser.send(path, Some((b"{".to_vec(), "text/plain"))).await;
             let answer = answer.refused(403, "origin_not_allowed");
             assert!(answer.header("access-control-allow-origin").is_none());
         }
     }
-    assert_eq!(app.cloud.workos().front().calls().len(), calls);
+    assert_eq!(app.workos().front().calls().len(), calls);
     let mut browser = signed_in;
     let answer = browser.room_auth("Jane", "room").await.is(200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(crate::app::ORIGIN));
@@ -156,7 +163,8 @@ async fn duplicated_and_very_long_cookies() {
 #[tokio::test]
 async fn addresses_in_headers_change_nothing() {
     let app = App::start().await;
-    let mut spoofing = app.browser().header("x-forwarded-for", "198.51.100.9").header("x-real-ip", "198.51.100.9");
+    let mut spoofing =
+        app.browser().header("x-forwarded-for", "198.51.100.9").header("x-real-ip", "198.51.100.9");
     spoofing.sign_up("a@example.com").await.is(201);
     let keys: Vec<_> = app.items_of("limit#sign-up#source:");
     assert_eq!(keys.len(), 1);

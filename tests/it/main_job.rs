@@ -29,7 +29,8 @@ async fn from_sign_up_to_sign_out() {
     assert_eq!(claims["name"], "Jane Doe");
     let lifetime = claims["exp"].as_u64().unwrap() - claims["nbf"].as_u64().unwrap();
     assert!((590..=610).contains(&lifetime), "{claims}");
-    let grants: Vec<_> = claims["video"].as_object().unwrap().iter().filter(|(_, value)| **value != false).collect();
+    let grants: Vec<_> =
+        claims["video"].as_object().unwrap().iter().filter(|(_, value)| **value != false).collect();
     for (grant, value) in grants {
         match grant.as_str() {
             "room" => assert_eq!(value, "room123"),
@@ -42,9 +43,12 @@ async fn from_sign_up_to_sign_out() {
     let answer = browser.sign_out().await.is(200);
     let url = answer.text("/authData/redirectURL");
     let (base, query) = url.split_once("?").unwrap();
-    assert_eq!(base, format!("{}/user_management/sessions/logout", app.cloud.workos().url()));
+    assert_eq!(base, format!("{}/user_management/sessions/logout", app.workos().url()));
     let (return_to, session_id) = query.split_once('&').unwrap();
-    assert!(return_to.starts_with("return_to=http") && session_id.starts_with("session_id=session_"), "{query}");
+    assert!(
+        return_to.starts_with("return_to=http") && session_id.starts_with("session_id=session_"),
+        "{query}"
+    );
     assert!(browser.cookies.is_empty(), "the cookies are cleared");
 
     let forbidden = json!({ "message": "Forbidden" });
@@ -122,13 +126,15 @@ async fn known_and_unknown_addresses_get_the_same_answers() {
         assert_eq!(one.status, other.status, "{path}");
         assert_eq!(one.body, other.body, "{path}");
         assert_eq!(one.cookies, other.cookies, "{path}");
-        let names = |answer: &crate::app::Answer| answer.headers.keys().map(|name| name.to_string()).collect::<Vec<_>>();
+        let names = |answer: &crate::app::Answer| {
+            answer.headers.keys().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(names(&one), names(&other), "{path}");
     }
-    let users = |email: &str| app.cloud.workos().last_code(email).is_some();
+    let users = |email: &str| app.workos().last_code(email).is_some();
     assert!(users(known));
     // Only sign-up wrote to the unknown address.
-    assert_eq!(app.cloud.workos().front().count("magic_auth.create"), 4);
+    assert_eq!(app.workos().front().count("magic_auth.create"), 4);
 }
 
 #[tokio::test]
@@ -141,12 +147,13 @@ async fn tries_are_limited_per_address() {
     for _ in 0..5 {
         browser.finalize_magic_auth("jane.doe@example.com", wrong).await.refused(400, "code_rejected");
     }
-    let calls = app.cloud.workos().front().count("authenticate.magic_auth");
+    let calls = app.workos().front().count("authenticate.magic_auth");
     // The right code comes too late, and WorkOS is not asked.
-    let answer = browser.finalize_magic_auth("JANE.DOE@example.com", &code).await.refused(429, "rate_limited");
+    let answer =
+        browser.finalize_magic_auth("JANE.DOE@example.com", &code).await.refused(429, "rate_limited");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=600).contains(&wait));
-    assert_eq!(app.cloud.workos().front().count("authenticate.magic_auth"), calls);
+    assert_eq!(app.workos().front().count("authenticate.magic_auth"), calls);
     // Somebody else is not affected.
     app.signed_in("other@example.com").await;
 }

@@ -10,11 +10,7 @@ const EMAIL: &str = "jane.doe@example.com";
 
 #[tokio::test]
 async fn an_idle_session_ends_to_the_second_with_ttl_off() {
-    let app = App::with(|options| {
-        options.set("SESSION_IDLE_SECONDS", "3");
-        options.set("SESSION_ABSOLUTE_SECONDS", "60");
-    })
-    .await;
+    let app = App::with_env(&[("SESSION_IDLE_SECONDS", "3"), ("SESSION_ABSOLUTE_SECONDS", "60")]).await;
     let mut browser = app.signed_in(EMAIL).await;
     // Used in time, it goes on beyond three seconds.
     for _ in 0..4 {
@@ -28,11 +24,7 @@ async fn an_idle_session_ends_to_the_second_with_ttl_off() {
 
 #[tokio::test]
 async fn a_session_in_use_ends_at_its_absolute_lifetime() {
-    let app = App::with(|options| {
-        options.set("SESSION_IDLE_SECONDS", "4");
-        options.set("SESSION_ABSOLUTE_SECONDS", "4");
-    })
-    .await;
+    let app = App::with_env(&[("SESSION_IDLE_SECONDS", "4"), ("SESSION_ABSOLUTE_SECONDS", "4")]).await;
     let mut browser = app.signed_in(EMAIL).await;
     let began = app.items_of("session#")[0]["created_at"]["N"].as_str().unwrap().parse::<u64>().unwrap();
     let mut refused_at = None;
@@ -91,7 +83,7 @@ async fn the_session_cookie_is_bound_to_the_host_and_small() {
 
 #[tokio::test]
 async fn a_front_end_on_another_site_gets_cookies_that_work_there() {
-    let app = App::with(|options| options.set("COOKIE_SAME_SITE", "none")).await;
+    let app = App::with_env(&[("COOKIE_SAME_SITE", "none")]).await;
     let answer = app.browser().dev_sign_in().await.is(200);
     assert!(answer.cookies[0].contains("SameSite=None"), "{:?}", answer.cookies);
 }
@@ -106,8 +98,8 @@ async fn the_table_holds_no_token_and_no_code() {
     let code = app.code(EMAIL);
     assert!(!text.contains(&browser.token()));
     assert!(!text.contains(&format!("\"{code}\"")));
-    assert!(!app.cloud.workos().refresh_tokens().is_empty());
-    for token in app.cloud.workos().refresh_tokens() {
+    assert!(!app.workos().refresh_tokens().is_empty());
+    for token in app.workos().refresh_tokens() {
         assert!(!text.contains(&token), "a refresh token is at rest in clear");
         use base64::Engine as _;
         let encoded = base64::engine::general_purpose::STANDARD.encode(&token);
@@ -121,7 +113,9 @@ async fn a_changed_token_and_a_token_of_nobody_are_refused() {
     let browser = app.signed_in(EMAIL).await;
     let token = browser.token();
     let flipped: String = token.chars().rev().collect();
-    for changed in [&token[1..], &format!("{token}A"), &flipped, "", "null", &"A".repeat(43), &"A".repeat(5000)] {
+    for changed in
+        [&token[1..], &format!("{token}A"), &flipped, "", "null", &"A".repeat(43), &"A".repeat(5000)]
+    {
         let mut other = browser.clone();
         other.cookies.insert("__Host-session".into(), changed.to_owned());
         other.room_auth("Jane", "room").await.is(403);

@@ -47,7 +47,6 @@ pub struct DevUser {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     email: EmailAddress,
     workos: WorkOs,

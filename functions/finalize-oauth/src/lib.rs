@@ -36,7 +36,6 @@ pub struct Input {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     authorize: Authorize,
     workos: WorkOs,

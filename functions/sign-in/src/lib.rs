@@ -41,7 +41,6 @@ pub struct Output {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     table: Table,
     workos: WorkOs,
@@ -65,7 +64,8 @@ pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Outpu
     );
     admitted?;
     if let Some(connection) = connection? {
-        let started = ctx.authorize.start(Selector::Connection(connection), &req.cookies, Some(email.as_str()))?;
+        let started =
+            ctx.authorize.start(Selector::Connection(connection), &req.cookies, Some(email.as_str()))?;
         let (auth_data, cookie) = started.into_sso();
         return Ok(Response::new(Output { auth_data }).cookie(cookie));
     }

@@ -18,7 +18,6 @@ pub struct Output {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     log_out: LogOut,
     sessions: Sessions,

@@ -33,7 +33,6 @@ pub struct Input {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     table: Table,
     workos: WorkOs,

@@ -38,7 +38,6 @@ pub struct Input {
 }
 
 /// The clients that this endpoint uses.
-#[derive(Debug)]
 pub struct Context {
     workos: WorkOs,
     sessions: Sessions,

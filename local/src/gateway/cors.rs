@@ -72,7 +72,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
         decorate(&cors(), Some(&HeaderValue::from_static("https://app.example")), &mut headers);
-        let texts: Vec<_> = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+        let texts: Vec<_> =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
         assert_eq!(texts.len(), 3);
         assert!(texts.contains(&("access-control-allow-origin", "https://app.example")), "{texts:?}");
         assert!(texts.contains(&("access-control-allow-credentials", "true")), "{texts:?}");
@@ -81,7 +82,9 @@ mod tests {
 
     #[test]
     fn a_foreign_origin_gets_nothing() {
-        for origin in ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"] {
+        for origin in
+            ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"]
+        {
             let (mut answer, mut preflighted) = (HeaderMap::new(), HeaderMap::new());
             answer.insert("access-control-allow-origin", HeaderValue::from_static("*"));
             decorate(&cors(), Some(&HeaderValue::from_static(origin)), &mut answer);

@@ -210,7 +210,8 @@ fn is_text(headers: &HeaderMap) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     media_type.starts_with("text/")
         || matches!(media_type, "application/json" | "application/javascript" | "application/xml")
-        || (media_type.starts_with("application/") && (media_type.ends_with("+json") || media_type.ends_with("+xml")))
+        || (media_type.starts_with("application/")
+            && (media_type.ends_with("+json") || media_type.ends_with("+xml")))
 }
 
 #[cfg(test)]

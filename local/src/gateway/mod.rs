@@ -132,9 +132,9 @@ impl Api {
         let binary = self.binaries.get(logical_id).ok_or(GatewayError::Internal)?;
         let invocation = self.functions.invoke(logical_id, binary, event, trace_root);
         let invocation = match &*self.functions {
-            Functions::Hosted(_) => {
-                tokio::time::timeout(INTEGRATION_TIMEOUT, invocation).await.map_err(|_| GatewayError::Unavailable)?
-            }
+            Functions::Hosted(_) => tokio::time::timeout(INTEGRATION_TIMEOUT, invocation)
+                .await
+                .map_err(|_| GatewayError::Unavailable)?,
             // The compiler may be at work first.
             Functions::Watched(_) => invocation.await,
         };
@@ -185,7 +185,11 @@ impl Api {
             function: Arc::from("gateway"),
             process: 0,
             source: Source::Platform,
-            text: format!("{method} {path} {} {} ms", response.status().as_u16(), began.elapsed().as_millis()),
+            text: format!(
+                "{method} {path} {} {} ms",
+                response.status().as_u16(),
+                began.elapsed().as_millis()
+            ),
         });
         response
     }

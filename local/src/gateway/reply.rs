@@ -99,7 +99,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_without_status_is_the_body() -> Result<(), Box<dyn std::error::Error>> {
-        for (payload, expected) in [(json!("Hello from Lambda!"), "Hello from Lambda!"), (json!({ "a": 1 }), "{\"a\":1}")] {
+        for (payload, expected) in
+            [(json!("Hello from Lambda!"), "Hello from Lambda!"), (json!({ "a": 1 }), "{\"a\":1}")]
+        {
             let response = from_payload(payload.to_string().as_bytes()).ok_or("malformed")?;
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers().get("content-type").ok_or("no header")?, "application/json");

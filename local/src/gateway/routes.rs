@@ -93,9 +93,12 @@ mod tests {
     #[test]
     fn other_methods_and_longer_paths_match_nothing() {
         let routes = [route("POST /auth/sign-in")];
-        for (method, path) in
-            [("GET", "/auth/sign-in"), ("POST", "/auth/sign-in/"), ("POST", "/auth"), ("POST", "/AUTH/sign-in")]
-        {
+        for (method, path) in [
+            ("GET", "/auth/sign-in"),
+            ("POST", "/auth/sign-in/"),
+            ("POST", "/auth"),
+            ("POST", "/AUTH/sign-in"),
+        ] {
             assert!(select(&routes, method, path).is_none(), "{method} {path}");
         }
     }

@@ -375,7 +375,9 @@ impl Runtime {
 impl Inner {
     fn find(&self, name: &str) -> Result<Arc<HostedFunction>, InvokeError> {
         let known = self.functions.get(name).or_else(|| {
-            self.functions.values().find(|function| function.config.binary == name || function.config.name == name)
+            self.functions
+                .values()
+                .find(|function| function.config.binary == name || function.config.name == name)
         });
         known.cloned().ok_or_else(|| InvokeError::UnknownFunction(name.to_owned()))
     }
@@ -532,7 +534,8 @@ impl Inner {
             logs: self.logs.clone(),
         };
         let (sandbox, life) = Sandbox::boot(boot).await.map_err(|error| {
-            let message = format!("RequestId: {request_id} Error: fork/exec {}: {error}", config.program.display());
+            let message =
+                format!("RequestId: {request_id} Error: fork/exec {}: {error}", config.program.display());
             self.log(function, 0, message.clone());
             let payload = json!({ "errorType": "Runtime.InvalidEntrypoint", "errorMessage": message });
             InvokeError::Function { request_id: request_id.to_owned(), payload }
@@ -553,12 +556,20 @@ impl Inner {
             Ok(Err(ending)) => {
                 let reported = sandbox.init_error().and_then(|body| serde_json::from_slice(&body).ok());
                 let message = format!("RequestId: {request_id} Error: Runtime exited with error: {ending}");
-                ("error", reported.unwrap_or_else(|| json!({ "errorType": "Runtime.ExitError", "errorMessage": message })))
+                (
+                    "error",
+                    reported.unwrap_or_else(
+                        || json!({ "errorType": "Runtime.ExitError", "errorMessage": message }),
+                    ),
+                )
             }
             Err(_) => {
                 sandbox.kill();
                 sandbox.exited().await;
-                let message = format!("RequestId: {request_id} Error: the start took over {} s", INIT_TIMEOUT.as_secs());
+                let message = format!(
+                    "RequestId: {request_id} Error: the start took over {} s",
+                    INIT_TIMEOUT.as_secs()
+                );
                 ("timeout", json!({ "errorType": "Sandbox.Timedout", "errorMessage": message }))
             }
         };

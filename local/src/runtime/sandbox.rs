@@ -101,7 +101,8 @@ impl Sandbox {
         });
         let kill = Arc::new(Notify::new());
         let (exited, exit) = watch::channel(None);
-        let life = live(child, listener, Arc::clone(&api), Arc::clone(&kill), exited, boot.function, boot.logs);
+        let life =
+            live(child, listener, Arc::clone(&api), Arc::clone(&kill), exited, boot.function, boot.logs);
         let generation = boot.generation;
         Ok((Arc::new(Self { process, generation, booted, jobs, api, kill, exit }), life))
     }
@@ -279,7 +280,11 @@ impl Api {
             if let Some(current) = lock(&self.current).take() {
                 let _ = current.reply.send(Reply::Error(payload.to_string().into()));
             }
-            return answer(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "the response is too large");
+            return answer(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                "the response is too large",
+            );
         };
         let body = body.to_bytes();
         if action == "init/error" {

@@ -47,8 +47,9 @@ impl Watch {
             .await
             .map_err(|_| unavailable(&"no answer from cargo lambda watch"))?
             .map_err(|error| unavailable(&error))?;
-        let header =
-            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let request_id = header("lambda-runtime-aws-request-id").unwrap_or_else(ids::uuid);
         let failed = header("x-amz-function-error").is_some() || !response.status().is_success();
         let payload = response.into_body().collect().await.map_err(|error| unavailable(&error))?.to_bytes();

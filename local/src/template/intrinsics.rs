@@ -252,7 +252,9 @@ impl<'a> Resolver<'a> {
                 Ok(format!("arn:aws:dynamodb:{region}:{account}:table/{}", self.name_of(id, depth)?))
             }
             ("AWS::S3::Bucket", "Arn") => Ok(format!("arn:aws:s3:::{}", self.name_of(id, depth)?)),
-            ("AWS::IAM::Role", "Arn") => Ok(format!("arn:aws:iam::{account}:role/{}", self.name_of(id, depth)?)),
+            ("AWS::IAM::Role", "Arn") => {
+                Ok(format!("arn:aws:iam::{account}:role/{}", self.name_of(id, depth)?))
+            }
             (kind, _) => Err(Unresolved::new(format!("{path} is an attribute of a {kind}"))),
         }
     }

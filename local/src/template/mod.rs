@@ -215,8 +215,11 @@ impl Template {
             let properties = resource.get("Properties").cloned().unwrap_or_else(|| json!({}));
             match resource.get("Type").and_then(Value::as_str).unwrap_or_default() {
                 "AWS::Serverless::HttpApi" => {
-                    if properties.get("DefinitionBody").is_some() || properties.get("DefinitionUri").is_some() {
-                        return Err(TemplateError(format!("{id}: routes are read from function events only")));
+                    if properties.get("DefinitionBody").is_some() || properties.get("DefinitionUri").is_some()
+                    {
+                        return Err(TemplateError(format!(
+                            "{id}: routes are read from function events only"
+                        )));
                     }
                     default_authorizer =
                         text_at(&properties, "/Auth/DefaultAuthorizer").or(default_authorizer);
@@ -295,7 +298,8 @@ impl Template {
                 ("/StageVariables", "$stageVariables."),
             ] {
                 let names = identity.pointer(list).and_then(Value::as_array).into_iter().flatten();
-                identity_sources.extend(names.filter_map(Value::as_str).map(|name| format!("{prefix}{name}")));
+                identity_sources
+                    .extend(names.filter_map(Value::as_str).map(|name| format!("{prefix}{name}")));
             }
             let cache = identity.get("ReauthorizeEvery").and_then(Value::as_u64).unwrap_or(0);
             self.authorizers
@@ -336,7 +340,9 @@ fn read_function(
     for (name, value) in variables {
         let setting = match resolver.resolve(&value) {
             Ok(None) => continue,
-            Ok(Some(value)) => intrinsics::scalar(&value).ok_or_else(|| Unresolved::new("it is not a scalar")),
+            Ok(Some(value)) => {
+                intrinsics::scalar(&value).ok_or_else(|| Unresolved::new("it is not a scalar"))
+            }
             Err(reason) => Err(reason),
         };
         settings.insert(name, setting);

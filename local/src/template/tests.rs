@@ -9,7 +9,8 @@ use super::*;
 const TEMPLATE: &str = include_str!("fixture.yaml");
 
 fn parse(parameters: &[(&str, &str)]) -> Result<Template, TemplateError> {
-    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Template::parse(TEMPLATE, &Deployment { parameters, ..Deployment::default() })
 }
 
@@ -32,7 +33,8 @@ fn functions_take_their_own_settings_over_the_globals() -> Result<(), Box<dyn Er
 fn an_environment_is_what_the_template_names_with_the_overlay_on_top() -> Result<(), Box<dyn Error>> {
     let template = parse(&[])?;
     let sign_in = template.functions.get("SignInFunction").ok_or("no function")?;
-    let missing = sign_in.environment(&BTreeMap::new(), &BTreeMap::new()).err().ok_or("it resolved a secret")?;
+    let missing =
+        sign_in.environment(&BTreeMap::new(), &BTreeMap::new()).err().ok_or("it resolved a secret")?;
     assert!(missing.to_string().contains("WORKOS_API_KEY"), "{missing}");
 
     let overlay = [("WORKOS_API_KEY", "sk_test_default"), ("UNNAMED", "never seen")];
@@ -104,7 +106,10 @@ fn the_table_is_a_create_table_call() -> Result<(), Box<dyn Error>> {
     let table = template.tables.first().ok_or("no table")?;
     assert_eq!(table.ttl_attribute.as_deref(), Some("expires_at"));
     assert_eq!(table.definition.get("TableName"), Some(&json!("local-Table")));
-    assert_eq!(table.definition.get("KeySchema"), Some(&json!([{ "AttributeName": "pk", "KeyType": "HASH" }])));
+    assert_eq!(
+        table.definition.get("KeySchema"),
+        Some(&json!([{ "AttributeName": "pk", "KeyType": "HASH" }]))
+    );
     Ok(())
 }
 

@@ -45,7 +45,6 @@ const LOOKS: u32 = 24;
 const LOOK_DISTANCE: Duration = Duration::from_millis(250);
 
 /// Checks sessions.
-#[derive(Debug)]
 pub struct Authenticator {
     table: Table,
     workos: WorkOs,

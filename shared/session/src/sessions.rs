@@ -1,13 +1,12 @@
 //! Beginning and ending sessions.
 
+use api::config::COOKIE_SAME_SITE;
 use api::{
     ApiError, Caller, ConfigError, Cookies, Env, Reason, Request, Response, SameSite, Secret, SetCookie,
-    Variable,
 };
-use api::{AuthData, clock, metrics};
+use api::{clock, metrics};
 use store::{SessionItem, Table};
-use workos::authorize::{Authorize, Selector};
-use workos::{Authentication, OAuthFlow, SignIn, User};
+use workos::{Authentication, Authorize, OAUTH_COOKIE, Selector, SignIn, SsoRequired, User};
 
 use crate::{Lifetimes, SessionToken, SignedIn};
 

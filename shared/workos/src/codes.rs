@@ -41,23 +41,30 @@ impl WorkOs {
             result => result,
         };
         let code: Secret = code?;
-        MagicCode::parse(code.expose())
-            .map_err(|_| ApiError::new(Reason::WorkosUnavailable).because("WorkOS' code is none that we can redeem"))
+        MagicCode::parse(code.expose()).map_err(|_| {
+            ApiError::new(Reason::WorkosUnavailable).because("WorkOS' code is none that we can redeem")
+        })
     }
 
     /// Finishes the sign-in of a person with several organizations in the first of them.
     ///
     /// # Errors
     /// `sso_required`, and what the selection answers.
-    pub async fn in_first_organization(&self, sign_in: SignIn, client: &Client) -> Result<Authentication, ApiError> {
+    pub async fn in_first_organization(
+        &self,
+        sign_in: SignIn,
+        client: &Client,
+    ) -> Result<Authentication, ApiError> {
         let selection = match sign_in {
             SignIn::Complete(authentication) => return Ok(*authentication),
             SignIn::SsoRequired(_) => return Err(Reason::SsoRequired.into()),
             SignIn::ChooseOrganization(selection) => selection,
         };
-        let not_understood = || ApiError::new(Reason::WorkosUnavailable).because("WorkOS' selection is not understood");
+        let not_understood =
+            || ApiError::new(Reason::WorkosUnavailable).because("WorkOS' selection is not understood");
         let first = selection.organizations.first().ok_or_else(not_understood)?;
-        let pending = PendingToken::parse(selection.pending_authentication_token.expose()).map_err(|_| not_understood())?;
+        let pending = PendingToken::parse(selection.pending_authentication_token.expose())
+            .map_err(|_| not_understood())?;
         let organization = OrganizationId::parse(&first.id).map_err(|_| not_understood())?;
         match self.select_organization(&pending, &organization, client).await? {
             SignIn::Complete(authentication) => Ok(*authentication),

@@ -12,6 +12,7 @@
 
 pub mod authorize;
 mod client;
+mod codes;
 pub mod config;
 pub mod fields;
 pub mod flow;
@@ -26,7 +27,7 @@ pub mod verifier;
 pub use authorize::{Authorize, Selector, Started};
 pub use client::WorkOs;
 pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
-pub use flow::OAuthFlow;
+pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
 pub use log_out::{LogOut, logout_url};
 pub use sign_in::{
     Authentication, Claims, MagicAuthError, Organization, RefreshError, Refreshed, Selection, SignIn,
