@@ -98,6 +98,44 @@ async fn policies_that_forbid_a_code_are_told_apart_from_failures() {
 }
 
 #[tokio::test]
+async fn sending_a_code_never_tells_who_has_an_account() {
+    let bed = bed().await;
+    let address = email("jane@example.com");
+    let refusals = [
+        (400, r#"{"error":"sign_up_not_allowed"}"#),
+        (400, r#"{"error":"authentication_method_not_allowed"}"#),
+        (400, r#"{"code":"email_domain_not_deliverable"}"#),
+        (404, r#"{"message":"User not found"}"#),
+    ];
+    for (status, body) in refusals {
+        bed.double.front().inject(Fault::answer("magic_auth.create", status, body).times(1));
+        bed.workos.send_code(&address, &client()).await.unwrap();
+    }
+    bed.double.front().inject(Fault::answer("magic_auth.create", 500, "").times(1));
+    let error = bed.workos.send_code(&address, &client()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::WorkosUnavailable);
+}
+
+#[tokio::test]
+async fn an_invitation_creates_the_account_where_the_provider_does_not() {
+    let bed = bed().await;
+    let not_found = Fault::answer("magic_auth.create", 404, r#"{"message":"User not found"}"#);
+    bed.double.front().inject(not_found.times(1));
+    bed.workos.invite(&email("new@example.com"), &client()).await.unwrap();
+    assert!(bed.double.user_id("new@example.com").is_some());
+    assert!(bed.double.last_code("new@example.com").is_some());
+    // One call is enough where it does.
+    bed.double.front().reset_calls();
+    bed.workos.invite(&email("newer@example.com"), &client()).await.unwrap();
+    assert_eq!(bed.double.front().calls(), ["magic_auth.create"]);
+
+    let undeliverable = r#"{"code":"email_domain_not_deliverable","message":"m"}"#;
+    bed.double.front().inject(Fault::answer("magic_auth.create", 400, undeliverable));
+    let error = bed.workos.invite(&email("new@example.org"), &client()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::InvalidEmail);
+}
+
+#[tokio::test]
 async fn creating_a_user_twice_is_fine() {
     let bed = bed().await;
     bed.workos.create_user(&email("new@example.com")).await.unwrap();

@@ -1,4 +1,5 @@
 //! The adapter against the WorkOS double, over real sockets.
+#![cfg(test)]
 
 mod calls;
 mod tokens;
