@@ -65,7 +65,11 @@ impl Dev {
                     "LiveKit is the installed livekit-server; recordings also need LiveKit's egress service.",
                 );
             }
+            let hosting = options.hosting.clone();
             let cloud = Cloud::start(options).await?;
+            if let Hosting::Binaries(folder) = hosting {
+                all_built(&cloud, &folder)?;
+            }
             if self.watch {
                 programs.cargo_lambda_watch(&self.project.root, self.watch_port, &cloud)?;
             }
@@ -256,6 +260,15 @@ impl Programs {
             signal_group("-KILL", group).await;
         }
     }
+}
+
+fn all_built(cloud: &Cloud, folder: &Path) -> Result<(), Failure> {
+    let functions = cloud.template().functions.values().map(|function| function.binary.as_str());
+    let missing: Vec<_> = functions.filter(|binary| !folder.join(binary).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not built in {}: {}; `make dev` builds first", folder.display(), missing.join(", ")).into())
 }
 
 async fn signal_group(signal: &str, group: u32) {
