@@ -18,8 +18,6 @@ export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
 export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
-# Where `make test-deploy` finds its local AWS.
-export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 
 STAGE ?= dev
 LOCAL := $(CARGO_TARGET_DIR)/debug/local
@@ -28,7 +26,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 
 .PHONY: help
-help: ## Say what there is
+help:
 	@echo 'make dev             run everything on this machine: http://localhost:3000 (PORT= to change)'
 	@echo 'make demo            walk through every endpoint and print each request and answer'
 	@echo 'make watch           like dev, and rebuild a function when its code changes'
@@ -45,17 +43,17 @@ help: ## Say what there is
 # --- Run ---------------------------------------------------------------------------------------------------------------
 
 .PHONY: dev demo watch invoke
-dev: binaries ## Run the local cloud
+dev: binaries
 	@exec $(LOCAL) dev
 
-demo: binaries ## Walk through every endpoint
+demo: binaries
 	@exec $(LOCAL) demo
 
-watch: binaries python-tools ## Run the local cloud, with functions rebuilt on change
+watch: binaries python-tools
 	@exec $(LOCAL) dev --watch
 
 E ?= $(notdir $(firstword $(sort $(wildcard events/$(F)/*.json))))
-invoke: python-tools ## Send a function one of its events
+invoke: python-tools
 	@[[ -n "$(F)" && -d "functions/$(F)" ]] || { echo 'Say which function: make invoke F=sign-in. There are: $(FUNCTIONS)'; exit 2; }
 	@[[ -f "events/$(F)/$(E)" ]] || { echo 'No such event. There are: $(notdir $(wildcard events/$(F)/*.json))'; exit 2; }
 	cargo lambda invoke $(F) --data-file events/$(F)/$(E)
@@ -63,15 +61,15 @@ invoke: python-tools ## Send a function one of its events
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
 .PHONY: test check events bench test-deploy
-test: binaries $(CARGO_NEXTEST) ## Run all tests
+test: binaries $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
 
-events: binaries $(CARGO_NEXTEST) ## Replay the events
+events: binaries $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked -E 'package(tests) and test(/events::/)'
 
 # Advisories need the RustSec database from the network, so the pipeline asks for them and this target does not.
-check: compiler python-tools $(CARGO_DENY) ## Static checks
+check: compiler python-tools $(CARGO_DENY)
 	$(call say,Formatting)
 	cargo fmt --all --check
 	$(call say,Lints)
@@ -86,13 +84,16 @@ check: compiler python-tools $(CARGO_DENY) ## Static checks
 	@echo 'All checks passed.'
 
 .PHONY: advisories
-advisories: compiler $(CARGO_DENY) ## Known vulnerabilities of the dependencies; needs the network
+advisories: compiler $(CARGO_DENY)
 	$(CARGO_DENY) --locked check advisories
 
-bench: build ## Measure what ships
+bench: build
 	bench/run
 
-test-deploy: build binaries deploy-tools $(CARGO_NEXTEST) ## Deploy into a local AWS and run the flows there
+# tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.
+test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
+test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
+test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/deploy::/)'
 
 # --- Ship --------------------------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ test-deploy: build binaries deploy-tools $(CARGO_NEXTEST) ## Deploy into a local
 ARCH := $(shell awk '/^  Architecture:/ { here = 1 } here && /Default:/ { print $$2; exit }' template.yaml)
 
 # One compile for all functions; `sam build` then finds each binary fresh and only puts it in its place.
-build: compiler python-tools ## Release binaries for Lambda
+build: compiler python-tools
 	$(call say,Release build of $(words $(FUNCTIONS)) functions)
 	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
 	$(call say,Packing)
@@ -111,11 +112,11 @@ build: compiler python-tools ## Release binaries for Lambda
 		printf '%-28s %10d %10d\n' "$$(basename "$$(dirname "$$f")")" "$$(wc -c < "$$f")" "$$(gzip -6 -c "$$f" | wc -c)"; \
 	done
 
-deploy: build ## Deploy to a stage
+deploy: build
 	sam deploy --config-env $(STAGE)
 
 .PHONY: clean
-clean: ## Delete build output
+clean:
 	rm -rf .aws-sam $(CARGO_TARGET_DIR)
 
 # --- What the targets stand on -----------------------------------------------------------------------------------------

@@ -98,6 +98,16 @@ impl WorkOs {
         world.insert_organization(id, name, domains).id
     }
 
+    /// Every refresh token that was handed out, spent ones included.
+    pub fn refresh_tokens(&self) -> Vec<String> {
+        self.service.world().refresh_tokens.keys().cloned().collect()
+    }
+
+    /// Every access token that was handed out.
+    pub fn access_tokens(&self) -> Vec<String> {
+        self.service.world().access_tokens.clone()
+    }
+
     /// Sets what an organization demands.
     pub fn set_policy(&self, organization_id: &str, policy: Policy) {
         self.service.world().set_policy(organization_id, policy);

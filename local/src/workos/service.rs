@@ -60,6 +60,8 @@ pub(super) struct World {
     pub(super) connections: BTreeMap<String, Connection>,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) refresh_tokens: HashMap<String, RefreshToken>,
+    /// Every access token that was handed out.
+    pub(super) access_tokens: Vec<String>,
     pub(super) magic_codes: Vec<MagicCode>,
     /// Wrong codes since the last right one, by lowercase address.
     pub(super) wrong_codes: HashMap<String, u32>,
@@ -103,6 +105,7 @@ impl World {
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
             refresh_tokens: HashMap::new(),
+            access_tokens: Vec::new(),
             magic_codes: Vec::new(),
             wrong_codes: HashMap::new(),
             authorization_codes: HashMap::new(),

@@ -139,6 +139,7 @@ impl World {
     fn issue(&mut self, session: &Session, lifetime: Duration) -> Value {
         let claims = self.claims(session, lifetime);
         let access_token = self.key().access_token(&claims);
+        self.access_tokens.push(access_token.clone());
         let refresh_token = random::token();
         let unspent = RefreshToken { session_id: session.id.clone(), spent: None };
         self.refresh_tokens.insert(refresh_token.clone(), unspent);

@@ -1,0 +1,159 @@
+//! LiveKit's API key and the tokens signed with it. Each token carries the grants of one purpose and no more.
+//!
+//! Source: <https://docs.livekit.io/home/get-started/authentication/>.
+
+use std::fmt;
+use std::time::Duration;
+
+use api::{ApiError, Caller, ConfigError, Env, Reason, Secret, Variable};
+use livekit_api::access_token::{AccessToken, TokenVerifier, VideoGrants};
+
+use crate::{Room, Username};
+
+/// The API key's name.
+pub static LIVEKIT_API_KEY: Variable =
+    Variable::required("LIVEKIT_API_KEY", "The LiveKit API key that room tokens are issued by.");
+
+/// The API key's secret.
+pub static LIVEKIT_API_SECRET: Variable = Variable::required(
+    "LIVEKIT_API_SECRET",
+    "The secret of `LIVEKIT_API_KEY`. It signs every token and webhook.",
+);
+
+/// How long a join token opens the room. It is checked when somebody connects: a participant who is inside stays, and
+/// LiveKit renews the tokens of connected participants itself.
+pub const JOIN_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How long a token for one of our own calls lives: a little longer than the request that it is made in, which ends
+/// after 8 s. LiveKit allows a minute of clock skew on top.
+pub const SERVER_TTL: Duration = Duration::from_secs(10);
+
+/// The participant attribute that holds the organization. Participants cannot change their own attributes: that is
+/// the grant `canUpdateOwnMetadata`, which LiveKit does not give by default.
+pub const ORGANIZATION_ATTRIBUTE: &str = "organizationId";
+
+/// The API key with its secret.
+#[derive(Clone)]
+pub struct Keys {
+    key: String,
+    secret: Secret,
+}
+
+impl Keys {
+    /// Reads `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret: env.secret(&LIVEKIT_API_SECRET)? })
+    }
+
+    /// A token with which `caller` joins `room` as `username`, for [`JOIN_TTL`].
+    ///
+    /// The identity is the user id, so a person is in a room once and cannot take another's place. Inside, the token
+    /// gives what LiveKit gives by default: publish, subscribe and send data.
+    pub fn join_token(&self, caller: &Caller, username: &Username, room: &Room) -> Result<Secret, ApiError> {
+        let grants =
+            VideoGrants { room_join: true, room: room.as_str().to_owned(), ..VideoGrants::default() };
+        let organization = caller.organization_id.iter().map(|id| (ORGANIZATION_ATTRIBUTE, id.as_str()));
+        sign(
+            self.token(grants, JOIN_TTL)
+                .with_identity(&caller.user_id)
+                .with_name(username.as_str())
+                .with_attributes(organization),
+        )
+    }
+
+    /// A token for calls about the participants of `room`, for [`SERVER_TTL`].
+    pub fn room_admin_token(&self, room: &Room) -> Result<Secret, ApiError> {
+        let grants =
+            VideoGrants { room_admin: true, room: room.as_str().to_owned(), ..VideoGrants::default() };
+        sign(self.token(grants, SERVER_TTL))
+    }
+
+    /// A token for calls about egresses, for [`SERVER_TTL`]. LiveKit knows no such grant for a single room.
+    pub fn room_record_token(&self) -> Result<Secret, ApiError> {
+        sign(self.token(VideoGrants { room_record: true, ..VideoGrants::default() }, SERVER_TTL))
+    }
+
+    /// Verifies tokens that LiveKit signed with this key.
+    pub fn verifier(&self) -> TokenVerifier {
+        TokenVerifier::with_api_key(&self.key, self.secret.expose())
+    }
+
+    fn token(&self, grants: VideoGrants, ttl: Duration) -> AccessToken {
+        AccessToken::with_api_key(&self.key, self.secret.expose()).with_ttl(ttl).with_grants(grants)
+    }
+}
+
+fn sign(token: AccessToken) -> Result<Secret, ApiError> {
+    // Keys, identity and room are never empty here, which is all that can be refused.
+    token.to_jwt().map(Secret::new).map_err(|error| ApiError::new(Reason::Internal).because(error))
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livekit_api::access_token::Claims;
+
+    use super::*;
+    use crate::{RoomName, RoomScope};
+
+    fn keys() -> Keys {
+        Keys::load(&Env::fixed([("LIVEKIT_API_KEY", "devkey"), ("LIVEKIT_API_SECRET", "the-secret")]))
+            .unwrap()
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            user_id: "user_1".into(),
+            email: "jane@example.com".into(),
+            organization_id: Some("org_1".into()),
+            role: None,
+            permissions: Vec::new(),
+            session_id: "session_1".into(),
+        }
+    }
+
+    fn room() -> Room {
+        RoomScope::None.room(&caller(), &RoomName::parse("daily").unwrap()).unwrap()
+    }
+
+    fn verified(token: &Secret) -> Claims {
+        keys().verifier().verify(token.expose()).unwrap()
+    }
+
+    #[test]
+    fn a_join_token_opens_one_room_for_one_person_and_grants_nothing_else() {
+        let token = keys().join_token(&caller(), &Username::parse("Jane Doe").unwrap(), &room()).unwrap();
+        let claims = verified(&token);
+        assert_eq!(
+            (claims.iss.as_str(), claims.sub.as_str(), claims.name.as_str()),
+            ("devkey", "user_1", "Jane Doe")
+        );
+        let expected = VideoGrants { room_join: true, room: "daily".into(), ..VideoGrants::default() };
+        assert_eq!(claims.video, expected);
+        assert_eq!(claims.attributes.get(ORGANIZATION_ATTRIBUTE).map(String::as_str), Some("org_1"));
+        assert_eq!(claims.exp - claims.nbf, 600);
+        assert!(claims.metadata.is_empty() && claims.room_config.is_none());
+    }
+
+    #[test]
+    fn a_server_token_carries_one_grant_for_seconds() {
+        let admin = verified(&keys().room_admin_token(&room()).unwrap());
+        let expected = VideoGrants { room_admin: true, room: "daily".into(), ..VideoGrants::default() };
+        assert_eq!(admin.video, expected);
+        let record = verified(&keys().room_record_token().unwrap());
+        assert_eq!(record.video, VideoGrants { room_record: true, ..VideoGrants::default() });
+        for claims in [admin, record] {
+            assert!(claims.sub.is_empty() && claims.exp - claims.nbf <= 11);
+        }
+    }
+
+    #[test]
+    fn debug_prints_no_secret() {
+        assert!(!format!("{:?}", keys()).contains("the-secret"));
+    }
+}
