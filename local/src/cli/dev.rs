@@ -41,6 +41,9 @@ pub(super) struct Dev {
     /// Use the LiveKit double even where livekit-server is installed
     #[arg(long)]
     livekit_double: bool,
+    /// Print the functions' log lines as they are, metrics included
+    #[arg(long)]
+    raw_logs: bool,
     #[command(flatten)]
     project: Project,
 }
@@ -128,8 +131,9 @@ impl Dev {
                 key.clone_from(value);
             }
         }
+        let raw = self.raw_logs;
         options.dynamodb.sweep_every = Some(Duration::from_secs(60));
-        options.logs = Logs::to(move |line| terminal.log(line));
+        options.logs = Logs::to(move |line| terminal.log(line, raw));
         if self.watch {
             options.hosting = Hosting::Watch(format!("http://127.0.0.1:{}", self.watch_port));
         }
