@@ -208,9 +208,7 @@ impl Start<'_> {
 
     /// The usual way: claim, start, confirm.
     async fn begin(&self, claim: Claim, over: Option<&RoomItem>) -> Result<Started, ApiError> {
-        if let Err(error) = self.claim(&claim, over).await? {
-            return Err(error);
-        }
+        self.claim(&claim, over).await?;
         let file = self.recorder.bucket.file(&claim);
         let egress = match self.egresses.start(&claim.room, file, RESERVE).await {
             Ok(egress) => egress,
@@ -248,22 +246,20 @@ impl Start<'_> {
         // The webhook stops an egress whose token is not the room's.
         claim.token = egress.token.clone().unwrap_or(claim.token);
         claim.object_key = egress.object_key.clone().unwrap_or(claim.object_key);
-        if let Err(error) = self.claim(&claim, over).await? {
-            return Err(error);
-        }
+        self.claim(&claim, over).await?;
         self.confirm(&claim, &egress).await
     }
 
-    /// Claims the room. The inner error is the answer to a start that came second.
-    async fn claim(&self, claim: &Claim, over: Option<&RoomItem>) -> Result<Result<(), ApiError>, ApiError> {
+    /// Claims the room, or is the answer to a start that came second.
+    async fn claim(&self, claim: &Claim, over: Option<&RoomItem>) -> Result<(), ApiError> {
         if self.deadline.call(RESERVE).is_zero() {
             return Err(Reason::DeadlineExceeded.into());
         }
         let lease_until = clock::now() + LEASE_SECONDS;
         match self.recorder.table.claim_room(claim, lease_until, over).await? {
-            Claimed::Won => Ok(Ok(())),
-            Claimed::Held(item) if item.egress_id().is_some() => Ok(Err(self.already(&item))),
-            Claimed::Held(_) => Ok(Err(self.wait(&claim.room).await)),
+            Claimed::Won => Ok(()),
+            Claimed::Held(item) if item.egress_id().is_some() => Err(self.already(&item)),
+            Claimed::Held(_) => Err(self.wait(&claim.room).await),
         }
     }
 
