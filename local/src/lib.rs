@@ -2,6 +2,7 @@
 //!
 //! | module | stands in for |
 //! |---|---|
+//! | [`cloud`] | all of it, wired and started |
 //! | [`template`] | what CloudFormation reads: functions, routes, authorizer, table |
 //! | [`runtime`] | Lambda: the Runtime API, processes, START and REPORT lines |
 //! | [`gateway`] | API Gateway: an HTTP API with payload 2.0, authorizer and CORS |
@@ -13,9 +14,11 @@
 //! It is a library for the tests, where everything is on a free port, and a binary for the developer. It is never
 //! linked into a function.
 
+pub mod cloud;
 pub mod dynamodb;
 pub mod front;
 pub mod gateway;
+mod ids;
 pub mod livekit;
 pub mod runtime;
 pub mod template;

@@ -1,3 +1,12 @@
-//! To come.
+//! The `local` command: `dev` runs the local cloud, `invoke` sends one event to one function.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::Cli::parse().run().await
+}

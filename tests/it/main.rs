@@ -1,1 +1,12 @@
-//! To come.
+//! The black-box suite: the real binaries on the real Runtime API, behind the local gateway, the authorizer and the
+//! template's own routes, with a DynamoDB and doubles that enforce what the originals enforce. One test binary: one link.
+
+mod app;
+
+mod boot;
+mod events;
+mod input;
+mod links;
+mod main_job;
+mod secrets;
+mod sessions;

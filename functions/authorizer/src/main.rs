@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `authorizer`.
 
-fn main() {}
+use authorizer::{Context, NAME, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run_authorizer(NAME, Context::load, handle)
+}

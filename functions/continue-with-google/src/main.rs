@@ -1,3 +1,9 @@
-//! To come.
+//! Boots `POST /auth/continue-with-google`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use continue_with_google::{Context, ROUTE, handle};
+
+fn main() -> ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

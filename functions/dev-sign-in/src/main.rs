@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `dev-sign-in`.
 
-fn main() {}
+use dev_sign_in::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

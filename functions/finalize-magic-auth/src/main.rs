@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `finalize-magic-auth`.
 
-fn main() {}
+use finalize_magic_auth::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

@@ -1,1 +1,73 @@
-//! To come.
+//! `POST /auth/finalize-oauth`: redeems the code of an OAuth or SSO sign-in and begins a session.
+//!
+//! The code counts only in the browser that began the flow: its cookie holds the PKCE verifier. With several sign-ins
+//! under way, `state` picks the flow; without it the newest counts. A flow is spent by one try.
+
+use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use session::{Sessions, SignedIn};
+use workos::{AuthCode, Authorize, FlowState, OAuthFlow, WorkOs};
+
+/// The route.
+pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth").reasons(&[
+    Reason::MissingField,
+    Reason::InvalidField,
+    Reason::FlowExpired,
+    Reason::CodeRejected,
+    Reason::SignInRefused,
+    Reason::SsoRequired,
+    Reason::EmailVerificationRequired,
+    Reason::MfaEnrollment,
+    Reason::MfaChallenge,
+    Reason::AuthenticationMethodNotAllowed,
+    Reason::RateLimited,
+    Reason::WorkosUnavailable,
+    Reason::WorkosBusy,
+    Reason::StoreUnavailable,
+]);
+
+/// The code that came back with the browser.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Input {
+    code: AuthCode,
+    /// The `state` that came back with it.
+    state: Option<FlowState>,
+}
+
+/// The clients that this endpoint uses.
+pub struct Context {
+    authorize: Authorize,
+    workos: WorkOs,
+    sessions: Sessions,
+}
+
+impl Context {
+    /// Reads the configuration.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            authorize: Authorize::load(env)?,
+            workos: WorkOs::load(env)?,
+            sessions: Sessions::load_with_redirect(env)?,
+        })
+    }
+}
+
+/// Answers a request.
+pub async fn handle(ctx: &Context, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+    let (flow, spent) = ctx.authorize.finish(&req.cookies, req.body.state.as_ref())?;
+    req.cookies.apply(&spent);
+    match sign_in(ctx, &flow, &req).await {
+        Ok(response) => Ok(response.cookie(spent)),
+        Err(error) => Err(error.cookie(spent)),
+    }
+}
+
+async fn sign_in(
+    ctx: &Context,
+    flow: &OAuthFlow,
+    req: &Request<Input>,
+) -> Result<Response<SignedIn>, ApiError> {
+    let sign_in = ctx.workos.redeem_code(&req.body.code, &flow.verifier, &req.client).await?;
+    ctx.sessions.begin("oauth", sign_in, req).await
+}

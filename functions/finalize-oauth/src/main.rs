@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `finalize-oauth`.
 
-fn main() {}
+use finalize_oauth::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

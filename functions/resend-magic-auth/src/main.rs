@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `resend-magic-auth`.
 
-fn main() {}
+use resend_magic_auth::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `select-organization`.
 
-fn main() {}
+use select_organization::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

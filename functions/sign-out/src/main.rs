@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `sign-out`.
 
-fn main() {}
+use sign_out::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `sign-up`.
 
-fn main() {}
+use sign_up::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

@@ -1,3 +1,7 @@
-//! To come.
+//! Boots `switch-organization`.
 
-fn main() {}
+use switch_organization::{Context, ROUTE, handle};
+
+fn main() -> std::process::ExitCode {
+    api::run(&ROUTE, Context::load, handle)
+}

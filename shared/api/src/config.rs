@@ -169,9 +169,16 @@ pub static STAGE: Variable =
     Variable::or("STAGE", "dev", "The deployment stage. `dev-sign-in` refuses to start where it is `prod`.");
 
 /// The origins whose pages may call.
-pub static ALLOWED_ORIGINS: Variable = Variable::required(
+pub static ALLOWED_ORIGINS: Variable = Variable::optional(
     "ALLOWED_ORIGINS",
-    "Comma-separated origins whose pages may call, such as `https://app.example.com`. API Gateway's CORS uses the same list.",
+    "Comma-separated origins whose pages may call, such as `https://app.example.com`; unset, no page may. API Gateway's CORS uses the same list.",
+);
+
+/// The `SameSite` of all cookies.
+pub static COOKIE_SAME_SITE: Variable = Variable::or(
+    "COOKIE_SAME_SITE",
+    "lax",
+    "The cookies' SameSite: `lax`, or `none` for front ends on another site than the API.",
 );
 
 /// What every endpoint reads.
@@ -184,9 +191,9 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        let origins = env.required(&ALLOWED_ORIGINS)?;
-        let allowed_origins: Vec<_> =
-            origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned()).collect();
+        let origins = env.optional(&ALLOWED_ORIGINS).unwrap_or_default();
+        let origins = origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
+        let allowed_origins: Vec<_> = origins.filter(|origin| !origin.is_empty()).collect();
         if allowed_origins.iter().any(|origin| !origin.contains("://")) {
             return Err(ConfigError::new(
                 &ALLOWED_ORIGINS,

@@ -45,6 +45,14 @@ impl SetCookie {
         Self::new(name, "", same_site, 0)
     }
 
+    /// Adds this cookie to `cookies`, unless one of its name is there: where an answer sets a cookie twice, what was
+    /// decided first counts.
+    pub(crate) fn add_to(self, cookies: &mut Vec<Self>) {
+        if cookies.iter().all(|each| each.name != self.name) {
+            cookies.push(self);
+        }
+    }
+
     /// The value of the `Set-Cookie` header.
     pub fn header(&self) -> String {
         let same_site = match self.same_site {
@@ -81,6 +89,14 @@ impl Cookies {
         )
     }
 
+    /// Sets or clears a cookie here as the browser will.
+    pub fn apply(&mut self, cookie: &SetCookie) {
+        self.0.retain(|(name, _)| name != cookie.name);
+        if cookie.max_age > 0 {
+            self.0.push((cookie.name.to_owned(), cookie.value.clone()));
+        }
+    }
+
     /// The value of the cookie `name`. Where a client sends it twice the first one counts, for everybody who asks.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_str())
@@ -109,6 +125,15 @@ mod tests {
         assert_eq!(cookies.get("__Host-session"), Some("x"));
         assert_eq!(cookies.get("b"), Some("2"));
         assert_eq!(cookies.get("junk"), None);
+    }
+
+    #[test]
+    fn a_cookie_is_applied_as_a_browser_does() {
+        let mut cookies = Cookies::parse(["__Host-oauth=a; __Host-oauth=b; other=c"]);
+        cookies.apply(&SetCookie::new("__Host-oauth", "d", SameSite::Lax, 60));
+        assert_eq!((cookies.get("__Host-oauth"), cookies.get("other")), (Some("d"), Some("c")));
+        cookies.apply(&SetCookie::clear("__Host-oauth", SameSite::Lax));
+        assert_eq!(cookies.get("__Host-oauth"), None);
     }
 
     #[test]

@@ -206,10 +206,10 @@ impl ApiError {
         self
     }
 
-    /// Sets a cookie with the answer.
+    /// Sets a cookie with the answer. Of two with one name, the first counts.
     #[must_use]
     pub fn cookie(mut self, cookie: SetCookie) -> Self {
-        self.0.cookies.push(cookie);
+        cookie.add_to(&mut self.0.cookies);
         self
     }
 

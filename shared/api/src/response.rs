@@ -33,10 +33,10 @@ impl<O> Response<O> {
         Self { body, cookies: Vec::new() }
     }
 
-    /// Sets a cookie.
+    /// Sets a cookie. Of two with one name, the first counts.
     #[must_use]
     pub fn cookie(mut self, cookie: SetCookie) -> Self {
-        self.cookies.push(cookie);
+        cookie.add_to(&mut self.cookies);
         self
     }
 }

@@ -16,6 +16,6 @@ pub mod recording;
 pub mod session;
 mod table;
 
-pub use limit::{Cooldown, Limits, Rate};
+pub use limit::{Cooldown, Limits, Rate, SourceLimit};
 pub use session::{SessionItem, SessionKey};
 pub use table::{SESSION_TABLE, Table};

@@ -33,6 +33,15 @@ pub struct Limits {
     pub per_source: Rate,
 }
 
+/// A limit per address of the connection alone.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceLimit {
+    /// The endpoint's name.
+    pub scope: &'static str,
+    /// How many.
+    pub rate: Rate,
+}
+
 /// One request per address, then none for `seconds`.
 #[derive(Clone, Copy, Debug)]
 pub struct Cooldown {
@@ -48,20 +57,23 @@ impl Limits {
     /// # Errors
     /// `rate_limited` with the seconds until the window ends; `store_unavailable`.
     pub async fn admit(&self, table: &Table, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
+        let by_source = SourceLimit { scope: self.scope, rate: self.per_source };
         let address = format!("address:{}", hash(&email.folded()));
         let (by_address, by_source) = tokio::join!(
             count(table, self.scope, &address, self.per_address),
-            self.admit_source(table, client),
+            by_source.admit(table, client),
         );
         by_address.and(by_source)
     }
+}
 
-    /// Counts a request by its source alone.
+impl SourceLimit {
+    /// Counts a request and refuses it where the limit is passed.
     ///
     /// # Errors
     /// As [`Limits::admit`].
-    pub async fn admit_source(&self, table: &Table, client: &Client) -> Result<(), ApiError> {
-        count(table, self.scope, &format!("source:{}", client.ip_text()), self.per_source).await
+    pub async fn admit(&self, table: &Table, client: &Client) -> Result<(), ApiError> {
+        count(table, self.scope, &format!("source:{}", client.ip_text()), self.rate).await
     }
 }
 

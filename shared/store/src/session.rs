@@ -5,11 +5,14 @@
 
 use std::fmt;
 
-use api::ApiError;
+use api::{ApiError, Reason};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 
 use crate::attributes::{Item, Reader, bytes, number, text, texts};
 use crate::table::{Table, unavailable};
@@ -65,13 +68,28 @@ pub struct SessionItem {
 pub struct Renewal {
     /// The new refresh token, sealed.
     pub sealed_refresh_token: Vec<u8>,
-    /// The new claims; `None` keeps those at hand.
-    pub claims: Option<RenewedClaims>,
+    /// What the new access token says.
+    pub access: RenewedAccess,
+}
+
+/// The access token of a refresh.
+#[derive(Debug)]
+pub enum RenewedAccess {
+    /// It is verified: its claims replace those at hand.
+    Verified(RenewedClaims),
+    /// It could not be verified, since the keys could not be had: the claims at hand stay, and nobody refreshes before
+    /// this time.
+    Unverified {
+        /// When the next refresh may be tried.
+        retry_at: u64,
+    },
 }
 
 /// The claims of a new access token.
 #[derive(Debug)]
 pub struct RenewedClaims {
+    /// Email address.
+    pub email: String,
     /// The organization in which the person acts.
     pub organization_id: Option<String>,
     /// The role there.
@@ -239,9 +257,7 @@ impl Table {
         generation: u64,
         renewal: Renewal,
     ) -> Result<bool, ApiError> {
-        let mut set = String::from("SET sealed_refresh_token = :sealed, generation = :next");
-        let mut remove = String::from(" REMOVE refresh_owner, refresh_lease");
-        let mut update = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.name)
@@ -250,27 +266,77 @@ impl Table {
             .expression_attribute_values(":sealed", bytes(renewal.sealed_refresh_token))
             .expression_attribute_values(":generation", number(generation))
             .expression_attribute_values(":next", number(generation + 1));
-        if let Some(claims) = renewal.claims {
-            set.push_str(", access_expires_at = :access, #permissions = :permissions");
-            update = update
-                .expression_attribute_names("#permissions", "permissions")
-                .expression_attribute_values(":access", number(claims.access_expires_at))
-                .expression_attribute_values(":permissions", texts(&claims.permissions));
-            for (name, alias, value) in
-                [("organization_id", ":organization", claims.organization_id), ("role", ":role", claims.role)]
-            {
-                let placeholder = format!("#{name}");
-                match value {
-                    Some(value) => {
-                        set.push_str(&format!(", {placeholder} = {alias}"));
-                        update = update.expression_attribute_values(alias, text(value));
-                    }
-                    None => remove.push_str(&format!(", {placeholder}")),
-                }
-                update = update.expression_attribute_names(placeholder, name);
+        let mut set = String::from("SET sealed_refresh_token = :sealed, generation = :next");
+        let update = match renewal.access {
+            RenewedAccess::Unverified { retry_at } => {
+                set.push_str(", refresh_lease = :retry");
+                update.expression_attribute_values(":retry", number(retry_at)).update_expression(set)
             }
+            RenewedAccess::Verified(claims) => {
+                set.push_str(", email = :email, access_expires_at = :access, #permissions = :permissions");
+                let mut remove = String::from(" REMOVE refresh_owner, refresh_lease");
+                let mut update = update
+                    .expression_attribute_names("#permissions", "permissions")
+                    .expression_attribute_values(":email", text(claims.email))
+                    .expression_attribute_values(":access", number(claims.access_expires_at))
+                    .expression_attribute_values(":permissions", texts(&claims.permissions));
+                for (name, value) in [("organization_id", claims.organization_id), ("role", claims.role)] {
+                    // `role` is a reserved word of DynamoDB: both go by a placeholder.
+                    update = update.expression_attribute_names(format!("#{name}"), name);
+                    match value {
+                        Some(value) => {
+                            set.push_str(&format!(", #{name} = :{name}"));
+                            update = update.expression_attribute_values(format!(":{name}"), text(value));
+                        }
+                        None => remove.push_str(&format!(", #{name}")),
+                    }
+                }
+                update.update_expression(set + &remove)
+            }
+        };
+        condition_held(update.send().await)
+    }
+
+    /// Writes a new session and ends the one that it takes the place of, both or neither. With `generation` it does so
+    /// only if the old session is still there and nobody renewed it since; returns whether it did.
+    pub async fn replace_session(
+        &self,
+        old: &SessionKey,
+        generation: Option<u64>,
+        new: &SessionKey,
+        session: &SessionItem,
+    ) -> Result<bool, ApiError> {
+        let put = Put::builder().table_name(&self.name).set_item(Some(write(new, session)));
+        let mut delete = Delete::builder().table_name(&self.name).key("pk", text(old.pk()));
+        if let Some(generation) = generation {
+            delete = delete
+                .condition_expression("generation = :generation")
+                .expression_attribute_values(":generation", number(generation));
         }
-        condition_held(update.update_expression(set + &remove).send().await)
+        let put = put.build().map_err(|error| ApiError::new(Reason::Internal).because(error))?;
+        let delete = delete.build().map_err(|error| ApiError::new(Reason::Internal).because(error))?;
+        let result = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .transact_items(TransactWriteItem::builder().delete(delete).build())
+            .send()
+            .await;
+        let error = match result {
+            Ok(_) => return Ok(true),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled))
+                if canceled
+                    .cancellation_reasons()
+                    .iter()
+                    .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+            {
+                Ok(false)
+            }
+            _ => Err(unavailable(error)),
+        }
     }
 }
 

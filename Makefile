@@ -1,0 +1,127 @@
+# `make` says what there is. Everything a target needs and the machine lacks is installed first, into .tools and pinned.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Build output and tools live outside the clone and are shared by all clones: a second one starts warm.
+CACHE ?= $(HOME)/.cache/authentication-api
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+# Each set of pinned PyPI tools has its own folder, so that clones of different age do not overwrite each other.
+TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt constraints.txt | cksum | cut -d' ' -f1)
+include Makefile.tools
+
+# aws-lc gathers jitter entropy at start-up otherwise, which can stall a cold start.
+export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= eu-central-1
+export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
+
+STAGE ?= dev
+LOCAL := $(CARGO_TARGET_DIR)/debug/local
+FUNCTIONS := $(notdir $(wildcard functions/*))
+
+say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
+
+.PHONY: help
+help:
+	@echo 'make dev             run everything on this machine: http://localhost:3000 (PORT= to change)'
+	@echo 'make demo            walk through every endpoint and print each request and answer'
+	@echo 'make watch           like dev, and rebuild a function when its code changes'
+	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
+	@echo 'make test            build everything and run all tests'
+	@echo 'make check           formatting, lints, dependencies, documentation, template'
+	@echo 'make events          replay the events of events/ against their snapshots'
+	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
+	@echo 'make build           release binaries for Lambda, in .aws-sam/build'
+	@echo 'make test-deploy     deploy what `make build` built into a local AWS and run the flows there'
+	@echo 'make deploy STAGE=s  deploy to dev, staging or prod (samconfig.toml)'
+	@echo 'make clean           delete build output; tools stay'
+
+# --- Run ---------------------------------------------------------------------------------------------------------------
+
+.PHONY: dev demo watch invoke
+dev: binaries
+	@exec $(LOCAL) dev
+
+demo: binaries
+	@exec $(LOCAL) demo
+
+watch: binaries python-tools
+	@exec $(LOCAL) dev --watch
+
+E ?= $(notdir $(firstword $(sort $(wildcard events/$(F)/*.json))))
+invoke: python-tools
+	@[[ -n "$(F)" && -d "functions/$(F)" ]] || { echo 'Say which function: make invoke F=sign-in. There are: $(FUNCTIONS)'; exit 2; }
+	@[[ -f "events/$(F)/$(E)" ]] || { echo 'No such event. There are: $(notdir $(wildcard events/$(F)/*.json))'; exit 2; }
+	cargo lambda invoke $(F) --data-file events/$(F)/$(E)
+
+# --- Prove -------------------------------------------------------------------------------------------------------------
+
+.PHONY: test check events bench test-deploy
+test: binaries $(CARGO_NEXTEST)
+	$(call say,Tests)
+	cargo nextest run --workspace --locked
+
+events: binaries $(CARGO_NEXTEST)
+	cargo nextest run --workspace --locked -E 'package(tests) and test(/events::/)'
+
+# Advisories need the RustSec database from the network, so the pipeline asks for them and this target does not.
+check: compiler python-tools $(CARGO_DENY)
+	$(call say,Formatting)
+	cargo fmt --all --check
+	$(call say,Lints)
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(call say,Dependencies)
+	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
+	$(call say,Documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	$(call say,Template)
+	cfn-lint template.yaml
+	sam validate --lint
+	@echo 'All checks passed.'
+
+.PHONY: advisories
+advisories: compiler $(CARGO_DENY)
+	$(CARGO_DENY) --locked check advisories
+
+bench: build
+	bench/run
+
+# tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.
+test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
+test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
+test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
+	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/deploy::/)'
+
+# --- Ship --------------------------------------------------------------------------------------------------------------
+
+.PHONY: build deploy
+ARCH := $(shell awk '/^  Architecture:/ { here = 1 } here && /Default:/ { print $$2; exit }' template.yaml)
+
+# One compile for all functions; `sam build` then finds each binary fresh and only puts it in its place.
+build: compiler python-tools
+	$(call say,Release build of $(words $(FUNCTIONS)) functions)
+	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
+	$(call say,Packing)
+	sam build
+	@printf '%-28s %10s %10s\n' function bytes zipped
+	@for f in .aws-sam/build/*/bootstrap; do \
+		printf '%-28s %10d %10d\n' "$$(basename "$$(dirname "$$f")")" "$$(wc -c < "$$f")" "$$(gzip -6 -c "$$f" | wc -c)"; \
+	done
+
+deploy: build
+	sam deploy --config-env $(STAGE)
+
+.PHONY: clean
+clean:
+	rm -rf .aws-sam $(CARGO_TARGET_DIR)
+
+# --- What the targets stand on -----------------------------------------------------------------------------------------
+
+.PHONY: binaries
+binaries: compiler
+	$(call say,Building (the first time takes some minutes))
+	cargo build --workspace --locked

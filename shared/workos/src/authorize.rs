@@ -1,0 +1,239 @@
+//! The URLs at which a browser begins a sign-in. Nothing is called and no API key is needed.
+
+use api::config::COOKIE_SAME_SITE;
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, SameSite, SetCookie};
+use url::form_urlencoded::Serializer;
+
+use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
+use crate::{ConnectionId, FlowState, OAuthFlow};
+use api::config::COOKIE_SAME_SITE;
+
+/// Whom the browser is sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// Google.
+    Google,
+    /// Microsoft.
+    Microsoft,
+    /// An organization's identity provider. Always by connection: an organization with two active connections cannot
+    /// be selected by its own id.
+    Connection(ConnectionId),
+}
+
+/// Which endpoint begins SSO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SsoEndpoint {
+    UserManagement,
+    Sso,
+}
+
+/// Builds authorization URLs.
+#[derive(Clone, Debug)]
+pub struct Authorize {
+    api_url: String,
+    client_id: String,
+    redirect_uri: String,
+    sso_endpoint: SsoEndpoint,
+    same_site: SameSite,
+}
+
+/// A flow that was begun.
+#[derive(Debug)]
+pub struct Started {
+    /// Where the browser goes.
+    pub url: String,
+    /// What comes back with it.
+    pub state: String,
+    /// The cookie that goes with the answer.
+    pub cookie: SetCookie,
+}
+
+impl Started {
+    /// The document's `authData` where the endpoint chooses between SSO and Magic Auth, and the cookie.
+    pub fn into_sso(self) -> (AuthData, SetCookie) {
+        (AuthData::sso(self.url, self.state), self.cookie)
+    }
+
+    /// The document's `authData` where there is no choice, and the cookie.
+    pub fn into_redirect(self) -> (AuthData, SetCookie) {
+        (AuthData::redirect(self.url, Some(self.state)), self.cookie)
+    }
+}
+
+impl Authorize {
+    /// Reads the configuration.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+        let sso_endpoint = match env.required(&SSO_AUTHORIZE_ENDPOINT)?.as_str() {
+            "user_management" => SsoEndpoint::UserManagement,
+            "sso" => SsoEndpoint::Sso,
+            _ => return Err(ConfigError::new(&SSO_AUTHORIZE_ENDPOINT, "must be `user_management` or `sso`")),
+        };
+        Ok(Self {
+            api_url: env.url(&API_URL)?,
+            client_id: env.required(&CLIENT_ID)?,
+            redirect_uri: redirect_uri(env)?,
+            sso_endpoint,
+            same_site: env.parsed(&COOKIE_SAME_SITE)?,
+        })
+    }
+
+    /// Begins a flow to `selector`; `login_hint` is the address to fill in there.
+    ///
+    /// # Errors
+    /// `internal` where the system has no random bytes.
+    pub fn start(
+        &self,
+        selector: Selector,
+        cookies: &Cookies,
+        login_hint: Option<&str>,
+    ) -> Result<Started, ApiError> {
+        let (flow, cookie) = OAuthFlow::begin(cookies, self.same_site)?;
+        Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
+    }
+
+    /// Finishes a flow, see [`OAuthFlow::finish`].
+    ///
+    /// # Errors
+    /// `flow_expired` where the browser has no such flow under way.
+    pub fn finish(
+        &self,
+        cookies: &Cookies,
+        state: Option<&FlowState>,
+    ) -> Result<(OAuthFlow, SetCookie), ApiError> {
+        OAuthFlow::finish(cookies, state, self.same_site)
+    }
+
+    /// The URL at which `flow` begins.
+    ///
+    /// The challenge goes to both endpoints. WorkOS' API description names it for `/user_management/authorize` only;
+    /// its SDKs send it to `/sso/authorize` as well, and without it a code that was begun in another browser could be
+    /// redeemed in this one.
+    pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
+        let (path, name, value) = match selector {
+            Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
+            Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth".to_owned()),
+            Selector::Connection(id) => match self.sso_endpoint {
+                SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),
+                SsoEndpoint::Sso => ("sso", "connection", id.as_str().to_owned()),
+            },
+        };
+        let mut query = Serializer::new(String::new());
+        query
+            .append_pair("client_id", &self.client_id)
+            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("response_type", "code")
+            .append_pair(name, &value)
+            .append_pair("state", &flow.state)
+            .append_pair("code_challenge", &flow.challenge())
+            .append_pair("code_challenge_method", "S256");
+        if let Some(address) = login_hint {
+            query.append_pair("login_hint", address);
+        }
+        format!("{}/{path}/authorize?{}", self.api_url, query.finish())
+    }
+}
+
+/// Applications on a phone come back through a scheme of their own, so any absolute URL will do.
+fn redirect_uri(env: &Env) -> Result<String, ConfigError> {
+    let uri: url::Url = env.parsed(&OAUTH_REDIRECT_URI)?;
+    if uri.fragment().is_some() {
+        return Err(ConfigError::new(&OAUTH_REDIRECT_URI, "must have no fragment"));
+    }
+    // As it was written: WorkOS compares it with the dashboard's, character for character.
+    env.required(&OAUTH_REDIRECT_URI)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVEN: [(&str, &str); 2] =
+        [("WORKOS_CLIENT_ID", "client_1"), ("OAUTH_REDIRECT_URI", "https://app.example.com/callback?a=b")];
+
+    fn authorize(more: &[(&str, &str)]) -> Authorize {
+        Authorize::load(&Env::fixed(GIVEN.iter().chain(more).copied())).unwrap()
+    }
+
+    fn started(authorize: &Authorize, selector: Selector, hint: Option<&str>) -> (url::Url, Started) {
+        let started = authorize.start(selector, &Cookies::default(), hint).unwrap();
+        (started.url.parse().unwrap(), started)
+    }
+
+    fn value(url: &url::Url, name: &str) -> Option<String> {
+        url.query_pairs().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
+    }
+
+    #[test]
+    fn a_provider_is_selected_by_name_and_the_flow_is_bound_by_pkce_and_state() {
+        let (url, started) = started(&authorize(&[]), Selector::Google, None);
+        assert!(
+            started.url.starts_with("https://api.workos.com/user_management/authorize?client_id=client_1&")
+        );
+        let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        let expected = [
+            "client_id",
+            "redirect_uri",
+            "response_type",
+            "provider",
+            "state",
+            "code_challenge",
+            "code_challenge_method",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(value(&url, "redirect_uri").as_deref(), Some("https://app.example.com/callback?a=b"));
+        assert_eq!(value(&url, "provider").as_deref(), Some("GoogleOAuth"));
+        assert_eq!(value(&url, "state"), Some(started.state.clone()));
+        assert_eq!(value(&url, "code_challenge_method").as_deref(), Some("S256"));
+        let (url, _) = self::started(&authorize(&[]), Selector::Microsoft, None);
+        assert_eq!(value(&url, "provider").as_deref(), Some("MicrosoftOAuth"));
+    }
+
+    #[test]
+    fn the_url_never_holds_the_verifier() {
+        let (flow, _) = OAuthFlow::begin(&Cookies::default(), SameSite::Lax).unwrap();
+        let url = authorize(&[]).url(Selector::Google, &flow, None);
+        assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
+    }
+
+    #[test]
+    fn sso_goes_by_connection_to_either_endpoint() {
+        let connection = || Selector::Connection(ConnectionId::new("conn_1"));
+        let (url, _) = started(&authorize(&[]), connection(), Some("jane+1@example.com"));
+        assert_eq!(url.path(), "/user_management/authorize");
+        assert_eq!(value(&url, "connection_id").as_deref(), Some("conn_1"));
+        assert_eq!(value(&url, "login_hint").as_deref(), Some("jane+1@example.com"));
+
+        let sso =
+            authorize(&[("SSO_AUTHORIZE_ENDPOINT", "sso"), ("WORKOS_API_URL", "https://auth.example.com/")]);
+        let (url, started) = started(&sso, connection(), None);
+        assert!(started.url.starts_with("https://auth.example.com/sso/authorize?client_id=client_1&"));
+        assert_eq!(value(&url, "connection").as_deref(), Some("conn_1"));
+        assert!(value(&url, "connection_id").is_none() && value(&url, "code_challenge").is_some());
+        let (url, _) = self::started(&sso, Selector::Google, None);
+        assert_eq!(url.path(), "/user_management/authorize");
+    }
+
+    #[test]
+    fn a_bad_configuration_names_its_variable() {
+        let problem = |name: &'static str, value: &'static str| {
+            let env = Env::fixed(GIVEN.into_iter().filter(|(each, _)| *each != name).chain([(name, value)]));
+            Authorize::load(&env).unwrap_err().to_string()
+        };
+        for (name, value) in [
+            ("OAUTH_REDIRECT_URI", "/callback"),
+            ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
+            ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
+            ("COOKIE_SAME_SITE", "strict"),
+            ("WORKOS_CLIENT_ID", ""),
+        ] {
+            assert!(problem(name, value).contains(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_asked_for() {
+        let env = Env::fixed(GIVEN);
+        Authorize::load(&env).unwrap();
+        assert!(env.asked().iter().all(|variable| variable.name != "WORKOS_API_KEY"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The variables that this crate reads.
+
+use api::Variable;
+
+/// Where WorkOS' API is.
+pub static API_URL: Variable = Variable::or(
+    "WORKOS_API_URL",
+    "https://api.workos.com",
+    "The base URL of WorkOS' API, or of the custom authentication domain.",
+);
+
+/// The environment's API key.
+pub static API_KEY: Variable =
+    Variable::required("WORKOS_API_KEY", "The API key of the WorkOS environment (`sk_…`).");
+
+/// The environment's client id.
+pub static CLIENT_ID: Variable =
+    Variable::required("WORKOS_CLIENT_ID", "The client id of the WorkOS environment (`client_…`).");
+
+/// Whose access tokens are accepted.
+pub static ISSUERS: Variable = Variable::derived(
+    "WORKOS_ISSUERS",
+    "`https://api.workos.com` and `WORKOS_API_URL`: each as it is, with a slash, and with `/user_management/<client id>`",
+    "Comma-separated issuers of access tokens, compared exactly with the claim `iss`.",
+);
+
+/// Where the keys of access tokens are.
+pub static JWKS_URL: Variable = Variable::derived(
+    "WORKOS_JWKS_URL",
+    "`<WORKOS_API_URL>/sso/jwks/<client id>`",
+    "The URL of the JSON Web Key Set that access tokens are checked against.",
+);
+
+/// Where the browser comes back to.
+pub static OAUTH_REDIRECT_URI: Variable = Variable::required(
+    "OAUTH_REDIRECT_URI",
+    "The page that the browser comes back to with `code` and `state`; it must be a redirect URI in the WorkOS dashboard.",
+);
+
+/// Which endpoint begins SSO.
+pub static SSO_AUTHORIZE_ENDPOINT: Variable = Variable::or(
+    "SSO_AUTHORIZE_ENDPOINT",
+    "user_management",
+    "Where SSO begins: `user_management` (`/user_management/authorize`) or `sso` (`/sso/authorize`).",
+);
+
+/// Where the browser goes after WorkOS' log-out.
+pub static SIGN_OUT_RETURN_TO: Variable = Variable::required(
+    "SIGN_OUT_RETURN_TO",
+    "The page that WorkOS sends the browser to after sign-out; it must be a sign-out redirect in the WorkOS dashboard.",
+);

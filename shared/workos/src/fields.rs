@@ -1,0 +1,44 @@
+//! Fields of requests that WorkOS gives a meaning.
+
+use api::text::is_visible_ascii;
+
+api::text! {
+    /// The code that the browser brings back from WorkOS. Single use.
+    pub struct AuthCode { max: 1024, reason: InvalidField, accept: is_visible_ascii, secret }
+}
+
+api::text! {
+    /// The code that came by mail: six digits, single use, ten minutes.
+    pub struct MagicCode { max: 16, reason: InvalidField, accept: |text| text.bytes().all(|byte| byte.is_ascii_digit()), secret }
+}
+
+api::text! {
+    /// A sign-in that waits for the choice of an organization. A bearer credential.
+    pub struct PendingToken { max: 4096, reason: InvalidField, accept: is_visible_ascii, secret }
+}
+
+api::text! {
+    /// The id of an organization (`org_…`).
+    pub struct OrganizationId { max: 128, reason: InvalidField, accept: |text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') }
+}
+
+api::text! {
+    /// The `state` that came back with the browser.
+    pub struct FlowState { max: 128, reason: InvalidField, accept: is_visible_ascii }
+}
+
+/// The id of an SSO connection (`conn_…`), from WorkOS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionId(String);
+
+impl ConnectionId {
+    /// Wraps an id that came from WorkOS.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,223 @@
+//! Reads that answer lists: SSO connections, organizations, memberships.
+//!
+//! They are read into types that name only what is used. The official crate's models insist on fields that WorkOS'
+//! own emulator leaves out (`Connection.status`, which is deprecated), and a lookup that fails keeps people out.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use api::clock;
+use http::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::form_urlencoded::Serializer;
+use workos_sdk::Client;
+use workos_sdk::transport::HttpRequest;
+
+use crate::ConnectionId;
+use crate::refusal::Refusal;
+
+/// How long the answer for a domain is used, in seconds, whether there is a connection or not.
+const FRESH: u64 = 60;
+
+/// The most domains that are remembered.
+const MOST: usize = 1024;
+
+#[derive(Deserialize)]
+struct List<T> {
+    data: Vec<T>,
+}
+
+/// `GET path?query`, read as a list.
+pub(crate) async fn list<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<Vec<T>, Refusal> {
+    let query = Serializer::new(String::new()).extend_pairs(query).finish();
+    let request = HttpRequest {
+        method: Method::GET,
+        url: format!("{}{path}?{query}", client.base_url()),
+        headers: client.default_headers().clone(),
+        body: None,
+    };
+    let answer = client.transport().execute(request).await.map_err(workos_sdk::Error::Network)?;
+    if !answer.status.is_success() {
+        return Err(Refusal::decode(answer.status, &answer.headers, &answer.body));
+    }
+    let list: List<T> = serde_json::from_slice(&answer.body).map_err(|error| Refusal::malformed(&error))?;
+    Ok(list.data)
+}
+
+/// An SSO connection.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Connection {
+    id: String,
+    organization_id: Option<String>,
+    state: Option<String>,
+    connection_type: Option<String>,
+}
+
+impl Connection {
+    /// Whether it can sign people in to an organization. Connections to Google or Microsoft by OAuth are no
+    /// organization's.
+    fn is_usable(&self) -> bool {
+        self.state.as_deref() == Some("active")
+            && !self.connection_type.as_deref().is_some_and(|name| name.ends_with("OAuth"))
+    }
+}
+
+/// An organization and its domains.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OrganizationDomains {
+    id: String,
+    #[serde(default)]
+    domains: Vec<Domain>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Domain {
+    domain: String,
+    state: Option<String>,
+}
+
+impl OrganizationDomains {
+    /// Whether it has shown that `domain` is its own. Otherwise anybody could draw the sign-ins of a domain to an
+    /// identity provider of theirs.
+    fn owns(&self, domain: &str) -> bool {
+        self.domains.iter().any(|each| {
+            each.domain.eq_ignore_ascii_case(domain)
+                && matches!(each.state.as_deref(), Some("verified" | "legacy_verified"))
+        })
+    }
+}
+
+/// The connection for a domain: the first usable one of an organization that owns it. WorkOS lists the newest first.
+pub(crate) fn choose(
+    domain: &str,
+    connections: &[Connection],
+    organizations: &[OrganizationDomains],
+) -> Option<ConnectionId> {
+    let is_owned = |id: &str| organizations.iter().any(|each| each.id == id && each.owns(domain));
+    connections
+        .iter()
+        .filter(|each| each.is_usable())
+        .find(|each| each.organization_id.as_deref().is_some_and(is_owned))
+        .map(|each| ConnectionId::new(&each.id))
+}
+
+/// The first usable connection.
+pub(crate) fn first_usable(connections: &[Connection]) -> Option<ConnectionId> {
+    connections.iter().find(|each| each.is_usable()).map(|each| ConnectionId::new(&each.id))
+}
+
+/// A membership.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Membership {
+    user_id: String,
+    organization_id: String,
+    status: String,
+}
+
+impl Membership {
+    pub(crate) fn is_active_of(&self, user_id: &str, organization_id: &str) -> bool {
+        self.user_id == user_id && self.organization_id == organization_id && self.status == "active"
+    }
+}
+
+/// Remembers which connection a domain has, or that it has none.
+#[derive(Default)]
+pub(crate) struct ConnectionCache(Mutex<HashMap<String, Remembered>>);
+
+struct Remembered {
+    at: u64,
+    connection: Option<ConnectionId>,
+}
+
+impl Remembered {
+    fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.at) < FRESH
+    }
+}
+
+impl ConnectionCache {
+    /// What is remembered of `domain`: `None` where nothing is.
+    pub(crate) fn get(&self, domain: &str) -> Option<Option<ConnectionId>> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.get(domain).filter(|entry| entry.is_fresh(clock::now()))?;
+        Some(entry.connection.clone())
+    }
+
+    pub(crate) fn put(&self, domain: &str, connection: Option<ConnectionId>) {
+        let now = clock::now();
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MOST {
+            entries.retain(|_, entry| entry.is_fresh(now));
+        }
+        // Still full: these are made-up domains within one minute. Forgetting them all costs one lookup each.
+        if entries.len() >= MOST {
+            entries.clear();
+        }
+        entries.insert(domain.to_owned(), Remembered { at: now, connection });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: DeserializeOwned>(json: &str) -> Vec<T> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn chosen(connection: &str, organization: &str) -> Option<ConnectionId> {
+        let connections = read(&format!("[{connection}]"));
+        let organizations = read(&format!("[{organization}]"));
+        choose("example.com", &connections, &organizations)
+    }
+
+    const ACTIVE: &str =
+        r#"{"id":"conn_1","organization_id":"org_1","state":"active","connection_type":"OktaSAML"}"#;
+    const OWNER: &str = r#"{"id":"org_1","domains":[{"domain":"Example.com","state":"verified"}]}"#;
+
+    #[test]
+    fn a_domain_has_the_active_connection_of_its_owner() {
+        assert_eq!(chosen(ACTIVE, OWNER), Some(ConnectionId::new("conn_1")));
+        assert!(chosen(ACTIVE, &OWNER.replace("verified", "legacy_verified")).is_some());
+        assert!(chosen(&ACTIVE.replace("OktaSAML", "SomethingNew"), OWNER).is_some());
+    }
+
+    #[test]
+    fn nothing_less_will_do() {
+        for connection in [
+            ACTIVE.replace("active", "inactive"),
+            ACTIVE.replace("active", "validating"),
+            ACTIVE.replace("org_1", "org_2"),
+            ACTIVE.replace("OktaSAML", "GoogleOAuth"),
+            r#"{"id":"conn_1"}"#.to_owned(),
+        ] {
+            assert_eq!(chosen(&connection, OWNER), None, "{connection}");
+        }
+        for organization in [
+            OWNER.replace("verified", "pending"),
+            OWNER.replace("verified", "failed"),
+            OWNER.replace("Example.com", "sub.example.com"),
+            r#"{"id":"org_1"}"#.to_owned(),
+            r#"{"id":"org_1","domains":[{"domain":"example.com"}]}"#.to_owned(),
+        ] {
+            assert_eq!(chosen(ACTIVE, &organization), None, "{organization}");
+        }
+    }
+
+    #[test]
+    fn made_up_domains_do_not_fill_the_memory() {
+        let cache = ConnectionCache::default();
+        for number in 0..3 * MOST {
+            cache.put(&format!("{number}.example"), None);
+        }
+        assert!(cache.0.lock().unwrap().len() <= MOST);
+        cache.put("example.com", Some(ConnectionId::new("conn_1")));
+        assert_eq!(cache.get("example.com"), Some(Some(ConnectionId::new("conn_1"))));
+        assert_eq!(cache.get("other.example"), None);
+    }
+}

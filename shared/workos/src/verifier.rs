@@ -1,0 +1,267 @@
+//! The check of WorkOS' access tokens (RFC 7519): RS256 only, by a key of our key set, from one of our issuers, in time.
+//!
+//! There is no check of `aud`: WorkOS sets none unless a JWT template does. Issuers are compared exactly; WorkOS has
+//! had several (`https://api.workos.com`, with a slash in its documentation, with `/user_management/<client id>` in
+//! environments since 2025, custom domains), so they are a list.
+
+use std::fmt;
+
+use api::{ConfigError, Env, Secret, clock};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use serde::Deserialize;
+use upstream::Http;
+
+use crate::Claims;
+use crate::config::{API_URL, CLIENT_ID, ISSUERS, JWKS_URL};
+use crate::jwks::{KeySet, NoKey};
+
+/// How far `nbf` and `iat` may lie ahead of our clock, in seconds.
+const EARLY_LEEWAY: u64 = 60;
+
+/// How long after `exp` a token still counts, in seconds: the time of an answer on its way.
+const LATE_LEEWAY: u64 = 5;
+
+/// Checks access tokens.
+pub struct Verifier {
+    issuers: Vec<String>,
+    keys: KeySet,
+    validation: Validation,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
+
+/// Why a token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The key set could not be read, or not again yet: nothing is known about the token.
+    NoKeys,
+    /// The key set has no such key.
+    UnknownKey,
+    /// No JWT, another algorithm than RS256, a bad signature, or a claim is missing.
+    Invalid,
+    /// The issuer is none of ours.
+    Issuer,
+    /// The token has expired.
+    Expired,
+    /// The token is not valid yet.
+    Early,
+    /// The token is somebody else's.
+    Subject,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoKeys => "the access token could not be checked: no key set",
+            Self::UnknownKey => "the access token is signed by an unknown key",
+            Self::Invalid => "the access token is not valid",
+            Self::Issuer => "the access token's issuer is not in WORKOS_ISSUERS",
+            Self::Expired => "the access token has expired",
+            Self::Early => "the access token is not valid yet",
+            Self::Subject => "the access token is not the user's",
+        })
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// The claims as they are on the wire.
+#[derive(Deserialize)]
+struct WireClaims {
+    iss: String,
+    sub: String,
+    sid: String,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+    org_id: Option<String>,
+    role: Option<String>,
+    permissions: Option<Vec<String>>,
+}
+
+impl Verifier {
+    /// Reads the configuration. The keys are read through `http`, later.
+    pub fn load(env: &Env, http: Http) -> Result<Self, ConfigError> {
+        let api_url = env.url(&API_URL)?;
+        let client_id = env.required(&CLIENT_ID)?;
+        let issuers = match env.optional(&ISSUERS) {
+            Some(list) => list.split(',').map(|issuer| issuer.trim().to_owned()).collect(),
+            None => default_issuers(&api_url, &client_id),
+        };
+        let jwks_url = match env.optional(&JWKS_URL) {
+            Some(_) => env.url(&JWKS_URL)?,
+            None => format!("{api_url}/sso/jwks/{client_id}"),
+        };
+        Ok(Self::new(issuers, KeySet::new(http, jwks_url)))
+    }
+
+    fn new(issuers: Vec<String>, keys: KeySet) -> Self {
+        let mut validation = Validation::new(Algorithm::RS256);
+        // Times have two leeways and issuers are compared below; the crate has one leeway for all of them.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        Self { issuers, keys, validation }
+    }
+
+    /// Has the keys at hand, unless they are. Meant to run beside a grant.
+    pub async fn warm(&self) {
+        self.keys.warm().await;
+    }
+
+    /// Checks `token`.
+    ///
+    /// # Errors
+    /// A [`Rejection`].
+    pub async fn verify(&self, token: &Secret) -> Result<Claims, Rejection> {
+        let header = decode_header(token.expose()).map_err(|_| Rejection::Invalid)?;
+        // Refused before any key is looked for, so that such tokens never cost a call.
+        if header.alg != Algorithm::RS256 {
+            return Err(Rejection::Invalid);
+        }
+        let kid = header.kid.ok_or(Rejection::Invalid)?;
+        let key = self.keys.key(&kid).await.map_err(|problem| match problem {
+            NoKey::Unreadable => Rejection::NoKeys,
+            NoKey::Unknown => Rejection::UnknownKey,
+        })?;
+        let claims = decode::<WireClaims>(token.expose(), &key, &self.validation)
+            .map_err(|_| Rejection::Invalid)?
+            .claims;
+        self.check(claims, clock::now())
+    }
+
+    fn check(&self, claims: WireClaims, now: u64) -> Result<Claims, Rejection> {
+        if !self.issuers.contains(&claims.iss) {
+            return Err(Rejection::Issuer);
+        }
+        let expires_at = seconds(claims.exp);
+        if expires_at.saturating_add(LATE_LEEWAY) <= now {
+            return Err(Rejection::Expired);
+        }
+        let begins = [claims.nbf, claims.iat].into_iter().flatten().map(seconds);
+        if begins.max().is_some_and(|at| at > now.saturating_add(EARLY_LEEWAY)) {
+            return Err(Rejection::Early);
+        }
+        if claims.sub.is_empty() || claims.sid.is_empty() {
+            return Err(Rejection::Invalid);
+        }
+        Ok(Claims {
+            user_id: claims.sub,
+            session_id: claims.sid,
+            organization_id: claims.org_id.filter(|text| !text.is_empty()),
+            role: claims.role.filter(|text| !text.is_empty()),
+            permissions: claims.permissions.unwrap_or_default(),
+            expires_at,
+        })
+    }
+}
+
+fn default_issuers(api_url: &str, client_id: &str) -> Vec<String> {
+    let mut bases = vec!["https://api.workos.com"];
+    if api_url != "https://api.workos.com" {
+        bases.push(api_url);
+    }
+    bases
+        .into_iter()
+        .flat_map(|base| [base.to_owned(), format!("{base}/"), format!("{base}/user_management/{client_id}")])
+        .collect()
+}
+
+/// A NumericDate, which may have a fraction (RFC 7519 2), in whole seconds. `as` saturates, and NaN is 0.
+fn seconds(date: f64) -> u64 {
+    date as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn check(change: impl FnOnce(&mut WireClaims)) -> Result<Claims, Rejection> {
+        let env = Env::fixed([("WORKOS_CLIENT_ID", "client_1")]);
+        let http = Http::new("WorkOS", upstream::Roots::Public).unwrap();
+        let mut claims = WireClaims {
+            iss: "https://api.workos.com".into(),
+            sub: "user_1".into(),
+            sid: "session_1".into(),
+            exp: NOW as f64 + 300.0,
+            nbf: None,
+            iat: Some(NOW as f64),
+            org_id: None,
+            role: None,
+            permissions: None,
+        };
+        change(&mut claims);
+        Verifier::load(&env, http).unwrap().check(claims, NOW)
+    }
+
+    #[test]
+    fn the_documented_issuers_are_accepted_and_compared_exactly() {
+        for issuer in [
+            "https://api.workos.com",
+            "https://api.workos.com/",
+            "https://api.workos.com/user_management/client_1",
+        ] {
+            assert!(check(|claims| claims.iss = issuer.into()).is_ok(), "{issuer}");
+        }
+        for issuer in [
+            "",
+            "https://evil.example",
+            "https://api.workos.com/user_management/client_2",
+            "https://api.workos.com.evil.example",
+            "HTTPS://API.WORKOS.COM",
+        ] {
+            assert_eq!(check(|claims| claims.iss = issuer.into()), Err(Rejection::Issuer), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn times_have_a_wide_and_a_small_leeway() {
+        let at = |seconds: i64| NOW as f64 + seconds as f64;
+        assert_eq!(check(|claims| claims.exp = at(-5)), Err(Rejection::Expired));
+        assert!(check(|claims| claims.exp = at(-4)).is_ok());
+        assert!(check(|claims| claims.iat = Some(at(60))).is_ok());
+        assert_eq!(check(|claims| claims.iat = Some(at(61))), Err(Rejection::Early));
+        assert!(check(|claims| claims.nbf = Some(at(60))).is_ok());
+        assert_eq!(check(|claims| claims.nbf = Some(at(61))), Err(Rejection::Early));
+        for never in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            assert_eq!(check(|claims| claims.exp = never), Err(Rejection::Expired));
+        }
+        assert_eq!(check(|claims| claims.iat = Some(f64::INFINITY)), Err(Rejection::Early));
+    }
+
+    #[test]
+    fn user_and_session_are_needed_and_the_rest_is_not() {
+        assert_eq!(check(|claims| claims.sub.clear()), Err(Rejection::Invalid));
+        assert_eq!(check(|claims| claims.sid.clear()), Err(Rejection::Invalid));
+        let claims = check(|claims| claims.org_id = Some(String::new())).unwrap();
+        assert_eq!((claims.organization_id, claims.role, claims.permissions), (None, None, vec![]));
+    }
+
+    #[test]
+    fn issuers_and_keys_can_be_elsewhere() {
+        assert_eq!(
+            default_issuers("http://127.0.0.1:4010", "c"),
+            [
+                "https://api.workos.com",
+                "https://api.workos.com/",
+                "https://api.workos.com/user_management/c",
+                "http://127.0.0.1:4010",
+                "http://127.0.0.1:4010/",
+                "http://127.0.0.1:4010/user_management/c",
+            ]
+        );
+        let env = Env::fixed([
+            ("WORKOS_CLIENT_ID", "c"),
+            ("WORKOS_ISSUERS", "https://a.example, https://b.example"),
+        ]);
+        let http = Http::new("WorkOS", upstream::Roots::Public).unwrap();
+        assert_eq!(Verifier::load(&env, http).unwrap().issuers, ["https://a.example", "https://b.example"]);
+    }
+}

@@ -1,0 +1,310 @@
+//! The whole product on free ports, and browsers that call it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use local::cloud::{Cloud, CloudOptions};
+use local::dynamodb::DynamoDb;
+use local::livekit::LiveKit;
+use local::runtime::Runtime;
+use local::workos::WorkOs;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+/// The front end's origin in all tests.
+pub const ORIGIN: &str = "http://localhost:5173";
+
+/// The folder of the project.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folder of the functions' binaries: that of the build which made this test.
+pub fn binaries() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.parent().and_then(Path::parent).expect("the build's folder");
+    assert!(folder.join("sign-in").exists(), "the functions are not built: cargo build --workspace");
+    folder.to_owned()
+}
+
+/// The whole product: gateway, authorizer, functions, table, doubles. It ends when dropped.
+pub struct App {
+    pub cloud: Cloud,
+    http: reqwest::Client,
+}
+
+impl App {
+    /// Starts it with the seed and the template's defaults.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts it with other values of variables.
+    pub async fn with_env(variables: &[(&str, &str)]) -> Self {
+        Self::with(|options| {
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            options.environment.extend(variables);
+        })
+        .await
+    }
+
+    /// Starts it with other options.
+    pub async fn with(change: impl FnOnce(&mut CloudOptions)) -> Self {
+        let mut options = CloudOptions::new(root(), binaries());
+        change(&mut options);
+        let cloud = Cloud::start(options).await.expect("the local cloud starts");
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
+        Self { cloud, http }
+    }
+
+    pub fn workos(&self) -> &WorkOs {
+        self.cloud.workos().expect("the WorkOS double")
+    }
+
+    pub fn livekit(&self) -> &LiveKit {
+        self.cloud.livekit().expect("the LiveKit double")
+    }
+
+    pub fn dynamodb(&self) -> &DynamoDb {
+        self.cloud.dynamodb().expect("the embedded DynamoDB")
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        self.cloud.runtime().expect("the hosted functions")
+    }
+
+    /// The names of all functions, the authorizer included, in alphabetical order.
+    pub fn functions(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            self.cloud.template().functions.iter().map(|each| each.binary.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Sends an event to a function, past the gateway.
+    pub async fn invoke(&self, function: &str, event: &str) -> Value {
+        let outcome = self.runtime().invoke(function, Bytes::copy_from_slice(event.as_bytes())).await;
+        serde_json::from_slice(&outcome.expect("the function answers").payload).expect("the answer is JSON")
+    }
+
+    /// A browser without cookies on a page of the front end.
+    pub fn browser(&self) -> Browser<'_> {
+        Browser { app: self, cookies: BTreeMap::new(), bearer: None, headers: HeaderMap::new() }
+            .header("origin", ORIGIN)
+            .header("user-agent", "Mozilla/5.0 (tests)")
+    }
+
+    /// A browser in which `email` is signed in by mail code.
+    pub async fn signed_in(&self, email: &str) -> Browser<'_> {
+        let mut browser = self.browser();
+        browser.sign_up(email).await.is(201);
+        let code = self.code(email);
+        browser.finalize_magic_auth(email, &code).await.is(200);
+        browser
+    }
+
+    /// The last code that was mailed to `email`.
+    pub fn code(&self, email: &str) -> String {
+        self.workos().last_code(email).expect("a code was mailed")
+    }
+
+    /// Every log line of every function so far.
+    pub fn logs(&self) -> Vec<String> {
+        self.cloud.logs().lines().into_iter().map(|line| line.text).collect()
+    }
+
+    /// All items of the table.
+    pub fn items(&self) -> Vec<Value> {
+        let table = self.cloud.table().expect("a table");
+        self.dynamodb().scan(table).expect("the table can be scanned")
+    }
+
+    /// The items whose key begins with `prefix`.
+    pub fn items_of(&self, prefix: &str) -> Vec<Value> {
+        let begins = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix));
+        self.items().into_iter().filter(begins).collect()
+    }
+}
+
+/// A client that keeps cookies as a browser does.
+#[derive(Clone)]
+pub struct Browser<'a> {
+    app: &'a App,
+    pub cookies: BTreeMap<String, String>,
+    pub bearer: Option<String>,
+    headers: HeaderMap,
+}
+
+impl Browser<'_> {
+    /// Sends a header with every request.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        self.headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+        self
+    }
+
+    /// Sends no `Origin`, as clients that are no browsers.
+    pub fn without_origin(mut self) -> Self {
+        self.headers.remove("origin");
+        self
+    }
+
+    /// The session token that the browser holds.
+    pub fn token(&self) -> String {
+        self.cookies.get("__Host-session").cloned().expect("a session cookie")
+    }
+
+    pub async fn sign_up(&mut self, email: &str) -> Answer {
+        self.post("/auth/sign-up", json!({ "email": email })).await
+    }
+
+    pub async fn sign_in(&mut self, email: &str) -> Answer {
+        self.post("/auth/sign-in", json!({ "email": email })).await
+    }
+
+    pub async fn resend_magic_auth(&mut self, email: &str) -> Answer {
+        self.post("/auth/resend-magic-auth", json!({ "email": email })).await
+    }
+
+    pub async fn finalize_magic_auth(&mut self, email: &str, code: &str) -> Answer {
+        self.post("/auth/finalize-magic-auth", json!({ "email": email, "code": code })).await
+    }
+
+    pub async fn finalize_oauth(&mut self, code: &str, state: Option<&str>) -> Answer {
+        let mut body = json!({ "code": code });
+        if let Some(state) = state {
+            body["state"] = state.into();
+        }
+        self.post("/auth/finalize-oauth", body).await
+    }
+
+    pub async fn select_organization(&mut self, pending: &str, organization: &str) -> Answer {
+        let body = json!({ "pendingAuthenticationToken": pending, "organizationId": organization });
+        self.post("/auth/select-organization", body).await
+    }
+
+    pub async fn switch_organization(&mut self, email: &str, organization: &str) -> Answer {
+        self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization }))
+            .await
+    }
+
+    pub async fn dev_sign_in(&mut self) -> Answer {
+        self.post("/auth/dev-sign-in", json!({})).await
+    }
+
+    pub async fn sign_out(&mut self) -> Answer {
+        self.send("/auth/sign-out", None).await
+    }
+
+    pub async fn room_auth(&mut self, username: &str, room: &str) -> Answer {
+        self.post("/api/v1/livekit/room-auth", json!({ "username": username, "roomId": room })).await
+    }
+
+    pub async fn start_recording(&mut self, body: Value) -> Answer {
+        self.post("/api/v1/livekit/start-recording", body).await
+    }
+
+    pub async fn stop_recording(&mut self, body: Value) -> Answer {
+        self.post("/api/v1/livekit/stop-recording", body).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&mut self, path: &str, body: Value) -> Answer {
+        self.send(path, Some((body.to_string().into_bytes(), "application/json"))).await
+    }
+
+    /// Posts a body with its content type, or none.
+    pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
+        let mut request =
+            self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
+        if let Some((body, content_type)) = body {
+            request = request.header("content-type", content_type).body(body);
+        }
+        if !self.cookies.is_empty() {
+            let cookies: Vec<_> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header("cookie", cookies.join("; "));
+        }
+        if let Some(token) = &self.bearer {
+            request = request.bearer_auth(token);
+        }
+        let answer = Answer::read(request.send().await.expect("the gateway answers")).await;
+        self.keep(&answer);
+        answer
+    }
+
+    /// Keeps the cookies of an answer.
+    fn keep(&mut self, answer: &Answer) {
+        for cookie in &answer.cookies {
+            let (pair, attributes) = cookie.split_once(';').expect("a cookie has attributes");
+            let (name, value) = pair.split_once('=').expect("a cookie has a value");
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+/// An answer of the gateway.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub cookies: Vec<String>,
+    pub body: Value,
+}
+
+impl Answer {
+    /// Reads an answer; a body that is no JSON becomes a string.
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let cookies = headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
+        let cookies = cookies.map(str::to_owned).collect();
+        let text = response.text().await.expect("a whole body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, cookies, body }
+    }
+
+    /// Asserts the status.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+
+    /// Asserts that it is an error of our shape with this status and reason.
+    #[track_caller]
+    pub fn refused(self, status: u16, reason: &str) -> Self {
+        let answer = self.is(status);
+        assert_eq!(answer.body["reason"], reason, "{}", answer.body);
+        assert_eq!(answer.body["code"], status);
+        assert!(answer.body["message"].is_string());
+        assert!(answer.body["requestId"].as_str().is_some_and(|id| !id.is_empty()));
+        answer
+    }
+
+    /// Asserts that it is a refusal that names `field`.
+    #[track_caller]
+    pub fn names(self, field: &str) -> Self {
+        assert_eq!(self.body["field"], field, "{}", self.body);
+        self
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body's text at a JSON pointer.
+    #[track_caller]
+    pub fn text(&self, pointer: &str) -> String {
+        let value = self.body.pointer(pointer).and_then(Value::as_str);
+        value.unwrap_or_else(|| panic!("no text at {pointer} in {}", self.body)).to_owned()
+    }
+}

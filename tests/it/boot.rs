@@ -1,0 +1,93 @@
+//! Start-up: a bad configuration is one clear line that names the variable, and a non-zero exit; nothing more is read
+//! than what the template gives.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::app::App;
+
+/// What the local cloud gives a function, Lambda's own variables aside.
+fn environment(app: &App, function: &str) -> Vec<(String, String)> {
+    let environment = app.cloud.environment_of(function).expect("the function's environment");
+    environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Runs a function's binary with `environment` and nothing else.
+fn boot(function: &str, environment: &[(String, String)]) -> Output {
+    let mut command = Command::new(crate::app::binaries().join(function));
+    command.env_clear().envs(environment.iter().cloned());
+    // Nobody listens here: a function that gets this far does not end by its configuration.
+    command.env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1");
+    for (name, value) in [
+        ("AWS_LAMBDA_FUNCTION_NAME", function),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ] {
+        command.env(name, value);
+    }
+    command.output().expect("the binary runs")
+}
+
+#[tokio::test]
+async fn a_missing_variable_is_one_line_that_names_it() {
+    let app = App::start().await;
+    let mut tried = 0;
+    for function in app.functions() {
+        let environment = environment(&app, &function);
+        for required in REQUIRED.iter().filter(|name| environment.iter().any(|(each, _)| each == *name)) {
+            let rest: Vec<_> = environment.iter().filter(|(name, _)| name != required).cloned().collect();
+            let output = boot(&function, &rest);
+            assert!(!output.status.success(), "{function} starts without {required}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!(lines.len(), 1, "{function} without {required}: {text}");
+            let line: Value = serde_json::from_str(lines[0]).expect("a JSON line");
+            assert_eq!(line["level"], "ERROR");
+            let cause = line["cause"].as_str().unwrap();
+            assert_eq!(cause, format!("environment variable {required} is not set"), "{function}");
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
+}
+
+const REQUIRED: [&str; 7] = [
+    "SESSION_TABLE",
+    "WORKOS_API_KEY",
+    "WORKOS_CLIENT_ID",
+    "OAUTH_REDIRECT_URI",
+    "LIVEKIT_URL",
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+];
+
+#[tokio::test]
+async fn a_wrong_variable_is_named_and_its_value_is_not_repeated() {
+    let app = App::start().await;
+    let cases = [
+        ("sign-in", "WORKOS_API_URL", "sk_secret"),
+        ("sign-in", "SSO_AUTHORIZE_ENDPOINT", "sk_secret"),
+        ("authorizer", "SESSION_IDLE_SECONDS", "sk_secret"),
+        ("authorizer", "REFRESH_GRACE_SECONDS", "0"),
+        ("finalize-oauth", "COOKIE_SAME_SITE", "strict"),
+        ("dev-sign-in", "STAGE", "prod"),
+        ("dev-sign-in", "DEV_SIGN_IN_EMAIL", "admin"),
+        ("room-auth", "ROOM_SCOPE", "sk_secret"),
+        ("start-recording", "RECORDING_POLICY", "sk_secret"),
+    ];
+    for (function, name, value) in cases {
+        let mut environment = environment(&app, function);
+        environment.retain(|(each, _)| each != name);
+        environment.push((name.to_owned(), value.to_owned()));
+        let output = boot(function, &environment);
+        assert!(!output.status.success(), "{function} starts with {name}={value}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(name) && !text.contains("sk_secret"), "{text}");
+    }
+}

@@ -1,0 +1,83 @@
+//! The events in `events/`, replayed: status, headers, cookies and body of each are in its snapshot.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+/// The folder of the events.
+pub fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"))
+}
+
+#[tokio::test]
+async fn every_event_answers_as_its_snapshot_says() {
+    let mut replayed = Vec::new();
+    let mut functions: Vec<_> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    functions.sort();
+    for path in functions {
+        let function = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut events: Vec<_> =
+            std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        events.sort();
+        for event in events {
+            // Each on a cloud of its own: an answer does not depend on the events before.
+            let app = App::start().await;
+            let text = std::fs::read_to_string(&event).unwrap();
+            let answer = app.invoke(&function, &text).await;
+            let name = format!("{function}__{}", event.file_stem().unwrap().to_str().unwrap());
+            let answer = redact(answer, app.workos().url());
+            insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots/events" }, {
+                insta::assert_json_snapshot!(name, answer);
+            });
+        }
+        replayed.push(function);
+    }
+    assert_eq!(replayed, App::start().await.functions(), "every function has events");
+}
+
+/// Replaces what differs from run to run. A body is shown as JSON.
+fn redact(mut answer: Value, workos: &str) -> Value {
+    if let Some(body) = answer.get("body").and_then(Value::as_str) {
+        answer["body"] = serde_json::from_str(body).unwrap_or_else(|_| json!(body));
+    }
+    scrub(&mut answer, workos);
+    answer
+}
+
+fn scrub(value: &mut Value, workos: &str) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                match name.as_str() {
+                    "requestId" | "token" | "state" if value.is_string() => {
+                        *value = json!(format!("[{name}]"))
+                    }
+                    "id" if value.as_str().is_some_and(|id| id.starts_with("user_")) => {
+                        *value = json!("[user id]")
+                    }
+                    "retry-after" => *value = json!("[seconds]"),
+                    _ => scrub(value, workos),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| scrub(value, workos)),
+        Value::String(text) => {
+            let mut shown = text.replace(workos, "https://api.workos.com");
+            for name in ["state=", "code_challenge=", "__Host-session=", "__Host-oauth="] {
+                shown = scrub_after(&shown, name);
+            }
+            *text = shown;
+        }
+        _ => {}
+    }
+}
+
+/// Replaces what follows `name` up to the next delimiter; an empty value stays, since it says that a cookie is cleared.
+fn scrub_after(text: &str, name: &str) -> String {
+    let Some(start) = text.find(name).map(|index| index + name.len()) else { return text.to_owned() };
+    let end = text[start..].find(['&', ';']).map_or(text.len(), |index| start + index);
+    if start == end { text.to_owned() } else { format!("{}[…]{}", &text[..start], &text[end..]) }
+}

@@ -1,0 +1,181 @@
+//! The main job: mail code in, session, room token, out again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+const EMAIL: &str = "new.user@example.com";
+
+#[tokio::test]
+async fn from_sign_up_to_sign_out() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+
+    let answer = browser.sign_up(EMAIL).await.is(201);
+    assert_eq!(answer.body, json!({ "code": 201, "message": "Created" }));
+
+    let code = app.code(EMAIL);
+    let answer = browser.finalize_magic_auth(EMAIL, &code).await.is(200);
+    assert_eq!(answer.body["user"]["email"], EMAIL);
+    let user_id = answer.text("/user/id");
+
+    let answer = browser.room_auth("Jane Doe", "room123").await.is(200);
+    assert_eq!(answer.body.as_object().unwrap().len(), 1);
+    let claims = livekit_claims(&answer.text("/token"));
+    assert_eq!(claims["sub"], user_id);
+    assert_eq!(claims["name"], "Jane Doe");
+    let lifetime = claims["exp"].as_u64().unwrap() - claims["nbf"].as_u64().unwrap();
+    assert!((590..=610).contains(&lifetime), "{claims}");
+    let grants: Vec<_> =
+        claims["video"].as_object().unwrap().iter().filter(|(_, value)| **value != false).collect();
+    for (grant, value) in grants {
+        match grant.as_str() {
+            "room" => assert_eq!(value, "room123"),
+            "roomJoin" | "canPublish" | "canSubscribe" | "canPublishData" => assert_eq!(value, true),
+            other => assert!(value == "" || value == &json!([]), "{other} is granted: {value}"),
+        }
+    }
+
+    let (token, before) = (browser.token(), browser.clone());
+    let answer = browser.sign_out().await.is(200);
+    let url = answer.text("/authData/redirectURL");
+    let (base, query) = url.split_once("?").unwrap();
+    assert_eq!(base, format!("{}/user_management/sessions/logout", app.workos().url()));
+    let (return_to, session_id) = query.split_once('&').unwrap();
+    assert!(
+        return_to.starts_with("return_to=http") && session_id.starts_with("session_id=session_"),
+        "{query}"
+    );
+    assert!(browser.cookies.is_empty(), "the cookies are cleared");
+
+    let forbidden = json!({ "message": "Forbidden" });
+    let mut by_cookie = before;
+    assert_eq!(by_cookie.room_auth("Jane", "room123").await.is(403).body, forbidden);
+    let mut by_bearer = app.browser().without_origin();
+    by_bearer.bearer = Some(token);
+    assert_eq!(by_bearer.room_auth("Jane", "room123").await.is(403).body, forbidden);
+    assert_eq!(by_bearer.sign_out().await.is(403).body, forbidden);
+}
+
+#[tokio::test]
+async fn a_client_without_cookies_sends_the_session_as_bearer() {
+    let app = App::start().await;
+    let browser = app.signed_in(EMAIL).await;
+    let mut client = app.browser().without_origin();
+    client.bearer = Some(browser.token());
+    client.room_auth("Jane", "room123").await.is(200);
+    client.sign_out().await.is(200);
+    client.room_auth("Jane", "room123").await.is(403);
+}
+
+#[tokio::test]
+async fn sign_in_sends_a_code_to_a_known_address() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    let answer = browser.sign_in("jane.doe@example.com").await.is(200);
+    assert_eq!(answer.body, json!({ "authData": { "authMethod": "magic_auth" } }));
+    let code = app.code("jane.doe@example.com");
+    browser.finalize_magic_auth("Jane.Doe@EXAMPLE.com", &code).await.is(200);
+    browser.room_auth("Jane", "room123").await.is(200);
+}
+
+#[tokio::test]
+async fn a_resent_code_works() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    browser.sign_in("jane.doe@example.com").await.is(200);
+    let answer = browser.resend_magic_auth("jane.doe@example.com").await.is(200);
+    assert_eq!(answer.body, json!({ "code": 200, "message": "OK" }));
+    let code = app.code("jane.doe@example.com");
+    browser.finalize_magic_auth("jane.doe@example.com", &code).await.is(200);
+}
+
+#[tokio::test]
+async fn dev_sign_in_begins_a_real_session() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    let answer = browser.dev_sign_in().await.is(200);
+    assert_eq!(answer.body["user"]["email"], "admin@cazzi.com");
+    assert_eq!(answer.body["user"].as_object().unwrap().len(), 2);
+    browser.room_auth("Admin", "room123").await.is(200);
+}
+
+#[tokio::test]
+async fn a_code_counts_once_and_a_wrong_one_never() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    browser.sign_in("jane.doe@example.com").await.is(200);
+    let code = app.code("jane.doe@example.com");
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    browser.finalize_magic_auth("jane.doe@example.com", wrong).await.refused(400, "code_rejected");
+    browser.finalize_magic_auth("jane.doe@example.com", &code).await.is(200);
+    app.browser().finalize_magic_auth("jane.doe@example.com", &code).await.refused(400, "code_rejected");
+}
+
+#[tokio::test]
+async fn known_and_unknown_addresses_get_the_same_answers() {
+    let app = App::start().await;
+    let known = "jane.doe@example.com";
+    let unknown = "nobody@example.com";
+    for path in ["/auth/sign-in", "/auth/resend-magic-auth", "/auth/sign-up"] {
+        let one = app.browser().post(path, json!({ "email": known })).await;
+        let other = app.browser().post(path, json!({ "email": unknown })).await;
+        assert_eq!(one.status, other.status, "{path}");
+        assert_eq!(one.body, other.body, "{path}");
+        assert_eq!(one.cookies, other.cookies, "{path}");
+        let names = |answer: &crate::app::Answer| {
+            answer.headers.keys().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&one), names(&other), "{path}");
+    }
+    let users = |email: &str| app.workos().last_code(email).is_some();
+    assert!(users(known));
+    // Only sign-up wrote to the unknown address.
+    assert_eq!(app.workos().front().count("magic_auth.create"), 4);
+}
+
+#[tokio::test]
+async fn tries_are_limited_per_address() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    browser.sign_in("jane.doe@example.com").await.is(200);
+    let code = app.code("jane.doe@example.com");
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for _ in 0..5 {
+        browser.finalize_magic_auth("jane.doe@example.com", wrong).await.refused(400, "code_rejected");
+    }
+    let calls = app.workos().front().count("authenticate.magic_auth");
+    // The right code comes too late, and WorkOS is not asked.
+    let answer =
+        browser.finalize_magic_auth("JANE.DOE@example.com", &code).await.refused(429, "rate_limited");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=600).contains(&wait));
+    assert_eq!(app.workos().front().count("authenticate.magic_auth"), calls);
+    // Somebody else is not affected.
+    app.signed_in("other@example.com").await;
+}
+
+#[tokio::test]
+async fn a_code_is_resent_once_a_minute() {
+    let app = App::start().await;
+    for email in ["jane.doe@example.com", "nobody@example.com"] {
+        app.browser().resend_magic_auth(email).await.is(200);
+        let answer = app.browser().resend_magic_auth(email).await.refused(429, "rate_limited");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+    }
+}
+
+/// The claims of a room token, after its signature was checked with LiveKit's secret.
+fn livekit_claims(token: &str) -> Value {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["alg"], "HS256");
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_issuer(&["devkey"]);
+    validation.validate_nbf = true;
+    jsonwebtoken::decode::<Value>(token, &DecodingKey::from_secret(b"secret"), &validation).unwrap().claims
+}
