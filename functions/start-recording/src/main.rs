@@ -1,3 +1,5 @@
-//! To come.
+//! The Lambda function `start-recording`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    api::run(&start_recording::ROUTE, start_recording::Context::load, start_recording::handle)
+}

@@ -1,3 +1,5 @@
-//! To come.
+//! The Lambda function `stop-recording`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    api::run(&stop_recording::ROUTE, stop_recording::Context::load, stop_recording::handle)
+}

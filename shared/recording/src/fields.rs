@@ -1,0 +1,105 @@
+//! What a client says about a recording.
+
+use std::borrow::Cow;
+
+use api::Reason;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+api::text! {
+    /// The place in the application that a recording belongs to: at most 64 bytes, any script, no control characters.
+    pub struct ZoneId { max: 64, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
+}
+
+api::text! {
+    /// What a conference is about: at most 200 bytes, any script, no control characters.
+    pub struct Topic { max: 200, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
+}
+
+api::text! {
+    /// LiveKit's id of an egress: at most 64 bytes of visible ASCII.
+    pub struct EgressId { max: 64, reason: InvalidField, accept: api::text::is_visible_ascii }
+}
+
+/// Who takes part, as a comma-separated list: at most 500 names of at most 128 bytes each, any script, no control
+/// characters. Space around names is dropped, and so are empty entries and repeated names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participants(Vec<String>);
+
+impl Participants {
+    /// The most names.
+    pub const MAX: usize = 500;
+    /// The longest name, in bytes of UTF-8.
+    pub const MAX_NAME_BYTES: usize = 128;
+
+    /// Reads a list, or says why it does not fit.
+    pub fn parse(list: &str) -> Result<Self, Reason> {
+        let mut seen = std::collections::HashSet::new();
+        let names: Vec<_> =
+            list.split(',').map(str::trim).filter(|name| !name.is_empty() && seen.insert(*name)).collect();
+        let fits = |name: &&str| name.len() <= Self::MAX_NAME_BYTES && !name.contains(char::is_control);
+        if names.is_empty() {
+            Err(Reason::MissingField)
+        } else if names.len() > Self::MAX || !names.iter().all(fits) {
+            Err(Reason::InvalidField)
+        } else {
+            Ok(Self(names.into_iter().map(str::to_owned).collect()))
+        }
+    }
+
+    /// The names, in the order in which they came.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Participants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = String::deserialize(deserializer)?;
+        Self::parse(&list).map_err(|reason| de::Error::custom(reason.name()))
+    }
+}
+
+impl JsonSchema for Participants {
+    fn schema_name() -> Cow<'static, str> {
+        "Participants".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "description": "Comma-separated names." })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &str) -> Result<Vec<String>, Reason> {
+        Participants::parse(list).map(|participants| participants.0)
+    }
+
+    #[test]
+    fn a_list_is_trimmed_and_folded() {
+        assert_eq!(
+            names("alice, bob ,,alice, , チャーリー"),
+            Ok(vec!["alice".into(), "bob".into(), "チャーリー".into()])
+        );
+        assert_eq!(names(" , ,"), Err(Reason::MissingField));
+        assert_eq!(names(""), Err(Reason::MissingField));
+    }
+
+    #[test]
+    fn a_list_has_limits() {
+        let list = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(names(&list(500)).map(|names| names.len()), Ok(500));
+        assert_eq!(names(&list(501)), Err(Reason::InvalidField));
+        assert_eq!(names(&format!("{},{}", list(500), list(500))).map(|names| names.len()), Ok(500));
+        assert!(names(&"n".repeat(128)).is_ok());
+        assert_eq!(names(&"n".repeat(129)), Err(Reason::InvalidField));
+        assert_eq!(names("a\u{7}b"), Err(Reason::InvalidField));
+    }
+}
