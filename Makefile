@@ -17,7 +17,7 @@ include Makefile.tools
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
-export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
+export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(NODE_BIN)$(PATH)
 
 STAGE ?= dev
 LOCAL := $(CARGO_TARGET_DIR)/debug/local
@@ -61,7 +61,7 @@ invoke: python-tools
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
 .PHONY: test check events bench test-deploy
-test: binaries $(CARGO_NEXTEST)
+test: binaries contract-tools $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
 

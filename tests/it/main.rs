@@ -9,6 +9,8 @@
 mod app;
 
 mod boot;
+mod contract;
+mod emulator;
 mod events;
 mod input;
 mod links;
