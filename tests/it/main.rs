@@ -15,5 +15,6 @@ mod events;
 mod input;
 mod links;
 mod main_job;
+mod openapi_spec;
 mod secrets;
 mod sessions;
