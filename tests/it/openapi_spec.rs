@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use local::workos::{
-    ConnectionState, Environment, Method as SignInMethod, Options, Policy, Seed, WorkOs, start,
-};
+use local::workos::{ConnectionState, Environment, Method as SignInMethod, Options, Seed, WorkOs, start};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
