@@ -65,7 +65,7 @@ pub struct CloudOptions {
     pub template: PathBuf,
     /// Values of the template's parameters, over its defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Where the functions run.
+    /// Where the functions run. A binary that is missing fails when it is first invoked.
     pub hosting: Hosting,
     /// The ports.
     pub ports: Ports,
@@ -386,6 +386,15 @@ impl Cloud {
         self.server.shutdown().await;
         if let Functions::Hosted(runtime) = &*self.functions {
             runtime.stop().await;
+        }
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        // The gateway's tasks share the host and may be dropped later than this.
+        if let Functions::Hosted(runtime) = &*self.functions {
+            runtime.close();
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -202,8 +203,12 @@ pub async fn serve(listener: TcpListener, router: Router, front: Front, name_cal
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                // Out of descriptors, or a client that left before it was accepted: the next one may do better.
-                Err(_) => continue,
+                // Out of descriptors, or a client that left before it was accepted: the next one may do better, after a
+                // moment, because the first of the two would otherwise turn this into a busy loop.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
             },
             Some(_) = connections.join_next() => continue,
         };
@@ -256,11 +261,16 @@ async fn handle(
         }
         Effect::Drop => Err(Dropped),
         Effect::DropMidBody => {
-            let half = futures_util::stream::iter([Ok(Bytes::from_static(b"{\"half\":")), Err(Dropped)]);
+            let half = stream::once(async { Ok(Bytes::from_static(b"{\"half\":")) });
+            // Without a pause the server sees the error before it has sent anything.
+            let breaks = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(Dropped)
+            });
             Response::builder()
                 .header("content-type", "application/json")
                 .header("content-length", "1000")
-                .body(Body::from_stream(half))
+                .body(Body::from_stream(half.chain(breaks)))
                 .map_err(|_| Dropped)
         }
     }

@@ -17,6 +17,14 @@ use serde_json::{Value, json};
 /// The front end's origin in all tests.
 pub const ORIGIN: &str = "http://localhost:5173";
 
+/// An HTTP client with no manners of its own: no cookies, no redirects.
+pub fn http() -> reqwest::Client {
+    // The workspace's reqwest comes without a default provider; a second call keeps the first one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    builder.timeout(Duration::from_secs(60)).build().expect("an HTTP client")
+}
+
 /// The folder of the project.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -56,9 +64,7 @@ impl App {
         let mut options = CloudOptions::new(root(), binaries());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
-        let http =
-            reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("an HTTP client");
-        Self { cloud, http }
+        Self { cloud, http: http() }
     }
 
     pub fn workos(&self) -> &WorkOs {
@@ -80,7 +86,7 @@ impl App {
     /// The names of all functions, the authorizer included, in alphabetical order.
     pub fn functions(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            self.cloud.template().functions.iter().map(|each| each.binary.clone()).collect();
+            self.cloud.template().functions.values().map(|each| each.binary.clone()).collect();
         names.sort();
         names
     }

@@ -131,7 +131,7 @@ async fn a_foreign_origin_is_refused_before_anything_else() {
 #[tokio::test]
 async fn other_methods_and_unknown_routes_are_not_found() {
     let app = App::start().await;
-    let http = reqwest::Client::new();
+    let http = crate::app::http();
     for method in ["GET", "PUT", "DELETE", "PATCH", "HEAD"] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let url = format!("{}/auth/sign-in", app.cloud.url());
@@ -149,7 +149,7 @@ async fn duplicated_and_very_long_cookies() {
     let browser = app.signed_in("jane.doe@example.com").await;
     let (token, nobody) = (browser.token(), "A".repeat(43));
     let post = async |cookie: String| {
-        let request = reqwest::Client::new().post(format!("{}/api/v1/livekit/room-auth", app.cloud.url()));
+        let request = crate::app::http().post(format!("{}/api/v1/livekit/room-auth", app.cloud.url()));
         let request = request.header("cookie", cookie).json(&json!({ "username": "Jane", "roomId": "room" }));
         request.send().await.unwrap().status().as_u16()
     };

@@ -41,6 +41,9 @@ pub(super) struct Dev {
     /// Use the LiveKit double even where livekit-server is installed
     #[arg(long)]
     livekit_double: bool,
+    /// Print the functions' log lines as they are, metrics included
+    #[arg(long)]
+    raw_logs: bool,
     #[command(flatten)]
     project: Project,
 }
@@ -65,7 +68,11 @@ impl Dev {
                     "LiveKit is the installed livekit-server; recordings also need LiveKit's egress service.",
                 );
             }
+            let hosting = options.hosting.clone();
             let cloud = Cloud::start(options).await?;
+            if let Hosting::Binaries(folder) = hosting {
+                all_built(&cloud, &folder)?;
+            }
             if self.watch {
                 programs.cargo_lambda_watch(&self.project.root, self.watch_port, &cloud)?;
             }
@@ -124,8 +131,9 @@ impl Dev {
                 key.clone_from(value);
             }
         }
+        let raw = self.raw_logs;
         options.dynamodb.sweep_every = Some(Duration::from_secs(60));
-        options.logs = Logs::to(move |line| terminal.log(line));
+        options.logs = Logs::to(move |line| terminal.log(line, raw));
         if self.watch {
             options.hosting = Hosting::Watch(format!("http://127.0.0.1:{}", self.watch_port));
         }
@@ -256,6 +264,15 @@ impl Programs {
             signal_group("-KILL", group).await;
         }
     }
+}
+
+fn all_built(cloud: &Cloud, folder: &Path) -> Result<(), Failure> {
+    let functions = cloud.template().functions.values().map(|function| function.binary.as_str());
+    let missing: Vec<_> = functions.filter(|binary| !folder.join(binary).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not built in {}: {}; `make dev` builds first", folder.display(), missing.join(", ")).into())
 }
 
 async fn signal_group(signal: &str, group: u32) {

@@ -26,7 +26,7 @@ impl Invoke {
         let event = self.read_event()?;
         let mut options = self.project.options()?;
         let log = Terminal::stderr();
-        options.logs = Logs::to(move |line| log.log(line));
+        options.logs = Logs::to(move |line| log.log(line, true));
         let cloud = Cloud::start(options).await?;
         let runtime = cloud.runtime().ok_or("the functions are hosted elsewhere")?;
         let outcome = runtime.invoke(&self.function, event.into()).await;

@@ -15,9 +15,12 @@ use super::event::{self, Call, Matched};
 use super::{Api, GatewayError};
 use crate::template::Authorizer;
 
-/// Cached answers by authorizer and identity.
+/// Authorizer and identity.
+type Key = (String, Vec<String>);
+
+/// Cached answers, each with the moment until which it holds.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<BTreeMap<(String, Vec<String>), (Instant, Decision)>>);
+pub(super) struct Cache(Mutex<BTreeMap<Key, (Instant, Decision)>>);
 
 #[derive(Clone, Debug)]
 struct Decision {
@@ -72,14 +75,14 @@ impl Api {
 }
 
 impl Cache {
-    fn get(&self, key: &(String, Vec<String>)) -> Option<Decision> {
+    fn get(&self, key: &Key) -> Option<Decision> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         entries.retain(|_, (until, _)| *until > now);
         entries.get(key).map(|(_, decision)| decision.clone())
     }
 
-    fn put(&self, key: (String, Vec<String>), until: Instant, decision: Decision) {
+    fn put(&self, key: Key, until: Instant, decision: Decision) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (until, decision));
     }
 }

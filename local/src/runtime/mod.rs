@@ -228,9 +228,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let mut tasks = lock(&self.inner.tasks);
-        tasks.closed = true;
-        tasks.running.abort_all();
+        self.close();
     }
 }
 
@@ -359,6 +357,13 @@ impl Runtime {
     /// The log lines of all functions.
     pub fn logs(&self) -> &Logs {
         &self.inner.logs
+    }
+
+    /// Ends every process, takes no more invocations and does not wait; dropping does the same.
+    pub fn close(&self) {
+        let mut tasks = lock(&self.inner.tasks);
+        tasks.closed = true;
+        tasks.running.abort_all();
     }
 
     /// Ends every process and waits until they are gone.

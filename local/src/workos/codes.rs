@@ -160,8 +160,8 @@ impl World {
         token
     }
 
-    /// The arrival behind a pending authentication token. The token stays good until a session begins with it, so that a refused
-    /// choice can be followed by a better one.
+    /// The arrival behind a pending authentication token. The token stays good until a session begins with it, so
+    /// that a refused choice can be followed by a better one.
     pub(super) fn pending(&self, token: &str) -> Result<Arrival, Refusal> {
         let now = self.now();
         self.pending

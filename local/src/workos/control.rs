@@ -189,8 +189,8 @@ impl WorkOs {
         self.service.world().end_sessions(|session| session.user_id == user_id)
     }
 
-    /// Moves the double's clock ahead of the machine's: codes, sessions and the replay window grow older, and tokens are issued in that
-    /// future.
+    /// Moves the double's clock ahead of the machine's: codes, sessions and the replay window grow older, and
+    /// tokens are issued in that future.
     pub fn advance(&self, by: Duration) {
         self.service.world().clock.advance(by);
     }

@@ -1,10 +1,11 @@
 //! WorkOS on the own machine: an HTTP server that enforces what the real service enforces, so that a call that succeeds
 //! proves something.
 //!
-//! Users, organizations, memberships, connections, Magic Auth, every grant of authenticate, rotating refresh tokens with a replay window,
-//! organization policies, hosted authorize pages, sessions, logout and the JWKS. The shapes are those of WorkOS' OpenAPI document
-//! (npm `@workos/openapi-spec`), and its three error shapes with the extra fields of the reference
-//! (<https://workos.com/docs/reference/authkit/authentication-errors>). State lives in memory.
+//! Users, organizations, memberships, connections, Magic Auth, every grant of authenticate, rotating refresh tokens
+//! with a replay window, organization policies, hosted authorize pages, sessions, logout and the JWKS. The shapes
+//! are those of WorkOS' OpenAPI document (npm `@workos/openapi-spec`), and its three error shapes with the extra
+//! fields of the reference (<https://workos.com/docs/reference/authkit/authentication-errors>). State lives in
+//! memory.
 //!
 //! [`start`] serves it; the [`WorkOs`] handle changes its state as the dashboard would, and as time would.
 
@@ -114,7 +115,6 @@ impl fmt::Display for Mail {
 }
 
 /// A running double. Dropping it stops the server and closes every connection.
-#[derive(Debug)]
 pub struct WorkOs {
     url: String,
     front: Front,
@@ -131,6 +131,13 @@ pub async fn start(listener: TcpListener, options: Options) -> WorkOs {
     let front = Front::default();
     let serving = front::serve(listener, router::router(service.clone()), front.clone(), router::name_call);
     WorkOs { url, front, service, server: tokio::spawn(serving) }
+}
+
+/// Only the address: the state is full of tokens.
+impl fmt::Debug for WorkOs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkOs").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl Drop for WorkOs {

@@ -15,7 +15,8 @@ li a:hover{border-color:currentColor}li small{display:block;overflow-wrap:anywhe
 form{display:flex;gap:.5rem}input{flex:1;min-width:0}input,button{font:inherit;padding:.45rem .6rem}\
 :focus-visible{outline:3px solid Highlight;outline-offset:2px}";
 
-/// The choice: a link per person, a field for anybody else, a way back. Every choice is the same address again with `login_hint`.
+/// The choice: a link per person, a field for anybody else, a way back. Every choice is the same address again with
+/// `login_hint`.
 pub(super) fn choose(path: &str, provider: &str, query: &Query, people: &[&User], cancel: &str) -> String {
     let provider = escape(provider);
     let rest: Vec<(&str, &str)> = query.pairs().filter(|(name, _)| *name != "login_hint").collect();

@@ -1,4 +1,5 @@
-//! What stands between an arrival and a session: proof of the address, the choice of an organization, and what that organization demands.
+//! What stands between an arrival and a session: proof of the address, the choice of an organization, and what that
+//! organization demands.
 
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -7,7 +7,8 @@ use super::clock::Millis;
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A ULID: 48 bits of time, then 80 bits of which the first 24 are `sequence`, so that identifiers sort as they were made.
+/// A ULID: 48 bits of time, then 80 bits of which the first 24 are `sequence`, so that identifiers sort as they
+/// were made.
 pub(super) fn ulid(now: Millis, sequence: u32) -> String {
     let time = u128::from(u64::try_from(now).unwrap_or_default()) & 0xffff_ffff_ffff;
     let order = u128::from(sequence & 0x00ff_ffff);

@@ -56,8 +56,8 @@ async fn identify(State(service): State<Service>, mut response: Response) -> Res
     response
 }
 
-/// The name of a call: what it is about and what it does, e.g. `users.list`; for authenticate, the grant. Anything else is named by its
-/// method and path.
+/// The name of a call: what it is about and what it does, e.g. `users.list`; for authenticate, the grant. Anything
+/// else is named by its method and path.
 pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
     let path = parts.uri.path();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

@@ -266,8 +266,8 @@ impl fmt::Display for SeedError {
 impl std::error::Error for SeedError {}
 
 impl Seed {
-    /// Reads and checks a seed: its addresses are addresses, no address and no id occurs twice, and every membership names an
-    /// organization and a role that exist.
+    /// Reads and checks a seed: its addresses are addresses, no address and no id occurs twice, and every
+    /// membership names an organization and a role that exist.
     pub fn parse(yaml: &str) -> Result<Self, SeedError> {
         let seed: Self = serde_yaml_ng::from_str(yaml).map_err(|error| SeedError(error.to_string()))?;
         seed.check()?;

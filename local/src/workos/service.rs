@@ -18,7 +18,7 @@ use super::sessions::{RefreshToken, Session};
 use super::{Mail, Options};
 
 /// The axum state.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Service(Arc<Mutex<World>>);
 
 impl Service {
@@ -33,7 +33,6 @@ impl Service {
 }
 
 /// What does not come from requests.
-#[derive(Debug)]
 pub(super) struct Settings {
     pub(super) api_key: String,
     pub(super) client_id: String,
@@ -49,7 +48,6 @@ pub(super) struct Settings {
 }
 
 /// Everything.
-#[derive(Debug)]
 pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) clock: Clock,

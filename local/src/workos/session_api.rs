@@ -42,8 +42,8 @@ pub(super) async fn revoke(
     Ok(StatusCode::OK)
 }
 
-/// `GET /user_management/sessions/logout`: a browser comes here. Ends the session, however it is, and goes on to `return_to`, which
-/// must be one of the sign-out redirects.
+/// `GET /user_management/sessions/logout`: a browser comes here. Ends the session, however it is, and goes on to
+/// `return_to`, which must be one of the sign-out redirects.
 pub(super) async fn logout(State(service): State<Service>, query: Query) -> Result<Response, Refusal> {
     let id = query.get("session_id").ok_or_else(|| Refusal::invalid_field("session_id", "required"))?;
     let mut world = service.world();

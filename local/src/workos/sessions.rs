@@ -155,8 +155,8 @@ impl World {
         answer
     }
 
-    /// Exchanges a refresh token. The same exchange again, within the replay window, gives the same pair; a refusal by a policy spends
-    /// nothing.
+    /// Exchanges a refresh token. The same exchange again, within the replay window, gives the same pair; a refusal
+    /// by a policy spends nothing.
     pub(super) fn refresh(&mut self, token: &str, asked: Option<&str>) -> Result<Value, Refusal> {
         let now = self.now();
         let Some(found) = self.refresh_tokens.get(token).cloned() else {

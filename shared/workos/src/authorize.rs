@@ -6,7 +6,6 @@ use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
 use crate::{ConnectionId, FlowState, OAuthFlow};
-use api::config::COOKIE_SAME_SITE;
 
 /// Whom the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -115,6 +115,7 @@ impl WorkOs {
                     Kind::SignIn | Kind::Method | Kind::Sso | Kind::Organization => {
                         MagicAuthError::Refused(refusal.into_error())
                     }
+                    Kind::Address => MagicAuthError::Address(refusal.into_error()),
                     _ => MagicAuthError::Failed(refusal.into_error()),
                 })
             }

@@ -11,13 +11,18 @@ impl WorkOs {
     /// # Errors
     /// `workos_unavailable`, `workos_busy`, `rate_limited`.
     pub async fn send_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        not_refused(self.create_magic_auth(email, client).await)
+        match self.create_magic_auth(email, client).await {
+            // Only known addresses come this far, so this must not show either.
+            Err(MagicAuthError::Address(refusal)) => not_refused(Err(MagicAuthError::Refused(refusal))),
+            result => not_refused(result),
+        }
     }
 
-    /// Sends a code to any address; an account is created where there is none. Refusals are no error, as above.
+    /// Sends a code to any address; an account is created where there is none. Refusals are no error, as above;
+    /// that an address is none does not depend on who has an account, and is one.
     ///
     /// # Errors
-    /// `workos_unavailable`, `workos_busy`, `rate_limited`.
+    /// `invalid_email`, `workos_unavailable`, `workos_busy`, `rate_limited`.
     pub async fn invite(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
         match self.create_magic_auth(email, client).await {
             Err(MagicAuthError::UnknownAddress(_)) => {
@@ -82,6 +87,6 @@ fn not_refused(result: Result<Secret, MagicAuthError>) -> Result<(), ApiError> {
             tracing::info!(reason = refusal.reason().name(), cause = refusal.cause(), "no code was sent");
             Ok(())
         }
-        Err(MagicAuthError::Failed(error)) => Err(error),
+        Err(MagicAuthError::Address(error) | MagicAuthError::Failed(error)) => Err(error),
     }
 }

@@ -153,6 +153,8 @@ pub enum MagicAuthError {
     /// A policy forbids it: sign-up is off, the method is not allowed for the domain, an invitation is needed. An
     /// answer that tells this apart from success says whether an address is known.
     Refused(ApiError),
+    /// WorkOS takes the address for none that mail can be sent to.
+    Address(ApiError),
     /// It failed, whoever the address belongs to.
     Failed(ApiError),
 }
@@ -162,6 +164,7 @@ impl From<MagicAuthError> for ApiError {
         match error {
             MagicAuthError::UnknownAddress(error)
             | MagicAuthError::Refused(error)
+            | MagicAuthError::Address(error)
             | MagicAuthError::Failed(error) => error,
         }
     }

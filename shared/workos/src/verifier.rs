@@ -89,7 +89,10 @@ impl Verifier {
         let api_url = env.url(&API_URL)?;
         let client_id = env.required(&CLIENT_ID)?;
         let issuers = match env.optional(&ISSUERS) {
-            Some(list) => list.split(',').map(|issuer| issuer.trim().to_owned()).collect(),
+            Some(list) => {
+                let issuers = list.split(',').map(str::trim).filter(|issuer| !issuer.is_empty());
+                issuers.map(str::to_owned).collect()
+            }
             None => default_issuers(&api_url, &client_id),
         };
         let jwks_url = match env.optional(&JWKS_URL) {
@@ -259,7 +262,7 @@ mod tests {
         );
         let env = Env::fixed([
             ("WORKOS_CLIENT_ID", "c"),
-            ("WORKOS_ISSUERS", "https://a.example, https://b.example"),
+            ("WORKOS_ISSUERS", "https://a.example, ,https://b.example,"),
         ]);
         let http = Http::new("WorkOS", upstream::Roots::Public).unwrap();
         assert_eq!(Verifier::load(&env, http).unwrap().issuers, ["https://a.example", "https://b.example"]);

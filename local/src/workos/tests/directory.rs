@@ -94,7 +94,9 @@ async fn data_can_be_prepared_over_http() -> Outcome {
     let user = bed.post("/user_management/users", json!({"email": "lee@new.test"})).await?;
 
     let path = "/user_management/organization_memberships";
-    let wanted = |role: &str| json!({"user_id": user.text("id"), "organization_id": organization.text("id"), "role_slug": role});
+    let (user_id, organization_id) = (user.text("id"), organization.text("id"));
+    let wanted =
+        |role: &str| json!({"user_id": user_id, "organization_id": organization_id, "role_slug": role});
     assert_eq!(refusal(&bed.post(path, wanted("king")).await?), (422, "invalid_role"));
     let made = bed.post(path, wanted("admin")).await?;
     assert_eq!(made.status, 201, "{}", made.text);

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod directory;
+mod faults;
 mod grants;
 mod policies;
 mod refresh;
