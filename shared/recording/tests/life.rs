@@ -1,5 +1,7 @@
 //! A recording's life against the doubles of LiveKit and DynamoDB, with what breaks on the way.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -434,6 +436,31 @@ async fn a_stop_can_be_repeated_after_any_failure() {
         assert_eq!(world.record(&started.egress_id).await.status, RecordingStatus::Ended);
         world.start(&alice()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_recording_can_be_stopped_before_it_runs() {
+    let world = World::new().await;
+    world.livekit.set_automatic(false);
+    let started = world.start(&alice()).await.unwrap();
+    let stopped = world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap();
+    world.tell_all(|_| ()).await;
+    assert_eq!(world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap(), stopped);
+    assert_eq!(world.record(&started.egress_id).await.status, RecordingStatus::Failed);
+    assert_eq!(world.items().len(), 1, "the room is free");
+}
+
+#[tokio::test]
+async fn equal_names_of_two_organizations_are_two_rooms_where_the_scope_says_so() {
+    let world = World::with(&[("ROOM_SCOPE", "organization")]).await;
+    assert_eq!(reason(world.start(&alice()).await), Reason::RoomNotFound);
+    let eve = person("user_eve", "org_2");
+    world.enter(&alice(), "org_1:test-room");
+    world.enter(&eve, "org_2:test-room");
+    let started = world.start(&alice()).await.unwrap();
+    world.start(&eve).await.unwrap();
+    assert_eq!(reason(world.stop(&eve, ROOM, &started.egress_id, "1").await), Reason::RecordingNotFound);
+    assert_eq!(world.running(), 2);
 }
 
 #[tokio::test]
