@@ -2,6 +2,13 @@
 //! template's own routes, with a DynamoDB and doubles that enforce what the originals enforce. One test binary: one link.
 
 #![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its own body as in what it calls"
+)]
+#![expect(
     unreachable_pub,
     reason = "nothing outside this binary reaches its items; `pub` says what other modules use"
 )]
