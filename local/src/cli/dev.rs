@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Failure, Project, Terminal};
+use super::{Failure, Project, Surroundings, Terminal, all_built};
 
 /// How long a program that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub(super) struct Dev {
     raw_logs: bool,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    surroundings: Surroundings,
 }
 
 impl Dev {
@@ -70,9 +72,7 @@ impl Dev {
             }
             let hosting = options.hosting.clone();
             let cloud = Cloud::start(options).await?;
-            if let Hosting::Binaries(folder) = hosting {
-                all_built(&cloud, &folder)?;
-            }
+            all_built(&cloud, &hosting)?;
             if self.watch {
                 programs.cargo_lambda_watch(&self.project.root, self.watch_port, &cloud)?;
             }
@@ -109,6 +109,7 @@ impl Dev {
 
     fn options(&self, terminal: Terminal) -> Result<CloudOptions, Failure> {
         let mut options = self.project.options()?;
+        self.surroundings.apply(&mut options);
         options.ports = Ports {
             gateway: self.port,
             workos: self.workos_port,
@@ -264,15 +265,6 @@ impl Programs {
             signal_group("-KILL", group).await;
         }
     }
-}
-
-fn all_built(cloud: &Cloud, folder: &Path) -> Result<(), Failure> {
-    let functions = cloud.template().functions.values().map(|function| function.binary.as_str());
-    let missing: Vec<_> = functions.filter(|binary| !folder.join(binary).is_file()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(format!("not built in {}: {}; `make dev` builds first", folder.display(), missing.join(", ")).into())
 }
 
 async fn signal_group(signal: &str, group: u32) {
