@@ -9,6 +9,7 @@
 mod app;
 
 mod boot;
+mod demo;
 mod events;
 mod input;
 mod links;

@@ -147,50 +147,65 @@ impl Dev {
         line("");
         line(&terminal.bold(&format!("Ready: {api}")));
         line("");
-        let replaced = |is_double: bool| if is_double { "" } else { "  (not the double)" };
+        let part = |name: &str, url: &str, variables: &str, is_double: bool| {
+            let replaced = if is_double { "" } else { "  (not the double)" };
+            line(&format!("  {name:<9} {url:<26} {}{replaced}", terminal.dim(variables)));
+        };
+        part("API", &api, "PORT", true);
+        part("WorkOS", cloud.workos_url(), "WORKOS_PORT, WORKOS_API_URL", cloud.workos().is_some());
+        part("LiveKit", cloud.livekit_url(), "LIVEKIT_PORT, LIVEKIT_URL", cloud.livekit().is_some());
+        let variables = "DYNAMODB_PORT, AWS_ENDPOINT_URL_DYNAMODB";
+        part("DynamoDB", cloud.dynamodb_url(), variables, cloud.dynamodb().is_some());
         let table = cloud.table().unwrap_or("none");
-        line(&format!("  API       {api:<26} PORT"));
-        line(&format!(
-            "  WorkOS    {:<26} WORKOS_PORT, WORKOS_API_URL{}",
-            cloud.workos_url(),
-            replaced(cloud.workos().is_some())
-        ));
-        line(&format!(
-            "  LiveKit   {:<26} LIVEKIT_PORT, LIVEKIT_URL{}",
-            cloud.livekit_url(),
-            replaced(cloud.livekit().is_some())
-        ));
-        line(&format!(
-            "  DynamoDB  {:<26} DYNAMODB_PORT, AWS_ENDPOINT_URL_DYNAMODB{}  table {table}",
-            cloud.dynamodb_url(),
-            replaced(cloud.dynamodb().is_some())
-        ));
-        line(&terminal.dim("            The variables choose another port, or something real instead."));
+        line(&terminal.dim(&format!("  {:<9} table {table}", "")));
+        line(&terminal.dim("  The variables choose another port, or something real instead."));
+        line("");
+        line(&format!("  Front ends that may call: {}", self.front_ends(cloud)));
         if cloud.workos().is_some()
             && let Some(path) = seed
             && let Some(seed) = std::fs::read_to_string(path).ok().and_then(|text| Seed::parse(&text).ok())
         {
             line("");
-            line(&format!("  People    {}", terminal.dim(&path.display().to_string())));
+            let path = path.strip_prefix(".").unwrap_or(path);
+            line(&format!("  People who can sign in ({}):", path.display()));
             for user in &seed.users {
                 let organizations: Vec<_> =
                     user.memberships.iter().map(|membership| membership.organization.as_str()).collect();
-                line(&format!("    {:<26} {}", user.email, organizations.join(", ")));
+                line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
             }
         }
-        line("");
-        line("  Try it; the code arrives here as mail:");
-        line("");
-        line(&format!(
-            "    curl -s {api}/auth/sign-in -H 'content-type: application/json' -d '{{\"email\":\"jane.doe@example.com\"}}'"
-        ));
-        line(&format!(
-            "    curl -s {api}/auth/finalize-magic-auth -H 'content-type: application/json' -c cookies.txt \\"
-        ));
-        line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'");
+        if cloud.workos().is_some() {
+            line("");
+            self.suggest(terminal, &api);
+        }
         line("");
         line(&terminal.dim("  Ctrl-C stops everything."));
         line("");
+    }
+
+    /// Commands that work as they stand. curl keeps Secure cookies of http://localhost, as browsers do.
+    fn suggest(&self, terminal: Terminal, api: &str) {
+        let line = |text: &str| terminal.line(text);
+        let json = "-H 'content-type: application/json'";
+        line("  Try it: sign in without a mail, then get a room token:");
+        line("");
+        line(&format!("    curl -s -c /tmp/cookies -X POST {api}/auth/dev-sign-in; echo"));
+        line(&format!("    curl -s -b /tmp/cookies {api}/api/v1/livekit/room-auth {json} \\"));
+        line("      -d '{\"username\":\"Ada\",\"roomId\":\"room123\"}'; echo");
+        line("");
+        line("  Or with a code; the mail is shown here:");
+        line("");
+        line(&format!(
+            "    curl -s {api}/auth/sign-in {json} -d '{{\"email\":\"jane.doe@example.com\"}}'; echo"
+        ));
+        line(&format!("    curl -s -c /tmp/cookies {api}/auth/finalize-magic-auth {json} \\"));
+        line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'; echo");
+    }
+
+    fn front_ends(&self, cloud: &Cloud) -> String {
+        let listed =
+            cloud.environment_of("sign-in").and_then(|environment| environment.get("ALLOWED_ORIGINS"));
+        listed.map(|origins| origins.replace(',', ", ")).unwrap_or_default()
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn tell<'a>(
             "participants": ["Jane Doe", "Gail"],
             "organization_id": "org_…",
             "object_key": format!("recordings/org_…/1/{ROOM}/….mp4"),
-            "location": "….mp4",
+            "file_location": "https://….mp4",
             "started_by": jane_id,
             "started_at": NUMBER,
             "start_token": "…",

@@ -2,10 +2,11 @@
 
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::main_job::ROOM_AUTH;
-use super::tour::Tour;
+use super::tour::{FRONT_END, Tour};
 use crate::cli::Failure;
 
 /// Headers of every answer of a function.
@@ -27,10 +28,9 @@ pub(super) async fn tell(tour: &Tour<'_>) -> Result<(), Failure> {
         "Forbidden",
         "origin_not_allowed",
     )?;
-    let carried = EVERYWHERE.map(|name| (name.to_owned(), json!(refused.header(name))));
     tour.look(
         "What that answer carries, like every other",
-        &Value::Object(carried.into_iter().collect::<Map<_, _>>()),
+        &carried(&refused, &EVERYWHERE),
         &json!({
             "cache-control": "no-store",
             "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -88,8 +88,15 @@ pub(super) async fn tell(tour: &Tour<'_>) -> Result<(), Failure> {
         )
         .await?
         .is(204, &Value::Null)?;
-    match allowed.header("access-control-allow-credentials") {
-        Some("true") => Ok(()),
-        other => Err(format!("Access-Control-Allow-Credentials is {other:?}").into()),
-    }
+    let names = ["access-control-allow-origin", "access-control-allow-credentials"];
+    tour.look(
+        "What the browser reads",
+        &carried(&allowed, &names),
+        &json!({ "access-control-allow-origin": FRONT_END, "access-control-allow-credentials": "true" }),
+    )
+}
+
+fn carried(answer: &Answer, names: &[&str]) -> Value {
+    let headers = names.iter().map(|name| ((*name).to_owned(), json!(answer.header(name))));
+    Value::Object(headers.collect())
 }

@@ -10,12 +10,11 @@ const SECRET_LENGTH: usize = 32;
 const KEPT: usize = 8;
 
 /// Headers of an answer that say something about this answer; the others are the same everywhere.
-const TELLING: [&str; 5] =
-    ["location", "retry-after", "set-cookie", "allow", "access-control-allow-credentials"];
+const TELLING: [&str; 3] = ["location", "retry-after", "set-cookie"];
 
 /// A text with its secrets shortened.
 pub(super) fn text(text: &str) -> String {
-    let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let mut shown = String::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -67,13 +66,17 @@ pub(super) fn verdict(terminal: Terminal, good: bool) -> String {
     if good { terminal.green("✓") } else { terminal.red("✗") }
 }
 
-/// Tokens and hashes are long. Ids are too, but have a name and 26 characters: `session_01JZG38PH9VWFRMCXZB8M5B6SR`.
+/// Tokens and hashes are long. Ids are too, but are a name and 26 characters (`session_01JZG38PH9VWFRMCXZB8M5B6SR`) or
+/// a UUID, and names have dashes (`access-control-allow-credentials`).
 fn is_secret(word: &str) -> bool {
     let is_id = word.split_once('_').is_some_and(|(name, id)| {
         let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
         name.chars().all(|c| c.is_ascii_lowercase()) && id.len() == 26 && id.chars().all(upper)
     });
-    word.len() >= SECRET_LENGTH && !is_id
+    let is_uuid = word.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+    let is_name = word.contains('-') && word.chars().all(|c| c == '-' || c.is_ascii_lowercase());
+    word.len() >= SECRET_LENGTH && !is_id && !is_uuid && !is_name
 }
 
 #[cfg(test)]
@@ -88,6 +91,9 @@ mod tests {
             text(&format!("__Host-session={token}; id={id}")),
             format!("__Host-session=vGFQKtae…; id={id}")
         );
+        let uuid = "73aac137-aa65-45f6-b50b-adae3d7400fb";
+        assert_eq!(text(uuid), uuid);
+        assert_eq!(text("access-control-allow-credentials"), "access-control-allow-credentials");
         assert_eq!(text("http://127.0.0.1:80/a?b=c"), "http://127.0.0.1:80/a?b=c");
     }
 }
