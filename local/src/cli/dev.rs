@@ -82,6 +82,7 @@ impl Dev {
             started = run => started,
             _ = interrupt.recv() => Err("stopped before it was ready".into()),
             _ = terminate.recv() => Err("stopped before it was ready".into()),
+            _ = hangup.recv() => Err("stopped before it was ready".into()),
         };
         let cloud = match started {
             Ok(cloud) => cloud,
@@ -90,7 +91,7 @@ impl Dev {
                 return Err(error);
             }
         };
-        self.greet(terminal, &cloud, seed.as_deref());
+        Self::greet(terminal, &cloud, seed.as_deref());
 
         let ended = loop {
             tokio::select! {
@@ -141,7 +142,7 @@ impl Dev {
         Ok(options)
     }
 
-    fn greet(&self, terminal: Terminal, cloud: &Cloud, seed: Option<&Path>) {
+    fn greet(terminal: Terminal, cloud: &Cloud, seed: Option<&Path>) {
         let api = cloud.url().replace("127.0.0.1", "localhost");
         let line = |text: &str| terminal.line(text);
         line("");
@@ -160,7 +161,15 @@ impl Dev {
         line(&terminal.dim(&format!("  {:<9} table {table}", "")));
         line(&terminal.dim("  The variables choose another port, or something real instead."));
         line("");
-        line(&format!("  Front ends that may call: {}", self.front_ends(cloud)));
+        let of = |function: &str, variable: &str| {
+            let value = cloud.environment_of(function).and_then(|environment| environment.get(variable));
+            value.map(|value| value.replace(',', ", ")).unwrap_or_default()
+        };
+        let setting = |what: &str, value: &str, variable: &str| {
+            line(&format!("  {what:<26} {value}  {}", terminal.dim(variable)));
+        };
+        setting("Front ends that may call", &of("sign-in", "ALLOWED_ORIGINS"), "ALLOWED_ORIGINS");
+        setting("Sign-ins come back to", &of("sign-in", "OAUTH_REDIRECT_URI"), "OAUTH_REDIRECT_URI");
         if cloud.workos().is_some()
             && let Some(path) = seed
             && let Some(seed) = std::fs::read_to_string(path).ok().and_then(|text| Seed::parse(&text).ok())
@@ -176,15 +185,15 @@ impl Dev {
         }
         if cloud.workos().is_some() {
             line("");
-            self.suggest(terminal, &api);
+            Self::suggest(terminal, &api);
         }
         line("");
         line(&terminal.dim("  Ctrl-C stops everything."));
         line("");
     }
 
-    /// Commands that work as they stand. curl keeps Secure cookies of http://localhost, as browsers do.
-    fn suggest(&self, terminal: Terminal, api: &str) {
+    /// Commands that work as they stand: curl keeps Secure cookies of http://localhost (since 7.79).
+    fn suggest(terminal: Terminal, api: &str) {
         let line = |text: &str| terminal.line(text);
         let json = "-H 'content-type: application/json'";
         line("  Try it: sign in without a mail, then get a room token:");
@@ -200,12 +209,6 @@ impl Dev {
         ));
         line(&format!("    curl -s -c /tmp/cookies {api}/auth/finalize-magic-auth {json} \\"));
         line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'; echo");
-    }
-
-    fn front_ends(&self, cloud: &Cloud) -> String {
-        let listed =
-            cloud.environment_of("sign-in").and_then(|environment| environment.get("ALLOWED_ORIGINS"));
-        listed.map(|origins| origins.replace(',', ", ")).unwrap_or_default()
     }
 }
 
