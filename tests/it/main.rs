@@ -17,6 +17,7 @@ mod app;
 
 mod boot;
 mod contract;
+mod demo;
 mod emulator;
 mod events;
 mod input;
