@@ -7,11 +7,19 @@
 )]
 
 mod app;
+mod endpoints;
+mod golden;
 
 mod boot;
+mod configuration;
+mod errors;
 mod events;
 mod input;
 mod links;
 mod main_job;
+mod openapi;
+mod policies;
+mod reasons;
 mod secrets;
 mod sessions;
+mod template;
