@@ -177,6 +177,12 @@ impl Dev {
                 line(&format!("    {:<26} {}", user.email, organizations.join(", ")));
             }
         }
+        if self.watch {
+            line("");
+            line(
+                "  The first call of a function waits for the compiler, and so does the first after a change.",
+            );
+        }
         line("");
         line("  Try it; the code arrives here as mail:");
         line("");
