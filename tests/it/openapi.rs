@@ -49,13 +49,13 @@ fn document() -> Yaml {
     let mut answers = generator(SchemaSettings::for_serialize);
     let mut schemas = BTreeMap::new();
 
-    let error = ErrorBody::json_schema(&mut answers);
-    schemas.insert("Error".to_owned(), error);
+    schemas.insert("Error".to_owned(), answer(ErrorBody::json_schema(&mut answers)));
     let mut paths = Vec::new();
     for endpoint in endpoints::ALL {
         let request = (endpoint.request)(&mut requests)
             .map(|named| add(&mut schemas, endpoint.route, named, "Request"));
-        let response = (endpoint.response)(&mut answers);
+        let Named { name, schema } = (endpoint.response)(&mut answers);
+        let response = Named { name, schema: answer(schema) };
         let response = add(&mut schemas, endpoint.route, response, "Response");
         let operation = operation(endpoint.route, request, &response);
         paths.push((
@@ -65,6 +65,7 @@ fn document() -> Yaml {
     }
     for (generator, answers) in [(requests, false), (answers, true)] {
         for (name, schema) in generator.clone().take_definitions(true) {
+            let schema = if answers { never_null(schema) } else { schema };
             let schema = Schema::try_from(schema).expect("a schema");
             if let Some(other) = schemas.insert(name.clone(), schema.clone()) {
                 assert_eq!(other, schema, "two types are called {name} (answers: {answers})");
@@ -106,6 +107,38 @@ fn add(schemas: &mut BTreeMap<String, Schema>, route: &Route, named: Named, suff
 fn pascal(name: &str) -> String {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
     name.split('-').map(capital).collect()
+}
+
+fn answer(schema: Schema) -> Schema {
+    Schema::try_from(never_null(schema.into())).expect("a schema")
+}
+
+/// An answer leaves a field without value out: what `Option` allows beside that is not needed.
+fn never_null(schema: Value) -> Value {
+    let null = json!("null");
+    match schema {
+        Value::Object(mut fields) => {
+            let types = fields.get_mut("type").and_then(Value::as_array_mut);
+            if let Some(types) = types {
+                types.retain(|name| *name != null);
+                if let [only] = &types[..] {
+                    let only = only.clone();
+                    fields.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = fields.get("anyOf")
+                && let [choice, Value::Object(nothing)] = &choices[..]
+                && nothing.get("type") == Some(&null)
+                && let Value::Object(choice) = choice.clone()
+            {
+                fields.remove("anyOf");
+                fields.extend(choice);
+            }
+            fields.into_iter().map(|(name, value)| (name, never_null(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(never_null).collect(),
+        plain => plain,
+    }
 }
 
 /// Takes out what readers have no use for.
@@ -248,6 +281,8 @@ fn components(schemas: Map<String, Value>) -> Value {
     json!({
         "schemas": schemas,
         "headers": headers,
+        "responses": responses::shared(),
+        "examples": responses::examples(),
         "securitySchemes": {
             "cookie": {
                 "type": "apiKey",

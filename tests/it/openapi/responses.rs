@@ -35,9 +35,48 @@ pub fn responses(route: &Route, about: &Description, success: &str) -> Value {
     let statuses: std::collections::BTreeSet<_> = reasons.keys().chain(gateway.keys()).collect();
     for status in statuses {
         let own = reasons.get(status).map(Vec::as_slice).unwrap_or_default();
-        responses.insert(status.to_string(), failed(*status, own, gateway.get(status).copied(), about));
+        let response = match shared_name(*status) {
+            Some(name) => {
+                let common = own.iter().all(|reason| Reason::COMMON.contains(reason));
+                assert!(common, "{}: {status} is not the same on all routes", route.name);
+                json!({ "$ref": format!("#/components/responses/{name}") })
+            }
+            None => failed(*status, own, gateway.get(status).copied(), about.cookies),
+        };
+        responses.insert(status.to_string(), response);
     }
     Value::Object(responses)
+}
+
+/// The name of the answer with this status, where it is the same on every route.
+fn shared_name(status: u16) -> Option<&'static str> {
+    match status {
+        413 => Some("PayloadTooLarge"),
+        415 => Some("UnsupportedMediaType"),
+        431 => Some("HeaderFieldsTooLarge"),
+        500 => Some("InternalServerError"),
+        _ => None,
+    }
+}
+
+/// The answers that are the same on every route, by name.
+pub fn shared() -> Value {
+    let gateway: BTreeMap<_, _> = gateway_answers(&Route::public("", "")).into_iter().collect();
+    let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
+        let reasons: Vec<_> =
+            Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
+        let response = failed(status, &reasons, gateway.get(&status).copied(), &[]);
+        Some((shared_name(status)?.to_owned(), response))
+    });
+    Value::Object(shared.collect())
+}
+
+/// An example of every error, by reason.
+pub fn examples() -> Value {
+    let examples = Reason::ALL.iter();
+    Value::Object(
+        examples.map(|reason| (reason.name().to_owned(), json!({ "value": example(*reason) }))).collect(),
+    )
 }
 
 fn successful(about: &Description, schema: &str) -> Value {
@@ -45,12 +84,12 @@ fn successful(about: &Description, schema: &str) -> Value {
         about.responses.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect();
     json!({
         "description": "Success.",
-        "headers": headers(about, false),
+        "headers": headers(about.cookies, "sets or clears"),
         "content": { "application/json": { "schema": { "$ref": schema }, "examples": examples } },
     })
 }
 
-fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, about: &Description) -> Value {
+fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&str]) -> Value {
     let mut reasons = reasons.to_vec();
     reasons.sort();
     let mut description: Vec<_> =
@@ -67,9 +106,10 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, about: &Descri
                 "reason": { "enum": names },
             } },
         ] }));
-        examples.extend(
-            reasons.iter().map(|reason| (reason.name().to_owned(), json!({ "value": example(*reason) }))),
-        );
+        examples.extend(reasons.iter().map(|reason| {
+            let example = format!("#/components/examples/{}", reason.name());
+            (reason.name().to_owned(), json!({ "$ref": example }))
+        }));
     }
     if let Some(message) = gateway {
         description.push(format!("- `{{\"message\":\"{message}\"}}`: {}", gateway_meaning(status)));
@@ -89,7 +129,8 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, about: &Descri
     });
     // API Gateway sends none of our headers.
     if gateway.is_none() {
-        response["headers"] = headers(about, true);
+        response["headers"] =
+            headers(if matches!(status, 400..=403) { cookies } else { &[] }, "can set or clear");
     }
     if matches!(status, 429 | 503) {
         response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/RetryAfter" } });
@@ -108,8 +149,8 @@ fn gateway_meaning(status: u16) -> &'static str {
     }
 }
 
-/// The headers of an answer of a function. Errors set no cookie but those that are about the sign-in flow.
-fn headers(about: &Description, error: bool) -> Value {
+/// The headers of an answer of a function.
+fn headers(cookies: &[&str], verb: &str) -> Value {
     let mut headers = Map::new();
     for (name, _) in super::constant_headers() {
         headers.insert(
@@ -117,12 +158,11 @@ fn headers(about: &Description, error: bool) -> Value {
             json!({ "$ref": format!("#/components/headers/{}", super::component(&name)) }),
         );
     }
-    if !about.cookies.is_empty() {
-        let cookies = about.cookies.join("` or `");
-        let verb = if error { "can set or clear" } else { "sets or clears" };
+    if !cookies.is_empty() {
+        let cookies = cookies.join("` or `");
         headers.insert(
             "Set-Cookie".to_owned(),
-            json!({ "description": format!("Where the answer {verb} `{cookies}`."), "schema": { "type": "string" } }),
+            json!({ "description": format!("The answer {verb} `{cookies}`."), "schema": { "type": "string" } }),
         );
     }
     Value::Object(headers)
