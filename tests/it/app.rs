@@ -239,6 +239,7 @@ impl Browser<'_> {
             request = request.bearer_auth(token);
         }
         let answer = Answer::read(request.send().await.expect("the gateway answers")).await;
+        crate::reasons::check(path, &answer);
         self.keep(&answer);
         answer
     }

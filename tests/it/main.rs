@@ -14,15 +14,23 @@
 )]
 
 mod app;
+mod endpoints;
+mod golden;
 
 mod boot;
+mod configuration;
 mod contract;
 mod demo;
 mod emulator;
+mod errors;
 mod events;
 mod input;
 mod links;
 mod main_job;
+mod openapi;
 mod openapi_spec;
+mod policies;
+mod reasons;
 mod secrets;
 mod sessions;
+mod template;

@@ -29,7 +29,7 @@ pub(super) fn lambda_variables(config: &FunctionConfig, account: &Account) -> Ve
         ("AWS_LAMBDA_LOG_STREAM_NAME", stream),
         ("AWS_REGION", account.region.clone()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        ("AWS_SESSION_TOKEN", "local".to_owned()),
+        ("AWS_SESSION_TOKEN", crate::dynamodb::session_token(&config.binary)),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("LAMBDA_TASK_ROOT", folder),
         ("LANG", "en_US.UTF-8".to_owned()),
