@@ -63,7 +63,7 @@ invoke: python-tools
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
 .PHONY: test generate contract check events bench test-deploy
-test: binaries contract-tools $(CARGO_NEXTEST)
+test: binaries workos-tools $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
 

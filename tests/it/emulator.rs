@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStdout};
 use url::Url;
 
 use crate::app::{Answer, App, Browser, http};
-use crate::contract::node;
+use crate::node::node;
 
 const FIRST: &str = "first@example.com";
 const JANE: &str = "jane.doe@example.com";
@@ -32,7 +32,7 @@ impl Emulator {
             "users": [{ "email": FIRST }, { "email": JANE, "first_name": "Jane", "last_name": "Doe" }],
             "organizations": [{ "name": "Cazzi" }],
         });
-        let mut command = node(include_str!("../contract/emulator.mjs"));
+        let mut command = node(include_str!("../workos/emulator.mjs"));
         let mut process = command.env("EMULATOR_SEED", seed.to_string()).spawn().expect("node starts");
         let lines = BufReader::new(process.stdout.take().expect("a piped output")).lines();
         let mut emulator = Self { url: String::new(), lines, _process: process };

@@ -19,7 +19,6 @@ mod golden;
 
 mod boot;
 mod configuration;
-mod contract;
 mod demo;
 mod emulator;
 mod errors;
@@ -27,6 +26,7 @@ mod events;
 mod input;
 mod links;
 mod main_job;
+mod node;
 mod openapi;
 mod openapi_spec;
 mod policies;

@@ -1,5 +1,5 @@
 //! The WorkOS double against WorkOS' own OpenAPI document, npm `@workos/openapi-spec`: every answer that it can give,
-//! successes and refusals, fits the schema of its operation and status. `tests/contract/validate.mjs` judges and lists the
+//! successes and refusals, fits the schema of its operation and status. `tests/workos/validate.mjs` judges and lists the
 //! exceptions.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::app::http;
-use crate::contract::node;
+use crate::node::node;
 
 const JANE: &str = "jane.doe@example.com";
 const TWO_ORGANIZATIONS: &str = "123@gmail.com";
@@ -192,7 +192,7 @@ struct Verdict {
 }
 
 async fn validate(answers: &[Answer]) -> Verdict {
-    let mut validator = node(include_str!("../contract/validate.mjs")).spawn().expect("node starts");
+    let mut validator = node(include_str!("../workos/validate.mjs")).spawn().expect("node starts");
     let text = serde_json::to_vec(answers).expect("answers are JSON");
     let mut input = validator.stdin.take().expect("a piped input");
     input.write_all(&text).await.expect("the validator reads");

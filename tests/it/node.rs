@@ -1,4 +1,4 @@
-//! Node, and what `tests/contract` runs on: WorkOS' own emulator and WorkOS' OpenAPI document.
+//! Node, and what `tests/workos` runs on: WorkOS' own emulator and WorkOS' OpenAPI document.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// A Node process that runs a script of `tests/contract`, with its standard input and output piped. It ends when its
+/// A Node process that runs a script of `tests/workos`, with its standard input and output piped. It ends when its
 /// handle is dropped.
 pub fn node(script: &str) -> Command {
     let mut command = Command::new("node");
@@ -16,20 +16,20 @@ pub fn node(script: &str) -> Command {
     command
 }
 
-/// Where `make test` has installed the packages of `tests/contract/package-lock.json`.
+/// Where `make test` has installed the packages of `tests/workos/package-lock.json`.
 fn tools() -> PathBuf {
-    installed(std::env::var_os("CONTRACT_TOOLS").as_deref()).unwrap_or_else(|missing| panic!("{missing}"))
+    installed(std::env::var_os("WORKOS_TOOLS").as_deref()).unwrap_or_else(|missing| panic!("{missing}"))
 }
 
 fn installed(folder: Option<&OsStr>) -> Result<PathBuf, String> {
-    let folder = folder
-        .ok_or("CONTRACT_TOOLS is not set: `make test` installs what this test runs on, and sets it")?;
+    let folder =
+        folder.ok_or("WORKOS_TOOLS is not set: `make test` installs what this test runs on, and sets it")?;
     let folder = PathBuf::from(folder);
     if folder.join(".complete").exists() {
         Ok(folder)
     } else {
         Err(format!(
-            "CONTRACT_TOOLS names {}, which is not complete: `make test` installs it",
+            "WORKOS_TOOLS names {}, which is not complete: `make test` installs it",
             folder.display()
         ))
     }
