@@ -13,5 +13,6 @@ mod events;
 mod input;
 mod links;
 mod main_job;
+mod oauth;
 mod secrets;
 mod sessions;
