@@ -14,5 +14,6 @@ mod input;
 mod links;
 mod main_job;
 mod oauth;
+mod organizations;
 mod secrets;
 mod sessions;
