@@ -17,3 +17,5 @@ mod oauth;
 mod organizations;
 mod secrets;
 mod sessions;
+mod step_ups;
+mod tokens;
