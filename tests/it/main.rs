@@ -16,6 +16,7 @@
 mod app;
 mod endpoints;
 mod golden;
+mod node;
 
 mod boot;
 mod configuration;
@@ -26,11 +27,14 @@ mod events;
 mod input;
 mod links;
 mod main_job;
-mod node;
+mod oauth;
 mod openapi;
 mod openapi_spec;
+mod organizations;
 mod policies;
 mod reasons;
 mod secrets;
 mod sessions;
+mod step_ups;
 mod template;
+mod tokens;
