@@ -20,6 +20,7 @@ mod node;
 
 mod boot;
 mod configuration;
+mod contract;
 mod demo;
 mod emulator;
 mod errors;
