@@ -4,11 +4,14 @@
 use api::{ApiConfig, ConfigError, Env, Nothing, Route};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+/// Reads a function's configuration.
+pub type Load = fn(&Env) -> Result<(), ConfigError>;
+
 /// An endpoint, as it declares itself.
 pub struct Endpoint {
     pub route: &'static Route,
     /// Reads its configuration.
-    pub load: fn(&Env) -> Result<(), ConfigError>,
+    pub load: Load,
     /// The schema of its request; none where it takes no JSON.
     pub request: fn(&mut SchemaGenerator) -> Option<Named>,
     /// The schema of its success.
@@ -66,8 +69,8 @@ fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Named {
 }
 
 /// Each function with its name and the loading of its configuration, the authorizer included.
-pub fn functions() -> Vec<(&'static str, fn(&Env) -> Result<(), ConfigError>)> {
-    let authorizer: fn(&Env) -> Result<(), ConfigError> = |env| authorizer::Context::load(env).map(drop);
+pub fn functions() -> Vec<(&'static str, Load)> {
+    let authorizer: Load = |env| authorizer::Context::load(env).map(drop);
     let endpoints = ALL.iter().map(|endpoint| (endpoint.route.name, endpoint.load));
     endpoints.chain([(authorizer::NAME, authorizer)]).collect()
 }
