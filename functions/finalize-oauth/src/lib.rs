@@ -16,6 +16,7 @@ pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth")
     Reason::FlowExpired,
     Reason::CodeRejected,
     Reason::SignInRefused,
+    Reason::OrganizationNotAllowed,
     Reason::SsoRequired,
     Reason::EmailVerificationRequired,
     Reason::MfaEnrollment,

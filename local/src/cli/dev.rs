@@ -183,6 +183,12 @@ impl Dev {
                 line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
             }
         }
+        if self.watch {
+            line("");
+            line(
+                "  The first call of a function waits for the compiler, and so does the first after a change.",
+            );
+        }
         if cloud.workos().is_some() {
             line("");
             Self::suggest(terminal, &api);
