@@ -91,7 +91,7 @@ impl Dev {
                 return Err(error);
             }
         };
-        Self::greet(terminal, &cloud, seed.as_deref());
+        self.greet(terminal, &cloud, seed.as_deref());
 
         let ended = loop {
             tokio::select! {
@@ -142,7 +142,7 @@ impl Dev {
         Ok(options)
     }
 
-    fn greet(terminal: Terminal, cloud: &Cloud, seed: Option<&Path>) {
+    fn greet(&self, terminal: Terminal, cloud: &Cloud, seed: Option<&Path>) {
         let api = cloud.url().replace("127.0.0.1", "localhost");
         let line = |text: &str| terminal.line(text);
         line("");
