@@ -88,7 +88,7 @@ impl Cooldown {
             .client
             .update_item()
             .table_name(&table.name)
-            .key("pk", text(format!("limit#{}#cooldown:{}", self.scope, hash(&email.folded()))))
+            .key("pk", text(self.pk(email)))
             .update_expression("SET expires_at = :until")
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
             .expression_attribute_values(":until", number(now + self.seconds))
@@ -108,6 +108,26 @@ impl Cooldown {
             }
             _ => Err(unavailable(error)),
         }
+    }
+
+    /// Ends the cooldown for an address: what it was begun for failed. Where that fails too, it ends by itself.
+    pub async fn give_back(&self, table: &Table, email: &EmailAddress) {
+        let result = table
+            .client
+            .update_item()
+            .table_name(&table.name)
+            .key("pk", text(self.pk(email)))
+            .update_expression("SET expires_at = :now")
+            .expression_attribute_values(":now", number(clock::now()))
+            .send()
+            .await;
+        if let Err(error) = result {
+            tracing::warn!(cause = unavailable(error).cause(), "a cooldown could not be given back");
+        }
+    }
+
+    fn pk(&self, email: &EmailAddress) -> String {
+        format!("limit#{}#cooldown:{}", self.scope, hash(&email.folded()))
     }
 }
 
