@@ -15,6 +15,7 @@ mod links;
 mod main_job;
 mod oauth;
 mod organizations;
+mod refresh;
 mod secrets;
 mod sessions;
 mod step_ups;
