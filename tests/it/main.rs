@@ -16,6 +16,7 @@ mod main_job;
 mod oauth;
 mod organizations;
 mod refresh;
+mod rounds;
 mod secrets;
 mod sessions;
 mod step_ups;
