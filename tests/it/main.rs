@@ -10,6 +10,7 @@ mod app;
 
 mod boot;
 mod events;
+mod faults;
 mod input;
 mod links;
 mod main_job;
