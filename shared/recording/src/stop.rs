@@ -78,21 +78,22 @@ impl Stopper {
         }
 
         let progress = self.end(egress_id, deadline).await?;
-        // An egress that was over already tells itself when that was.
-        let over_at = progress.ended_at;
-        let (noted, advanced, freed) = tokio::join!(
-            async {
-                match over_at {
-                    Some(ended_at) => Ok(ended_at),
-                    None => self.table.note_stop(egress_id, clock::now(), &caller.user_id).await,
-                }
-            },
-            self.table.advance_recording(egress_id, &progress),
-            self.table.free_room(room.as_str(), egress_id),
-        );
-        advanced?;
-        freed?;
-        Ok(Stopped { egress_id: record.egress_id, stopped_at: noted? })
+        let advance = self.table.advance_recording(egress_id, &progress);
+        let free = self.table.free_room(room.as_str(), egress_id);
+        let stopped_at = if let Some(ended_at) = progress.ended_at {
+            let (advanced, freed) = tokio::join!(advance, free);
+            advanced?;
+            freed?;
+            // It was over already, perhaps by somebody else's stop of this moment: the record has one answer for both.
+            self.table.recording(egress_id).await?.as_ref().and_then(stopped_at).unwrap_or(ended_at)
+        } else {
+            let note = self.table.note_stop(egress_id, clock::now(), &caller.user_id);
+            let (noted, advanced, freed) = tokio::join!(note, advance, free);
+            advanced?;
+            freed?;
+            noted?
+        };
+        Ok(Stopped { egress_id: record.egress_id, stopped_at })
     }
 
     async fn admit(&self, room: &Room, caller: &Caller, deadline: Deadline) -> Result<(), ApiError> {

@@ -47,7 +47,7 @@ impl Unseen {
     }
 
     /// Demands a page with this heading.
-    pub(super) fn is_page(self, heading: &str) -> Result<(), Failure> {
+    pub(super) fn shows_page(self, heading: &str) -> Result<(), Failure> {
         self.is(200, &Value::String(format!("…<h1>{heading}</h1>…"))).map(drop)
     }
 }

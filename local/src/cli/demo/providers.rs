@@ -36,7 +36,7 @@ async fn sign_in_with(
     browser
         .visit(&format!("{provider} asks who it is (the double shows a page with the people it knows)"), &url)
         .await?
-        .is_page(&format!("Sign in with {provider}"))?;
+        .shows_page(&format!("Sign in with {provider}"))?;
 
     let mut chosen = Url::parse(&url)?;
     chosen.query_pairs_mut().append_pair("login_hint", email);
