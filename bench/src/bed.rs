@@ -15,7 +15,7 @@ use local::runtime::{Account, FunctionConfig, Invocation, Logs, Runtime, Source}
 use local::workos::WorkOs;
 use serde_json::Value;
 
-use crate::Outcome;
+use crate::{Outcome, say};
 
 /// The program that does nothing.
 pub(crate) const FLOOR: &str = "floor";
@@ -127,7 +127,8 @@ impl Bed {
 
     /// Invokes a program; an answer that is no success is an error.
     pub(crate) async fn invoke(&self, subject: &Subject, event: Bytes) -> Outcome<Invocation> {
-        let invocation = self.runtime(subject)?.invoke(&subject.name, event).await?;
+        let invoked = self.runtime(subject)?.invoke(&subject.name, event).await;
+        let invocation = invoked.map_err(|error| format!("{}: {error}", subject.name))?;
         succeeded(&subject.name, &invocation)?;
         Ok(invocation)
     }
@@ -149,17 +150,21 @@ impl Bed {
     }
 }
 
-/// A cloud whose log lines are dropped, and which process served each function last.
+/// A cloud whose log lines are dropped unless they tell of an error, and which process served each function last.
 pub(crate) async fn start_cloud(root: &Path, binaries: &Path) -> Outcome<(Cloud, Processes)> {
     let processes = Processes::default();
     let mut options = CloudOptions::new(root, binaries);
     options.logs = Logs::to({
         let processes = Arc::clone(&processes);
-        move |line| {
-            if line.source == Source::Platform && line.text.starts_with("START") {
+        move |line| match line.source {
+            Source::Platform if line.text.starts_with("START") => {
                 let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
                 processes.insert(line.function.to_string(), line.process);
             }
+            // Nothing that is measured fails; where it does, this is why.
+            Source::Stdout if line.text.contains(r#""level":"ERROR""#) => say(&line.text),
+            Source::Stderr => say(&line.text),
+            Source::Platform | Source::Stdout => {}
         }
     });
     // What LiveKit tells by itself would run beside what is measured.
@@ -186,10 +191,14 @@ fn succeeded(name: &str, invocation: &Invocation) -> Outcome<()> {
 /// Hosts a program as the function it stands for is hosted.
 fn config(subject: &Subject, cloud: &Cloud) -> FunctionConfig {
     let like = if subject.kind == Kind::Peer { subject.function.as_str() } else { "authorizer" };
-    let environment = match subject.kind {
+    let mut environment = match subject.kind {
         Kind::Floor => BTreeMap::new(),
         _ => cloud.environment_of(like).cloned().unwrap_or_default(),
     };
+    if subject.kind == Kind::Peer {
+        // The SDK would print at every start that Node.js 20 is old, which takes time.
+        environment.insert("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED".to_owned(), "true".to_owned());
+    }
     FunctionConfig {
         logical_id: subject.name.clone(),
         name: subject.name.clone(),

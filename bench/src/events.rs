@@ -167,7 +167,9 @@ impl<'a> Events<'a> {
                 return Ok(event_with(number, draft, Some(body)));
             }
             other => {
-                return Err(format!("no events are known for {other}: add them to bench/src/events.rs").into());
+                return Err(
+                    format!("no events are known for {other}: add them to bench/src/events.rs").into()
+                );
             }
         };
         Ok(event(number, draft))
@@ -236,7 +238,8 @@ impl<'a> Events<'a> {
 
     /// Asks one of the product's functions.
     async fn ask(&self, function: &str, event: Bytes) -> Outcome<Value> {
-        let invocation = hosted(self.cloud)?.invoke(function, event).await?;
+        let invoked = hosted(self.cloud)?.invoke(function, event).await;
+        let invocation = invoked.map_err(|error| format!("{function}: {error}"))?;
         Ok(serde_json::from_slice(&invocation.payload)?)
     }
 
