@@ -17,7 +17,7 @@ include Makefile.tools
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
-export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(PATH)
+export PATH := $(TOOLS)/venv/bin:$(NEXTEST_ROOT)/bin:$(NODE_BIN)$(PATH)
 
 STAGE ?= dev
 LOCAL := $(CARGO_TARGET_DIR)/debug/local
@@ -33,6 +33,8 @@ help:
 	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
 	@echo 'make test            build everything and run all tests'
 	@echo 'make check           formatting, lints, dependencies, documentation, template'
+	@echo 'make generate        write what is generated from the code: openapi.yaml, docs, the table in README.md'
+	@echo 'make contract        try openapi.yaml on the running API with generated requests'
 	@echo 'make events          replay the events of events/ against their snapshots'
 	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
 	@echo 'make build           release binaries for Lambda, in .aws-sam/build'
@@ -60,13 +62,23 @@ invoke: python-tools
 
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
-.PHONY: test check events bench test-deploy
-test: binaries $(CARGO_NEXTEST)
+.PHONY: test generate contract check events bench test-deploy
+test: binaries workos-tools $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
 
 events: binaries $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked -E 'package(tests) and test(/events::/)'
+
+# `make test` fails while these files differ from what the code says.
+generate: binaries $(CARGO_NEXTEST)
+	UPDATE_GOLDEN=1 cargo nextest run --workspace --locked \
+		-E 'package(tests) and test(/^(openapi|errors|configuration|template)::/)'
+
+# Ignored everywhere else, because it needs a tool from PyPI.
+contract: export SCHEMATHESIS := $(TOOLS)/contract-venv/bin/schemathesis
+contract: binaries contract-tools $(CARGO_NEXTEST)
+	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/^contract::/)'
 
 # Advisories need the RustSec database from the network, so the pipeline asks for them and this target does not.
 check: compiler python-tools $(CARGO_DENY)
@@ -88,7 +100,7 @@ advisories: compiler $(CARGO_DENY)
 	$(CARGO_DENY) --locked check advisories
 
 # Built for this machine by cargo alone: what `make build` makes is for Lambda's processor and its older glibc.
-bench: compiler
+bench: compiler | $(NODE)
 	bench/run
 
 # tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.

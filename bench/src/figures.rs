@@ -115,16 +115,24 @@ impl Figures {
         }
     }
 
-    /// Writes them as `<date>-<commit>.json` and as `latest.json`.
-    pub(crate) fn write(&self, root: &Path) -> Outcome<()> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
+    /// Writes them as `bench/results/<date>-<commit>.json` and as the last ones.
+    pub(crate) fn keep(&self, root: &Path) -> Outcome<()> {
         fs::create_dir_all(folder(root))?;
-        fs::write(folder(root).join(format!("{}-{}.json", self.machine.date, self.machine.commit)), &text)?;
-        Ok(fs::write(folder(root).join("latest.json"), text)?)
+        self.write(&folder(root).join(format!("{}-{}.json", self.machine.date, self.machine.commit)))?;
+        self.write(&Self::last(root))
     }
 
-    pub(crate) fn read_last(root: &Path) -> Outcome<Self> {
-        Ok(serde_json::from_str(&fs::read_to_string(folder(root).join("latest.json"))?)?)
+    /// The file of the last results.
+    pub(crate) fn last(root: &Path) -> PathBuf {
+        folder(root).join("latest.json")
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> Outcome<()> {
+        Ok(fs::write(file, serde_json::to_string_pretty(self)? + "\n")?)
+    }
+
+    pub(crate) fn read(file: &Path) -> Outcome<Self> {
+        Ok(serde_json::from_str(&fs::read_to_string(file)?)?)
     }
 }
 

@@ -61,9 +61,16 @@ enum Command {
         /// The most sessions to fill the table with.
         #[arg(long)]
         sessions: Option<usize>,
+        /// Writes the figures to this file, and neither results nor documentation: to compare what is being tried.
+        #[arg(long)]
+        save: Option<PathBuf>,
     },
-    /// Writes tables and chart again, from the last results.
-    Report,
+    /// Writes tables and chart again.
+    Report {
+        /// The figures; without it, the last results.
+        #[arg(long)]
+        figures: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -87,12 +94,13 @@ fn say(line: &str) {
 /// Whether all budgets are kept.
 async fn run(arguments: Arguments) -> Outcome<bool> {
     let root = arguments.root.canonicalize()?;
-    let (binaries, peer, quick, sessions) = match arguments.command {
-        Command::Report => {
-            report::write(&root, &Figures::read_last(&root)?)?;
+    let (binaries, peer, quick, sessions, save) = match arguments.command {
+        Command::Report { figures } => {
+            let figures = figures.unwrap_or_else(|| Figures::last(&root));
+            report::write(&root, &Figures::read(&figures)?)?;
             return Ok(true);
         }
-        Command::Run { binaries, peer, quick, sessions } => (binaries, peer, quick, sessions),
+        Command::Run { binaries, peer, quick, sessions, save } => (binaries, peer, quick, sessions, save),
     };
     let mut counts = if quick { Counts::QUICK } else { Counts::FULL };
     counts.sessions = sessions.unwrap_or(counts.sessions);
@@ -108,10 +116,13 @@ async fn run(arguments: Arguments) -> Outcome<bool> {
     say(&report::tables(&figures));
     let verdicts = budget::Budgets::read(&root)?.check(&figures);
     say(&budget::render(&verdicts));
-    if quick {
-        return Ok(true);
+    match save {
+        Some(file) => figures.write(&file)?,
+        None if quick => return Ok(true),
+        None => {
+            figures.keep(&root)?;
+            report::write(&root, &figures)?;
+        }
     }
-    figures.write(&root)?;
-    report::write(&root, &figures)?;
     Ok(verdicts.iter().all(|verdict| verdict.is_kept()))
 }

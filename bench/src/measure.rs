@@ -44,8 +44,8 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
     let mut all: HashMap<String, Series> = HashMap::new();
 
     say(&format!("Starts: {} of each of {} programs", figures.counts.spawns, bed.subjects().len()));
-    for _ in 0..figures.counts.spawns {
-        for subject in bed.subjects() {
+    for turn in 0..figures.counts.spawns {
+        for subject in in_turn(bed.subjects(), turn) {
             start(bed, &events, subject, all.entry(subject.name.clone()).or_default()).await?;
         }
     }
@@ -57,13 +57,11 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
         }
         count_calls(bed, &events, subject, series).await?;
     }
-    let mut left = figures.counts.warm;
-    while left > 0 {
-        let batch = left.min(BATCH);
-        for subject in bed.subjects() {
+    for turn in 0..figures.counts.warm.div_ceil(BATCH) {
+        let batch = (figures.counts.warm - turn * BATCH).min(BATCH);
+        for subject in in_turn(bed.subjects(), turn) {
             warm(bed, &events, subject, batch, all.entry(subject.name.clone()).or_default()).await?;
         }
-        left -= batch;
     }
     for subject in bed.subjects() {
         let mut series = all.remove(&subject.name).unwrap_or_default();
@@ -95,6 +93,12 @@ fn program(subject: &Subject, series: Series, requests: usize) -> Outcome<Progra
     })
 }
 
+/// The programs, each time from another one on: a program may leave work behind for a moment, and nobody shall always
+/// come after the same one.
+fn in_turn(subjects: &[Subject], turn: usize) -> impl Iterator<Item = &Subject> {
+    subjects.iter().cycle().skip(turn % subjects.len().max(1)).take(subjects.len())
+}
+
 async fn prepare(events: &Events<'_>, subject: &Subject, count: usize) -> Outcome<Vec<Bytes>> {
     let mut prepared = Vec::with_capacity(count);
     for _ in 0..count {
@@ -111,6 +115,8 @@ async fn start(bed: &Bed, events: &Events<'_>, subject: &Subject, series: &mut S
     let init = report.init.ok_or("the process was warm")?;
     series.start_ms.push(init.as_secs_f64() * 1e3);
     series.first_ms.push(report.duration.as_secs_f64() * 1e3);
+    // A fresh process of Node.js goes on compiling for a while, beside whoever comes next.
+    bed.runtime(subject)?.kill(&subject.name).await?;
     Ok(())
 }
 

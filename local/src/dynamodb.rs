@@ -4,6 +4,9 @@
 //! counted and can be made to fail. DynamoDB deletes expired items late, within days; so does this one, never by
 //! default and on each sweep where [`Options::sweep_every`] asks for sweeps.
 
+mod access;
+
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -16,7 +19,8 @@ use dynoxide::actions::scan::ScanRequest;
 use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
 use dynoxide::{Database, DynoxideError};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -26,6 +30,10 @@ use tokio::task::JoinSet;
 
 use crate::front::{self, Front};
 use crate::template::Table;
+use access::Accesses;
+
+pub use access::Access;
+pub(crate) use access::session_token;
 
 /// How the database behaves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +47,7 @@ pub struct DynamoDb {
     url: String,
     front: Front,
     database: Database,
+    accesses: Accesses,
     _tasks: JoinSet<()>,
 }
 
@@ -63,14 +72,14 @@ impl DynamoDb {
         // Its router is not public and its server cannot be faulted: it serves behind a front of our own.
         let inner = TcpListener::bind(("127.0.0.1", 0)).await?;
         let upstream = inner.local_addr()?.to_string();
-        let front = Front::default();
+        let (front, accesses) = (Front::default(), Accesses::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(dynoxide::server::serve_on(inner, database.clone()));
-        tasks.spawn(front::serve(listener, proxy(upstream), front.clone(), operation));
+        tasks.spawn(front::serve(listener, proxy(upstream, accesses.clone()), front.clone(), operation));
         if let Some(pause) = options.sweep_every {
             tasks.spawn(sweep(database.clone(), pause));
         }
-        Ok(Self { url, front, database, _tasks: tasks })
+        Ok(Self { url, front, database, accesses, _tasks: tasks })
     }
 
     /// The endpoint, e.g. `http://127.0.0.1:8000`.
@@ -81,6 +90,11 @@ impl DynamoDb {
     /// Call counts and faults, by operation.
     pub fn front(&self) -> &Front {
         &self.front
+    }
+
+    /// Which function did what to which kind of items so far; calls that a fault answered are not among them.
+    pub fn accesses(&self) -> BTreeSet<Access> {
+        self.accesses.all()
     }
 
     /// All items of a table in DynamoDB's JSON, read past the front: neither counted nor faulted.
@@ -193,23 +207,28 @@ async fn sweep(database: Database, pause: Duration) {
 
 /// The operation of a call: what follows the dot in `X-Amz-Target: DynamoDB_20120810.GetItem`.
 fn operation(parts: &Parts, _body: &Bytes) -> String {
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    target.and_then(|target| target.rsplit('.').next()).unwrap_or("unknown").to_owned()
+    target(&parts.headers).to_owned()
 }
 
-fn proxy(upstream: String) -> Router {
+fn target(headers: &HeaderMap) -> &str {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    target.and_then(|target| target.rsplit('.').next()).unwrap_or("unknown")
+}
+
+fn proxy(upstream: String, accesses: Accesses) -> Router {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
     Router::new().fallback_service(tower::service_fn(move |request: Request<Body>| {
-        let (client, upstream) = (client.clone(), upstream.clone());
-        async move { Ok::<_, Infallible>(forward(client, &upstream, request).await) }
+        let (client, upstream, accesses) = (client.clone(), upstream.clone(), accesses.clone());
+        async move { Ok::<_, Infallible>(forward(client, &upstream, &accesses, request).await) }
     }))
 }
 
 async fn forward(
     client: Client<HttpConnector, Body>,
     upstream: &str,
+    accesses: &Accesses,
     request: Request<Body>,
 ) -> Response<Body> {
     let unavailable = || {
@@ -223,7 +242,10 @@ async fn forward(
         return unavailable();
     };
     parts.uri = uri;
-    match client.request(Request::from_parts(parts, body)).await {
+    let Ok(body) = body.collect().await else { return unavailable() };
+    let body = body.to_bytes();
+    accesses.record(&parts.headers, target(&parts.headers), &body);
+    match client.request(Request::from_parts(parts, Body::from(body))).await {
         Ok(response) => response.map(Body::new),
         Err(_) => unavailable(),
     }
@@ -231,8 +253,6 @@ async fn forward(
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
-
     use super::*;
     use crate::template::{Deployment, Template};
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -111,8 +111,38 @@ pub struct Front {
 
 #[derive(Debug, Default)]
 struct State {
-    calls: Vec<String>,
+    calls: Vec<Call>,
+    /// How many calls were forgotten: the first one that is kept has this number.
+    forgotten: usize,
     faults: Vec<Fault>,
+}
+
+/// One call: its name and its time. Calls that do not overlap are rounds.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// As [`NameCall`] names it.
+    pub name: String,
+    /// When the whole request was there.
+    pub began: Instant,
+    /// When the answer was made or the connection given up; `None` while the call is under way, and for ever where
+    /// the caller left before.
+    pub ended: Option<Instant>,
+}
+
+/// Notes the end of a call, however it ends.
+struct Ending {
+    front: Front,
+    number: usize,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.front.state();
+        let index = self.number.checked_sub(state.forgotten);
+        if let Some(call) = index.and_then(|index| state.calls.get_mut(index)) {
+            call.ended = Some(Instant::now());
+        }
+    }
 }
 
 impl Front {
@@ -128,17 +158,24 @@ impl Front {
 
     /// The names of all calls so far, oldest first, faulted ones included.
     pub fn calls(&self) -> Vec<String> {
+        self.state().calls.iter().map(|call| call.name.clone()).collect()
+    }
+
+    /// All calls so far with their times, in the order in which they began.
+    pub fn timed_calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
     /// How often `call` was called.
     pub fn count(&self, call: &str) -> usize {
-        self.state().calls.iter().filter(|name| *name == call).count()
+        self.state().calls.iter().filter(|each| each.name == call).count()
     }
 
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
-        self.state().calls.clear();
+        let mut state = self.state();
+        state.forgotten += state.calls.len();
+        state.calls.clear();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,19 +183,13 @@ impl Front {
     }
 
     /// Counts the call and takes the fault that hits it, if one does.
-    fn admit(&self, call: &str) -> Option<Fault> {
+    fn admit(&self, call: &str) -> (Ending, Option<Fault>) {
         let mut state = self.state();
-        state.calls.push(call.to_owned());
-        let index = state.faults.iter().position(|fault| fault.call == call || fault.call == "*")?;
-        let fault = state.faults.get_mut(index)?;
-        let taken = fault.clone();
-        if let Some(times) = &mut fault.times {
-            *times = times.saturating_sub(1);
-            if *times == 0 {
-                state.faults.remove(index);
-            }
-        }
-        Some(taken)
+        let ending = Ending { front: self.clone(), number: state.forgotten + state.calls.len() };
+        state.calls.push(Call { name: call.to_owned(), began: Instant::now(), ended: None });
+        let fault = take_fault(&mut state.faults, call);
+        drop(state);
+        (ending, fault)
     }
 
     fn control(&self, method: &Method, path: &str, body: &Bytes) -> Response {
@@ -182,6 +213,20 @@ impl Front {
             _ => StatusCode::NOT_FOUND.into_response(),
         }
     }
+}
+
+/// The first fault that hits `call`; it is removed once it is used up.
+fn take_fault(faults: &mut Vec<Fault>, call: &str) -> Option<Fault> {
+    let index = faults.iter().position(|fault| fault.call == call || fault.call == "*")?;
+    let fault = faults.get_mut(index)?;
+    let taken = fault.clone();
+    if let Some(times) = &mut fault.times {
+        *times = times.saturating_sub(1);
+        if *times == 0 {
+            faults.remove(index);
+        }
+    }
+    Some(taken)
 }
 
 /// Why a connection is closed without a whole answer.
@@ -239,7 +284,7 @@ async fn handle(
         return Ok(front.control(&parts.method, parts.uri.path(), &body));
     }
 
-    let fault = front.admit(&name_call(&parts, &body));
+    let (_ending, fault) = front.admit(&name_call(&parts, &body));
     if let Some(fault) = &fault
         && fault.delay_ms > 0
     {

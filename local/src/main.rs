@@ -1,4 +1,4 @@
-//! The `local` command: `dev` runs the local cloud, `invoke` sends one event to one function.
+//! The `local` command: `dev` runs the local cloud, `demo` shows every endpoint, `invoke` sends one event to one function.
 
 mod cli;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use local::cloud::{Cloud, CloudOptions};
 use local::dynamodb::DynamoDb;
@@ -118,6 +120,55 @@ impl App {
         self.workos().last_code(email).expect("a code was mailed")
     }
 
+    /// Signs `email` in at the identity provider behind `url` and comes back with what the front end finds in its
+    /// address bar.
+    pub async fn at_provider(&self, url: &str, email: &str) -> Return {
+        let mut url: url::Url = url.parse().expect("a URL");
+        if !url.query_pairs().any(|(name, _)| name == "login_hint") {
+            url.query_pairs_mut().append_pair("login_hint", email);
+        }
+        let answer = self.http.get(url).send().await.expect("the provider answers");
+        assert_eq!(answer.status(), StatusCode::FOUND, "{}", answer.text().await.unwrap_or_default());
+        let location = answer.headers()["location"].to_str().expect("a location");
+        assert!(location.starts_with(local::cloud::REDIRECT_URI), "{location}");
+        let location: url::Url = location.parse().expect("an absolute location");
+        let value = |wanted| location.query_pairs().find(|(name, _)| name == wanted);
+        let text = |wanted| value(wanted).map(|(_, value)| value.into_owned());
+        Return { code: text("code"), state: text("state"), error: text("error") }
+    }
+
+    /// What the authorizer tells the functions about the session of `browser`, asked of the authorizer itself; `None`
+    /// where it refuses.
+    pub async fn context_of(&self, browser: &Browser<'_>) -> Option<Value> {
+        let event = std::fs::read_to_string(root().join("events/authorizer/no-session.json"));
+        let mut event: Value = serde_json::from_str(&event.expect("the event")).expect("JSON");
+        event["cookies"] = json!([format!("__Host-session={}", browser.token())]);
+        let answer = self.invoke("authorizer", &event.to_string()).await;
+        if answer["isAuthorized"] == true { Some(answer["context"].clone()) } else { None }
+    }
+
+    /// Changes the session item of `browser` behind everybody's back: the passing of time.
+    pub fn edit_session(&self, browser: &Browser<'_>, edit: impl FnOnce(&mut Value)) {
+        let mut item = self.session_item(browser).expect("a session item");
+        edit(&mut item);
+        let table = self.cloud.table().expect("a table");
+        self.dynamodb().put(table, &item).expect("the item is taken");
+    }
+
+    /// The session item of `browser`.
+    pub fn session_item(&self, browser: &Browser<'_>) -> Option<Value> {
+        let token = URL_SAFE_NO_PAD.decode(browser.token()).expect("a session token is base64url");
+        let hash = ring::digest::digest(&ring::digest::SHA256, &token);
+        let key = format!("session#{}", URL_SAFE_NO_PAD.encode(hash));
+        self.items().into_iter().find(|item| item["pk"]["S"] == key.as_str())
+    }
+
+    /// Lets the access token of `browser`'s session be `age` past its end.
+    pub fn expire_access(&self, browser: &Browser<'_>, age: u64) {
+        let at = now() - age;
+        self.edit_session(browser, |item| item["access_expires_at"] = json!({ "N": at.to_string() }));
+    }
+
     /// Every log line of every function so far.
     pub fn logs(&self) -> Vec<String> {
         self.cloud.logs().lines().into_iter().map(|line| line.text).collect()
@@ -136,6 +187,46 @@ impl App {
     }
 }
 
+/// What the front end finds in its address bar after an identity provider.
+#[derive(Clone, Debug)]
+pub struct Return {
+    pub code: Option<String>,
+    pub state: Option<String>,
+    pub error: Option<String>,
+}
+
+impl Return {
+    #[track_caller]
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_else(|| panic!("no code: {self:?}"))
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("a time after 1970").as_secs()
+}
+
+/// Runs futures beside each other.
+pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut all = true;
+        for (future, output) in &mut pending {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *output = Some(value),
+                    std::task::Poll::Pending => all = false,
+                }
+            }
+        }
+        if all { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    pending.into_iter().map(|(_, output)| output.expect("it is ready")).collect()
+}
+
 /// A client that keeps cookies as a browser does.
 #[derive(Clone)]
 pub struct Browser<'a> {
@@ -145,7 +236,12 @@ pub struct Browser<'a> {
     headers: HeaderMap,
 }
 
-impl Browser<'_> {
+impl<'a> Browser<'a> {
+    /// The product that it calls.
+    pub fn app(&self) -> &'a App {
+        self.app
+    }
+
     /// Sends a header with every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
@@ -178,6 +274,14 @@ impl Browser<'_> {
 
     pub async fn finalize_magic_auth(&mut self, email: &str, code: &str) -> Answer {
         self.post("/auth/finalize-magic-auth", json!({ "email": email, "code": code })).await
+    }
+
+    pub async fn continue_with_google(&mut self) -> Answer {
+        self.send("/auth/continue-with-google", None).await
+    }
+
+    pub async fn continue_with_microsoft(&mut self) -> Answer {
+        self.send("/auth/continue-with-microsoft", None).await
     }
 
     pub async fn finalize_oauth(&mut self, code: &str, state: Option<&str>) -> Answer {
@@ -239,6 +343,7 @@ impl Browser<'_> {
             request = request.bearer_auth(token);
         }
         let answer = Answer::read(request.send().await.expect("the gateway answers")).await;
+        crate::reasons::check(path, &answer);
         self.keep(&answer);
         answer
     }

@@ -2,16 +2,47 @@
 //! template's own routes, with a DynamoDB and doubles that enforce what the originals enforce. One test binary: one link.
 
 #![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its own body as in what it calls"
+)]
+#![expect(
     unreachable_pub,
     reason = "nothing outside this binary reaches its items; `pub` says what other modules use"
 )]
 
 mod app;
+mod endpoints;
+mod golden;
+mod node;
+mod meeting;
 
 mod boot;
+mod configuration;
+mod demo;
+mod emulator;
+mod errors;
 mod events;
+mod faults;
 mod input;
 mod links;
 mod main_job;
+mod oauth;
+mod openapi;
+mod openapi_spec;
+mod organizations;
+mod policies;
+mod reasons;
+mod recording_faults;
+mod recordings;
+mod refresh;
+mod rooms;
+mod rounds;
 mod secrets;
 mod sessions;
+mod step_ups;
+mod template;
+mod tokens;
+mod webhooks;

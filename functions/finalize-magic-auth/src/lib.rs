@@ -16,6 +16,7 @@ pub const ROUTE: Route = Route::public("finalize-magic-auth", "/auth/finalize-ma
     Reason::InvalidEmail,
     Reason::CodeRejected,
     Reason::SignInRefused,
+    Reason::OrganizationNotAllowed,
     Reason::SsoRequired,
     Reason::EmailVerificationRequired,
     Reason::MfaEnrollment,

@@ -1,7 +1,8 @@
 //! `POST /auth/finalize-oauth`: redeems the code of an OAuth or SSO sign-in and begins a session.
 //!
 //! The code counts only in the browser that began the flow: its cookie holds the PKCE verifier. With several sign-ins
-//! under way, `state` picks the flow; without it the newest counts. A flow is spent by one try.
+//! under way, `state` picks the flow; without it the newest counts. A flow is spent by one try, unless WorkOS or the
+//! table failed: then the same request can be sent again.
 
 use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth")
     Reason::FlowExpired,
     Reason::CodeRejected,
     Reason::SignInRefused,
+    Reason::OrganizationNotAllowed,
     Reason::SsoRequired,
     Reason::EmailVerificationRequired,
     Reason::MfaEnrollment,
@@ -59,6 +61,8 @@ pub async fn handle(ctx: &Context, mut req: Request<Input>) -> Result<Response<S
     req.cookies.apply(&spent);
     match sign_in(ctx, &flow, &req).await {
         Ok(response) => Ok(response.cookie(spent)),
+        // What the answer calls worth another try must not fail then for want of its flow.
+        Err(error) if error.reason().retryable() => Err(error),
         Err(error) => Err(error.cookie(spent)),
     }
 }

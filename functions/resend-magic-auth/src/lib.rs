@@ -52,8 +52,21 @@ pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Done>
         ctx.workos.find_user(email),
     );
     cool.and(admitted)?;
-    if user?.is_some() {
-        ctx.workos.send_code(email, &req.client).await?;
+    if let Err(error) = send(ctx, &req, user).await {
+        // Nothing was sent: the person may try again at once.
+        COOLDOWN.give_back(&ctx.table, email).await;
+        return Err(error);
     }
     Ok(Response::new(Done::OK))
+}
+
+async fn send(
+    ctx: &Context,
+    req: &Request<Input>,
+    user: Result<Option<String>, ApiError>,
+) -> Result<(), ApiError> {
+    match user? {
+        Some(_) => ctx.workos.send_code(&req.body.email, &req.client).await,
+        None => Ok(()),
+    }
 }

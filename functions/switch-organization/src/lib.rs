@@ -18,6 +18,7 @@ pub const ROUTE: Route = Route::public("switch-organization", "/auth/switch-orga
     Reason::EmailMismatch,
     Reason::OrganizationNotAllowed,
     Reason::SsoRequired,
+    Reason::EmailVerificationRequired,
     Reason::MfaEnrollment,
     Reason::MfaChallenge,
     Reason::AuthenticationMethodNotAllowed,

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Failure, Project, Terminal};
+use super::{Failure, Project, Surroundings, Terminal, all_built};
 
 /// How long a program that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub(super) struct Dev {
     raw_logs: bool,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    surroundings: Surroundings,
 }
 
 impl Dev {
@@ -70,9 +72,7 @@ impl Dev {
             }
             let hosting = options.hosting.clone();
             let cloud = Cloud::start(options).await?;
-            if let Hosting::Binaries(folder) = hosting {
-                all_built(&cloud, &folder)?;
-            }
+            all_built(&cloud, &hosting)?;
             if self.watch {
                 programs.cargo_lambda_watch(&self.project.root, self.watch_port, &cloud)?;
             }
@@ -82,6 +82,7 @@ impl Dev {
             started = run => started,
             _ = interrupt.recv() => Err("stopped before it was ready".into()),
             _ = terminate.recv() => Err("stopped before it was ready".into()),
+            _ = hangup.recv() => Err("stopped before it was ready".into()),
         };
         let cloud = match started {
             Ok(cloud) => cloud,
@@ -109,6 +110,7 @@ impl Dev {
 
     fn options(&self, terminal: Terminal) -> Result<CloudOptions, Failure> {
         let mut options = self.project.options()?;
+        self.surroundings.apply(&mut options);
         options.ports = Ports {
             gateway: self.port,
             workos: self.workos_port,
@@ -146,50 +148,73 @@ impl Dev {
         line("");
         line(&terminal.bold(&format!("Ready: {api}")));
         line("");
-        let replaced = |is_double: bool| if is_double { "" } else { "  (not the double)" };
+        let part = |name: &str, url: &str, variables: &str, is_double: bool| {
+            let replaced = if is_double { "" } else { "  (not the double)" };
+            line(&format!("  {name:<9} {url:<26} {}{replaced}", terminal.dim(variables)));
+        };
+        part("API", &api, "PORT", true);
+        part("WorkOS", cloud.workos_url(), "WORKOS_PORT, WORKOS_API_URL", cloud.workos().is_some());
+        part("LiveKit", cloud.livekit_url(), "LIVEKIT_PORT, LIVEKIT_URL", cloud.livekit().is_some());
+        let variables = "DYNAMODB_PORT, AWS_ENDPOINT_URL_DYNAMODB";
+        part("DynamoDB", cloud.dynamodb_url(), variables, cloud.dynamodb().is_some());
         let table = cloud.table().unwrap_or("none");
-        line(&format!("  API       {api:<26} PORT"));
-        line(&format!(
-            "  WorkOS    {:<26} WORKOS_PORT, WORKOS_API_URL{}",
-            cloud.workos_url(),
-            replaced(cloud.workos().is_some())
-        ));
-        line(&format!(
-            "  LiveKit   {:<26} LIVEKIT_PORT, LIVEKIT_URL{}",
-            cloud.livekit_url(),
-            replaced(cloud.livekit().is_some())
-        ));
-        line(&format!(
-            "  DynamoDB  {:<26} DYNAMODB_PORT, AWS_ENDPOINT_URL_DYNAMODB{}  table {table}",
-            cloud.dynamodb_url(),
-            replaced(cloud.dynamodb().is_some())
-        ));
-        line(&terminal.dim("            The variables choose another port, or something real instead."));
+        line(&terminal.dim(&format!("  {:<9} table {table}", "")));
+        line(&terminal.dim("  The variables choose another port, or something real instead."));
+        line("");
+        let of = |function: &str, variable: &str| {
+            let value = cloud.environment_of(function).and_then(|environment| environment.get(variable));
+            value.map(|value| value.replace(',', ", ")).unwrap_or_default()
+        };
+        let setting = |what: &str, value: &str, variable: &str| {
+            line(&format!("  {what:<26} {value}  {}", terminal.dim(variable)));
+        };
+        setting("Front ends that may call", &of("sign-in", "ALLOWED_ORIGINS"), "ALLOWED_ORIGINS");
+        setting("Sign-ins come back to", &of("sign-in", "OAUTH_REDIRECT_URI"), "OAUTH_REDIRECT_URI");
         if cloud.workos().is_some()
             && let Some(path) = seed
             && let Some(seed) = std::fs::read_to_string(path).ok().and_then(|text| Seed::parse(&text).ok())
         {
             line("");
-            line(&format!("  People    {}", terminal.dim(&path.display().to_string())));
+            let path = path.strip_prefix(".").unwrap_or(path);
+            line(&format!("  People who can sign in ({}):", path.display()));
             for user in &seed.users {
                 let organizations: Vec<_> =
                     user.memberships.iter().map(|membership| membership.organization.as_str()).collect();
-                line(&format!("    {:<26} {}", user.email, organizations.join(", ")));
+                line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
             }
         }
-        line("");
-        line("  Try it; the code arrives here as mail:");
-        line("");
-        line(&format!(
-            "    curl -s {api}/auth/sign-in -H 'content-type: application/json' -d '{{\"email\":\"jane.doe@example.com\"}}'"
-        ));
-        line(&format!(
-            "    curl -s {api}/auth/finalize-magic-auth -H 'content-type: application/json' -c cookies.txt \\"
-        ));
-        line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'");
+        if self.watch {
+            line("");
+            line(
+                "  The first call of a function waits for the compiler, and so does the first after a change.",
+            );
+        }
+        if cloud.workos().is_some() {
+            line("");
+            Self::suggest(terminal, &api);
+        }
         line("");
         line(&terminal.dim("  Ctrl-C stops everything."));
         line("");
+    }
+
+    /// Commands that work as they stand: curl keeps Secure cookies of http://localhost (since 7.79).
+    fn suggest(terminal: Terminal, api: &str) {
+        let line = |text: &str| terminal.line(text);
+        let json = "-H 'content-type: application/json'";
+        line("  Try it: sign in without a mail, then get a room token:");
+        line("");
+        line(&format!("    curl -s -c /tmp/cookies -X POST {api}/auth/dev-sign-in; echo"));
+        line(&format!("    curl -s -b /tmp/cookies {api}/api/v1/livekit/room-auth {json} \\"));
+        line("      -d '{\"username\":\"Ada\",\"roomId\":\"room123\"}'; echo");
+        line("");
+        line("  Or with a code; the mail is shown here:");
+        line("");
+        line(&format!(
+            "    curl -s {api}/auth/sign-in {json} -d '{{\"email\":\"jane.doe@example.com\"}}'; echo"
+        ));
+        line(&format!("    curl -s -c /tmp/cookies {api}/auth/finalize-magic-auth {json} \\"));
+        line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'; echo");
     }
 }
 
@@ -264,15 +289,6 @@ impl Programs {
             signal_group("-KILL", group).await;
         }
     }
-}
-
-fn all_built(cloud: &Cloud, folder: &Path) -> Result<(), Failure> {
-    let functions = cloud.template().functions.values().map(|function| function.binary.as_str());
-    let missing: Vec<_> = functions.filter(|binary| !folder.join(binary).is_file()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(format!("not built in {}: {}; `make dev` builds first", folder.display(), missing.join(", ")).into())
 }
 
 async fn signal_group(signal: &str, group: u32) {

@@ -8,7 +8,7 @@ use local::cloud::Cloud;
 use local::runtime::{InvokeError, Logs};
 use serde_json::Value;
 
-use super::{Failure, Project, Terminal};
+use super::{Failure, Project, Surroundings, Terminal};
 
 #[derive(Args, Debug)]
 pub(super) struct Invoke {
@@ -18,6 +18,8 @@ pub(super) struct Invoke {
     event: PathBuf,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    surroundings: Surroundings,
 }
 
 impl Invoke {
@@ -25,6 +27,7 @@ impl Invoke {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let event = self.read_event()?;
         let mut options = self.project.options()?;
+        self.surroundings.apply(&mut options);
         let log = Terminal::stderr();
         options.logs = Logs::to(move |line| log.log(line, true));
         let cloud = Cloud::start(options).await?;

@@ -1,5 +1,6 @@
 //! Subcommands and what they share.
 
+mod demo;
 mod dev;
 mod invoke;
 mod terminal;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use local::cloud::CloudOptions;
+use local::cloud::{Cloud, CloudOptions, Hosting};
 
 use terminal::Terminal;
 
@@ -25,6 +26,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the local cloud until Ctrl-C
     Dev(dev::Dev),
+    /// Walk through every endpoint, show each request and answer, and check them
+    Demo(demo::Demo),
     /// Send one event to one function in a cloud of its own, and print the answer
     Invoke(invoke::Invoke),
 }
@@ -34,6 +37,7 @@ impl Cli {
     pub(crate) async fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Dev(dev) => dev.run().await,
+            Command::Demo(demo) => demo.run().await,
             Command::Invoke(invoke) => invoke.run().await,
         };
         match outcome {
@@ -49,7 +53,7 @@ impl Cli {
 /// Why a subcommand failed, in one line.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where the project is, and what replaces a double.
+/// Where the project is.
 #[derive(Args, Debug)]
 struct Project {
     /// Folder of template.yaml
@@ -58,6 +62,25 @@ struct Project {
     /// Folder of the functions' binaries [default: that of this program]
     #[arg(long)]
     binaries: Option<PathBuf>,
+}
+
+impl Project {
+    /// The project on free ports, with doubles only.
+    fn options(&self) -> Result<CloudOptions, Failure> {
+        let binaries = match &self.binaries {
+            Some(folder) => folder.clone(),
+            None => {
+                let program = std::env::current_exe()?;
+                program.parent().ok_or("this program is in no folder")?.to_owned()
+            }
+        };
+        Ok(CloudOptions::new(&self.root, binaries))
+    }
+}
+
+/// What a double knows, what replaces one, and the caller's own settings of the functions.
+#[derive(Args, Debug)]
+struct Surroundings {
     /// What the WorkOS double knows at start [default: local/seed.yaml]
     #[arg(long)]
     seed: Option<PathBuf>,
@@ -72,16 +95,8 @@ struct Project {
     dynamodb_url: Option<String>,
 }
 
-impl Project {
-    fn options(&self) -> Result<CloudOptions, Failure> {
-        let binaries = match &self.binaries {
-            Some(folder) => folder.clone(),
-            None => {
-                let program = std::env::current_exe()?;
-                program.parent().ok_or("this program is in no folder")?.to_owned()
-            }
-        };
-        let mut options = CloudOptions::new(&self.root, binaries);
+impl Surroundings {
+    fn apply(&self, options: &mut CloudOptions) {
         if let Some(seed) = &self.seed {
             options.seed = Some(seed.clone());
         }
@@ -89,8 +104,19 @@ impl Project {
         options.livekit_url = given(self.livekit_url.as_ref());
         options.dynamodb_url = given(self.dynamodb_url.as_ref());
         options.environment = callers_environment(options.dynamodb_url.is_some());
-        Ok(options)
     }
+}
+
+/// Demands that every function is built, where the local cloud hosts them.
+fn all_built(cloud: &Cloud, hosting: &Hosting) -> Result<(), Failure> {
+    let Hosting::Binaries(folder) = hosting else { return Ok(()) };
+    let functions = cloud.template().functions.values().map(|function| function.binary.as_str());
+    let missing: Vec<_> = functions.filter(|binary| !folder.join(binary).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (folder, missing) = (folder.display(), missing.join(", "));
+    Err(format!("not built in {folder}: {missing}; `make dev` and `make demo` build first").into())
 }
 
 /// An empty variable counts as none, as everywhere in the product.

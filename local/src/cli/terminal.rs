@@ -40,6 +40,18 @@ impl Terminal {
         self.styled("1", text)
     }
 
+    pub(super) fn green(self, text: &str) -> String {
+        self.styled("32", text)
+    }
+
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.styled("33", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.styled("31", text)
+    }
+
     pub(super) fn dim(self, text: &str) -> String {
         self.styled("2", text)
     }

@@ -223,8 +223,11 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>) {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
-                // Out of descriptors, or a client that left before it was accepted: the next one may do better.
-                Err(_) => continue,
+                // A client that left before it was accepted, or no descriptors left: then a moment later is better.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
             },
             Some(_) = connections.join_next() => continue,
         };

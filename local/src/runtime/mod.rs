@@ -8,7 +8,10 @@
 //! Differences from Lambda: a failed start is not tried a second time, processes are never frozen between
 //! invocations, and memory is reported, not limited.
 
+mod environment;
+mod invocation;
 mod log;
+mod pool;
 mod sandbox;
 mod watch;
 
@@ -26,8 +29,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::ids;
+use environment::lambda_variables;
+use invocation::{exit_error, milliseconds, report_line};
+use pool::{HostedFunction, Slot};
 use sandbox::{Boot, Job, MAX_PAYLOAD, Reply, Sandbox};
 
+pub use invocation::{Invocation, InvokeError, Report};
 pub use log::{LogLine, Logs, Source};
 pub use watch::{Functions, Watch};
 
@@ -74,63 +81,6 @@ pub struct Account {
     pub id: String,
 }
 
-/// An invocation that the function answered.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// Lambda's request id.
-    pub request_id: String,
-    /// The function's answer: JSON.
-    pub payload: Bytes,
-    /// The figures of the `REPORT` line.
-    pub report: Report,
-}
-
-/// The figures of a `REPORT` line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Report {
-    /// From the moment the process took the event to its answer.
-    pub duration: Duration,
-    /// From the start of the process to its first request for work; only where this invocation started it.
-    pub init: Option<Duration>,
-    /// The most memory the process has held so far, in MiB.
-    pub max_memory_mb: Option<u64>,
-}
-
-/// Why an invocation has no answer.
-#[derive(Clone, Debug)]
-pub enum InvokeError {
-    /// There is no function of that name.
-    UnknownFunction(String),
-    /// As many invocations as allowed are running: Lambda's 429.
-    Throttled,
-    /// The event is over 6 MiB: Lambda's 413.
-    EventTooLarge,
-    /// The function failed, crashed, timed out or could not start; the payload is what Lambda would answer,
-    /// with `errorType` and `errorMessage`.
-    Function {
-        /// Lambda's request id.
-        request_id: String,
-        /// `{"errorType":…,"errorMessage":…}`
-        payload: Value,
-    },
-    /// The function could not be reached: the host is shutting down, or an outside host does not answer.
-    Unavailable(String),
-}
-
-impl fmt::Display for InvokeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownFunction(name) => write!(f, "there is no function {name}"),
-            Self::Throttled => f.write_str("Rate Exceeded."),
-            Self::EventTooLarge => write!(f, "the event is larger than {MAX_PAYLOAD} bytes"),
-            Self::Function { payload, .. } => write!(f, "the function failed: {payload}"),
-            Self::Unavailable(reason) => write!(f, "the function cannot be reached: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for InvokeError {}
-
 /// Hosts a set of functions. Dropping it ends every process.
 #[derive(Debug)]
 pub struct Runtime {
@@ -157,71 +107,6 @@ struct Tasks {
     closed: bool,
 }
 
-struct HostedFunction {
-    config: FunctionConfig,
-    /// The binary's name, shared with every log line.
-    label: Arc<str>,
-    state: Mutex<FunctionState>,
-}
-
-struct FunctionState {
-    environment: BTreeMap<String, String>,
-    max_concurrency: usize,
-    active: usize,
-    /// Counts changes of the environment: a process of an older generation serves no new invocation.
-    generation: u64,
-    idle: Vec<Arc<Sandbox>>,
-    all: Vec<Arc<Sandbox>>,
-}
-
-impl HostedFunction {
-    fn state(&self) -> MutexGuard<'_, FunctionState> {
-        lock(&self.state)
-    }
-
-    fn take_idle(&self) -> Option<Arc<Sandbox>> {
-        // The most recently used first, as Lambda does, so that the others can age.
-        self.state().idle.pop()
-    }
-
-    /// Makes the process available again, or ends it when the environment has changed meanwhile.
-    fn put_back(&self, sandbox: Arc<Sandbox>) {
-        let mut state = self.state();
-        if sandbox.generation == state.generation {
-            state.idle.push(sandbox);
-        } else {
-            sandbox.kill();
-        }
-    }
-
-    fn forget(&self, sandbox: &Arc<Sandbox>) {
-        let mut state = self.state();
-        state.idle.retain(|other| !Arc::ptr_eq(other, sandbox));
-        state.all.retain(|other| !Arc::ptr_eq(other, sandbox));
-    }
-}
-
-/// Counts an invocation as active until it is dropped.
-struct Slot(Arc<HostedFunction>);
-
-impl Slot {
-    fn take(function: &Arc<HostedFunction>) -> Result<Self, InvokeError> {
-        let mut state = function.state();
-        if state.active >= state.max_concurrency {
-            return Err(InvokeError::Throttled);
-        }
-        state.active += 1;
-        Ok(Self(Arc::clone(function)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.active = state.active.saturating_sub(1);
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -237,19 +122,7 @@ impl Runtime {
     pub fn new(functions: Vec<FunctionConfig>, account: Account, logs: Logs) -> Self {
         let functions = functions
             .into_iter()
-            .map(|config| {
-                let state = FunctionState {
-                    environment: config.environment.clone(),
-                    max_concurrency: config.max_concurrency,
-                    active: 0,
-                    generation: 0,
-                    idle: Vec::new(),
-                    all: Vec::new(),
-                };
-                let label = Arc::from(config.binary.as_str());
-                let key = config.logical_id.clone();
-                (key, Arc::new(HostedFunction { config, label, state: Mutex::new(state) }))
-            })
+            .map(|config| (config.logical_id.clone(), Arc::new(HostedFunction::new(config))))
             .collect();
         Self { inner: Arc::new(Inner { functions, account, logs, tasks: Mutex::default() }) }
     }
@@ -523,7 +396,7 @@ impl Inner {
         let (environment, generation) = {
             let state = function.state();
             let mut environment = state.environment.clone();
-            environment.extend(self.lambda_variables(config));
+            environment.extend(lambda_variables(config, &self.account));
             (environment, state.generation)
         };
         let boot = Boot {
@@ -587,63 +460,4 @@ impl Inner {
         self.log(function, sandbox.process, line);
         Err(InvokeError::Function { request_id: request_id.to_owned(), payload })
     }
-
-    /// The variables that Lambda sets for a function on an OS-only runtime.
-    /// Source: "Defined runtime environment variables", AWS Lambda developer guide.
-    fn lambda_variables(&self, config: &FunctionConfig) -> Vec<(String, String)> {
-        let today = OffsetDateTime::now_utc().date();
-        let stream = format!(
-            "{:04}/{:02}/{:02}/[$LATEST]{}",
-            today.year(),
-            u8::from(today.month()),
-            today.day(),
-            ids::hex::<16>()
-        );
-        let folder = config.program.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-        let variables = [
-            ("_HANDLER", "bootstrap".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "ASIALOCALLOCALLOCAL0".to_owned()),
-            ("AWS_DEFAULT_REGION", self.account.region.clone()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", config.memory_mb.to_string()),
-            ("AWS_LAMBDA_FUNCTION_NAME", config.name.clone()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", config.name)),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", stream),
-            ("AWS_REGION", self.account.region.clone()),
-            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-            ("AWS_SESSION_TOKEN", "local".to_owned()),
-            ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
-            ("LAMBDA_TASK_ROOT", folder),
-            ("LANG", "en_US.UTF-8".to_owned()),
-            ("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin".to_owned()),
-            ("TZ", ":UTC".to_owned()),
-        ];
-        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-}
-
-fn exit_error(request_id: &str, ending: &str) -> InvokeError {
-    let message = format!("RequestId: {request_id} Error: Runtime exited with error: {ending}");
-    let payload = json!({ "errorType": "Runtime.ExitError", "errorMessage": message });
-    InvokeError::Function { request_id: request_id.to_owned(), payload }
-}
-
-fn milliseconds(duration: Duration) -> String {
-    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
-}
-
-fn report_line(request_id: &str, memory_mb: u32, report: &Report) -> String {
-    // The start is billed with the invocation that it was for.
-    let billed = (report.duration + report.init.unwrap_or_default()).as_micros().div_ceil(1000);
-    let mut line = format!(
-        "REPORT RequestId: {request_id}\tDuration: {}\tBilled Duration: {billed} ms\tMemory Size: {memory_mb} MB\tMax Memory Used: {} MB",
-        milliseconds(report.duration),
-        report.max_memory_mb.unwrap_or_default(),
-    );
-    if let Some(init) = report.init {
-        line.push_str("\tInit Duration: ");
-        line.push_str(&milliseconds(init));
-    }
-    line
 }

@@ -241,7 +241,11 @@ async fn serve(listener: TcpListener, api: Arc<Api>) {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                Err(_) => continue,
+                // No descriptors left, most likely.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
             },
             Some(_) = connections.join_next() => continue,
         };

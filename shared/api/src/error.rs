@@ -102,6 +102,11 @@ impl Reason {
         Self::DeadlineExceeded,
     ];
 
+    /// Reasons that any protected endpoint can answer: that nobody is signed in, and those for which the authorizer could
+    /// not tell, see [`crate::caller::Verdict`].
+    pub const PROTECTION: &'static [Self] =
+        &[Self::NotSignedIn, Self::WorkosUnavailable, Self::WorkosBusy, Self::StoreUnavailable];
+
     /// The fixed text of the reason's status.
     pub const fn message(self) -> &'static str {
         match self.status() {

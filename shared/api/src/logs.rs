@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, Subscriber, span};
 
@@ -36,9 +36,16 @@ pub(crate) fn end_invocation() {
     COLD.store(false, Ordering::Relaxed);
 }
 
-/// The `X-Amzn-Trace-Id` of the invocation that is running: upstream calls are logged under it.
-pub fn trace_id() -> String {
-    INVOCATION.lock().unwrap_or_else(PoisonError::into_inner).trace_id.clone()
+/// Adds the ids of the invocation that is running to a line, so that it can be found by them.
+pub(crate) fn add_ids(line: &mut Map<String, Value>) {
+    let invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);
+    for (key, id) in
+        [("function_request_id", &invocation.request_id), ("xray_trace_id", &invocation.trace_id)]
+    {
+        if !id.is_empty() {
+            line.insert(key.to_owned(), id.as_str().into());
+        }
+    }
 }
 
 /// Sends all events of this process to standard output, as the function `function_name`.
@@ -48,8 +55,8 @@ pub(crate) fn install(function_name: &'static str) {
 }
 
 /// Writes one line, whole or not at all: two writers never mix.
-pub(crate) fn write_line(line: &Value) {
-    let mut text = line.to_string();
+pub(crate) fn write_line(line: Map<String, Value>) {
+    let mut text = Value::Object(line).to_string();
     text.push('\n');
     // Nobody is left to tell when standard output is closed.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -82,25 +89,17 @@ impl Subscriber for JsonLines {
         event.record(&mut fields);
         let Fields(mut fields) = fields;
         let message = fields.remove("message").unwrap_or_default();
-        let invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = json!({
-            "level": event.metadata().level().as_str(),
-            "message": message,
-            "timestamp": timestamp(),
-            "service": "authentication-api",
-            "function_name": self.function_name,
-            "cold_start": COLD.load(Ordering::Relaxed),
-        });
-        if let Value::Object(line) = &mut line {
-            if !invocation.request_id.is_empty() {
-                line.insert("function_request_id".into(), invocation.request_id.clone().into());
-            }
-            if !invocation.trace_id.is_empty() {
-                line.insert("xray_trace_id".into(), invocation.trace_id.clone().into());
-            }
-            line.extend(fields);
-        }
-        write_line(&line);
+        let mut line = Map::from_iter([
+            ("level".to_owned(), event.metadata().level().as_str().into()),
+            ("message".to_owned(), message),
+            ("timestamp".to_owned(), timestamp().into()),
+            ("service".to_owned(), "authentication-api".into()),
+            ("function_name".to_owned(), self.function_name.into()),
+            ("cold_start".to_owned(), COLD.load(Ordering::Relaxed).into()),
+        ]);
+        add_ids(&mut line);
+        line.extend(fields);
+        write_line(line);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -34,5 +34,6 @@ fn emit(name: &str, unit: &str, value: u64, dimensions: &[(&str, &str)]) {
             }],
         }),
     );
-    logs::write_line(&Value::Object(line));
+    logs::add_ids(&mut line);
+    logs::write_line(line);
 }

@@ -23,7 +23,7 @@ pub struct Route {
     pub access: Access,
     /// The status of success.
     pub success: u16,
-    /// The reasons that this endpoint can answer beside [`Reason::COMMON`].
+    /// The reasons that this endpoint can answer beside those of [`Route::all_reasons`].
     pub reasons: &'static [Reason],
 }
 
@@ -50,5 +50,15 @@ impl Route {
     pub const fn reasons(mut self, reasons: &'static [Reason]) -> Self {
         self.reasons = reasons;
         self
+    }
+
+    /// Every reason that this endpoint can answer: its own, the common ones, and on a protected route those of the
+    /// authorizer.
+    pub fn all_reasons(&self) -> impl Iterator<Item = Reason> {
+        let protection = match self.access {
+            Access::Public => &[],
+            Access::Protected => Reason::PROTECTION,
+        };
+        self.reasons.iter().chain(Reason::COMMON).chain(protection).copied()
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Env, RawBody, Reason};
+use api::{ApiError, ConfigError, Env, RawBody, Reason, metrics};
 use livekit_api::webhooks::{WebhookError, WebhookReceiver};
 use livekit_protocol::{Room, WebhookEvent};
 use store::Table;
@@ -63,12 +63,15 @@ impl Events {
     }
 
     async fn egress_moved(&self, egress: &Egress) -> Result<(), ApiError> {
-        let advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
+        let mut advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
         if advanced == Advanced::Absent {
             if !self.complete_start(egress).await? {
                 return Ok(());
             }
-            self.table.advance_recording(&egress.id, &egress.progress).await?;
+            advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
+        }
+        if advanced == Advanced::Moved && egress.progress.status.is_final() {
+            report_end(egress);
         }
         // What is ending records nothing any more: the next recording may begin.
         if !egress.runs() {
@@ -110,5 +113,14 @@ impl Events {
             Progress { status: RecordingStatus::Ending, ended_at: None, location: None, error: None };
         self.table.advance_recording(&egress_id, &ending).await?;
         Ok(())
+    }
+}
+
+/// A recording that failed is a file that somebody will miss: it is counted and logged, once.
+fn report_end(egress: &Egress) {
+    let status = egress.progress.status;
+    metrics::count("RecordingEnded", &[("Status", status.name())]);
+    if status == RecordingStatus::Failed {
+        tracing::warn!(egress_id = egress.id, error = egress.progress.error, "a recording failed");
     }
 }

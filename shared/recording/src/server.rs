@@ -67,7 +67,8 @@ impl Server {
         let token = self.keys.room_admin_token(room)?;
         let client = RoomClient::with_token(&self.url, token.expose()).with_failover(false);
         let found = client.get_participant(room.as_str(), identity);
-        match call(deadline.call(Duration::ZERO), found).await {
+        let found = call(deadline.call(Duration::ZERO), found).await;
+        match found.and_then(|participant| about(participant, |it| it.identity == identity)) {
             Ok(_) => return Ok(()),
             Err(failure) if failure.is(ServerErrorCode::NOT_FOUND) => {}
             Err(failure) => return Err(failure.error(Reason::RoomNotFound)),
@@ -131,12 +132,14 @@ impl Egresses {
     ) -> Result<Egress, Failure> {
         let outputs = vec![EgressOutput::File(file)];
         let start = self.client.start_room_composite_egress(room, outputs, RoomCompositeOptions::default());
-        call(self.deadline.call(reserve), start).await.map(Egress::from)
+        let started = call(self.deadline.call(reserve), start).await?;
+        about(started, |info| !info.egress_id.is_empty() && info.room_name == room).map(Egress::from)
     }
 
     /// Stops an egress; `None` where there is nothing to stop any more.
     pub(crate) async fn stop(&self, id: &str, reserve: Duration) -> Result<Option<Egress>, ApiError> {
-        match call(self.deadline.call(reserve), self.client.stop_egress(id)).await {
+        let stopped = call(self.deadline.call(reserve), self.client.stop_egress(id)).await;
+        match stopped.and_then(|info| about(info, |info| info.egress_id == id)) {
             Ok(info) => Ok(Some(info.into())),
             Err(failure)
                 if failure.is(ServerErrorCode::FAILED_PRECONDITION)
@@ -245,6 +248,12 @@ impl From<ServiceError> for Failure {
             | ServiceError::AccessToken(_) => Self::NotSent,
         }
     }
+}
+
+/// Takes an answer only where it is about what was asked. Protobuf reads an empty body as a message with nothing in it:
+/// without this, an empty 200 from something between us and LiveKit would admit everybody.
+fn about<T>(answer: T, is_asked: impl FnOnce(&T) -> bool) -> Result<T, Failure> {
+    if is_asked(&answer) { Ok(answer) } else { Err(Failure::NoAnswer("LiveKit's answer is about nothing")) }
 }
 
 /// Waits for a call, at most `timeout`, and measures it.

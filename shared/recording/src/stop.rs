@@ -68,7 +68,7 @@ impl Stopper {
         let (record, admitted) =
             tokio::join!(self.table.recording(egress_id), self.admit(&room, caller, deadline));
         let record = record?
-            .filter(|record| matches(record, caller, &room, &stop.zone_id))
+            .filter(|record| matches(record, caller, &room, &stop.zone_id, self.policy))
             .ok_or(Reason::RecordingNotFound)?;
         if let Some(stopped_at) = stopped_at(&record) {
             return Ok(Stopped { egress_id: record.egress_id, stopped_at });
@@ -78,21 +78,22 @@ impl Stopper {
         }
 
         let progress = self.end(egress_id, deadline).await?;
-        // An egress that was over already tells itself when that was.
-        let over_at = progress.ended_at;
-        let (noted, advanced, freed) = tokio::join!(
-            async {
-                match over_at {
-                    Some(ended_at) => Ok(ended_at),
-                    None => self.table.note_stop(egress_id, clock::now(), &caller.user_id).await,
-                }
-            },
-            self.table.advance_recording(egress_id, &progress),
-            self.table.free_room(room.as_str(), egress_id),
-        );
-        advanced?;
-        freed?;
-        Ok(Stopped { egress_id: record.egress_id, stopped_at: noted? })
+        let advance = self.table.advance_recording(egress_id, &progress);
+        let free = self.table.free_room(room.as_str(), egress_id);
+        let stopped_at = if let Some(ended_at) = progress.ended_at {
+            let (advanced, freed) = tokio::join!(advance, free);
+            advanced?;
+            freed?;
+            // It was over already, perhaps by somebody else's stop of this moment: the record has one answer for both.
+            self.table.recording(egress_id).await?.as_ref().and_then(stopped_at).unwrap_or(ended_at)
+        } else {
+            let note = self.table.note_stop(egress_id, clock::now(), &caller.user_id);
+            let (noted, advanced, freed) = tokio::join!(note, advance, free);
+            advanced?;
+            freed?;
+            noted?
+        };
+        Ok(Stopped { egress_id: record.egress_id, stopped_at })
     }
 
     async fn admit(&self, room: &Room, caller: &Caller, deadline: Deadline) -> Result<(), ApiError> {
@@ -124,11 +125,16 @@ impl Stopper {
     }
 }
 
-/// A recording is found by those who know all of it, and belongs to the organization that started it.
-fn matches(record: &RecordingItem, caller: &Caller, room: &Room, zone: &ZoneId) -> bool {
-    record.claim.room == room.as_str()
-        && record.claim.zone_id == zone.as_str()
-        && record.claim.organization_id == caller.organization_id
+/// A recording is found by those who know all of it, and belongs to the organization that started it. People without
+/// an organization have nothing in common: where being in the room is not asked for, it belongs to whoever started it.
+fn matches(record: &RecordingItem, caller: &Caller, room: &Room, zone: &ZoneId, policy: Policy) -> bool {
+    let claim = &record.claim;
+    claim.room == room.as_str()
+        && claim.zone_id == zone.as_str()
+        && claim.organization_id == caller.organization_id
+        && (claim.organization_id.is_some()
+            || policy == Policy::Participants
+            || claim.started_by == caller.user_id)
 }
 
 /// When the recording was stopped, or ended by itself; `None` while there is something to stop.
@@ -179,13 +185,28 @@ mod tests {
     #[test]
     fn a_recording_is_found_by_room_zone_and_organization_together() {
         let found = |organization, room: &str, zone: &str| {
-            matches(&record(), &caller(organization), &Room::named(room), &ZoneId::parse(zone).unwrap())
+            let (room, zone) = (Room::named(room), ZoneId::parse(zone).unwrap());
+            matches(&record(), &caller(organization), &room, &zone, Policy::Anyone)
         };
         assert!(found(Some("org_1"), "daily", "1"));
         assert!(!found(Some("org_2"), "daily", "1"));
         assert!(!found(None, "daily", "1"));
         assert!(!found(Some("org_1"), "weekly", "1"));
         assert!(!found(Some("org_1"), "daily", "2"));
+    }
+
+    #[test]
+    fn without_an_organization_a_recording_is_its_starters_or_its_rooms() {
+        let mut record = record();
+        record.claim.organization_id = None;
+        let other = Caller { user_id: "user_2".into(), ..caller(None) };
+        let found = |caller: &Caller, policy| {
+            matches(&record, caller, &Room::named("daily"), &ZoneId::parse("1").unwrap(), policy)
+        };
+        assert!(found(&caller(None), Policy::Anyone));
+        assert!(!found(&other, Policy::Anyone));
+        assert!(found(&other, Policy::Participants));
+        assert!(!found(&caller(Some("org_1")), Policy::Anyone));
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub(crate) const LEASE: u64 = 10;
 /// After transient trouble nobody tries again for this long, in seconds.
 pub(crate) const RETRY_AFTER_TROUBLE: u64 = 5;
 
-/// How often, and at what distance, a request whose claims are beyond the grace looks for the elected one's result.
-const LOOKS: u32 = 24;
+/// How long, and at what distance, a request whose claims are beyond the grace looks for the elected one's result. The
+/// time counts, not the looks: where the table is slow they must not add up to more than the deadline.
+const PATIENCE: Duration = Duration::from_secs(6);
 const LOOK_DISTANCE: Duration = Duration::from_millis(250);
 
 /// Checks sessions.
@@ -237,17 +238,21 @@ impl Authenticator {
         key: &SessionKey,
         generation: u64,
     ) -> Result<Option<SessionItem>, ApiError> {
-        for _ in 0..LOOKS {
-            tokio::time::sleep(LOOK_DISTANCE).await;
-            let Some(session) = self.table.session(key).await? else { return Ok(None) };
-            if session.generation != generation
-                && let Some(session) = self.at_hand(session, clock::now())
-            {
-                return Ok(Some(session));
+        let renewal = async {
+            loop {
+                tokio::time::sleep(LOOK_DISTANCE).await;
+                let Some(session) = self.table.session(key).await? else { return Ok(None) };
+                if session.generation != generation
+                    && let Some(session) = self.at_hand(session, clock::now())
+                {
+                    return Ok(Some(session));
+                }
             }
-        }
-        Err(ApiError::new(Reason::WorkosUnavailable)
-            .because("the request that refreshes this session did not finish"))
+        };
+        tokio::time::timeout(PATIENCE, renewal).await.unwrap_or_else(|_| {
+            Err(ApiError::new(Reason::WorkosUnavailable)
+                .because("the request that refreshes this session did not finish"))
+        })
     }
 }
 

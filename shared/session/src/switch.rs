@@ -112,7 +112,7 @@ impl Sessions {
             tokio::time::sleep(TRY_DISTANCE).await;
             session = self.table.session(&key).await?.ok_or(Reason::NotSignedIn)?;
         }
-        Err(ApiError::new(Reason::SessionChanged).retry_after(RETRY_AFTER_TROUBLE))
+        Err(Reason::SessionChanged.into())
     }
 
     /// Ends this request's election. Where that fails the lease ends by itself.

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::attributes::{Reader, number, text};
 use crate::table::{Table, unavailable};
@@ -84,13 +85,15 @@ impl Cooldown {
     /// `rate_limited` with the seconds that are left; `store_unavailable`.
     pub async fn admit(&self, table: &Table, email: &EmailAddress) -> Result<(), ApiError> {
         let now = clock::now();
+        let owner = owner()?;
         let result = table
             .client
             .update_item()
             .table_name(&table.name)
-            .key("pk", text(format!("limit#{}#cooldown:{}", self.scope, hash(&email.folded()))))
-            .update_expression("SET expires_at = :until")
+            .key("pk", text(self.pk(email)))
+            .update_expression("SET expires_at = :until, cooldown_owner = :owner")
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":owner", text(&owner))
             .expression_attribute_values(":until", number(now + self.seconds))
             .expression_attribute_values(":now", number(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -102,12 +105,36 @@ impl Cooldown {
         };
         match error.as_service_error() {
             Some(service) if service.is_conditional_check_failed_exception() => {
-                let until =
-                    condition_item(service).and_then(|item| Reader(item).optional_number("expires_at"));
+                let held = condition_item(service).map(Reader);
+                // The SDK sent the write again because its answer was lost: it met itself.
+                if held.as_ref().and_then(|held| held.optional_text("cooldown_owner")) == Some(owner) {
+                    return Ok(());
+                }
+                let until = held.and_then(|held| held.optional_number("expires_at"));
                 Err(refused(self.scope, until.map_or(self.seconds, |until| until.saturating_sub(now).max(1))))
             }
             _ => Err(unavailable(error)),
         }
+    }
+
+    /// Ends the cooldown for an address: what it was begun for failed. Where that fails too, it ends by itself.
+    pub async fn give_back(&self, table: &Table, email: &EmailAddress) {
+        let result = table
+            .client
+            .update_item()
+            .table_name(&table.name)
+            .key("pk", text(self.pk(email)))
+            .update_expression("SET expires_at = :now")
+            .expression_attribute_values(":now", number(clock::now()))
+            .send()
+            .await;
+        if let Err(error) = result {
+            tracing::warn!(cause = unavailable(error).cause(), "a cooldown could not be given back");
+        }
+    }
+
+    fn pk(&self, email: &EmailAddress) -> String {
+        format!("limit#{}#cooldown:{}", self.scope, hash(&email.folded()))
     }
 }
 
@@ -128,6 +155,15 @@ async fn count(table: &Table, scope: &'static str, key: &str, rate: Rate) -> Res
         .map_err(unavailable)?;
     let requests = output.attributes().and_then(|item| Reader(item).optional_number("requests")).unwrap_or(0);
     if requests > rate.max { Err(refused(scope, window_end - now)) } else { Ok(()) }
+}
+
+/// A name for one request.
+fn owner() -> Result<String, ApiError> {
+    let mut bytes = [0; 12];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| ApiError::new(Reason::Internal).because("no random bytes"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[track_caller]

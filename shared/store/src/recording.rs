@@ -437,30 +437,54 @@ impl Table {
         }
     }
 
-    /// Notes who stopped a recording and when, once: it returns the time that was noted first.
+    /// Notes who stopped a recording and when, once: it returns the time that was noted first. A recording that was
+    /// over before is noted with its end: whoever read that end has answered with it.
     pub async fn note_stop(
         &self,
         egress_id: &str,
         stopped_at: u64,
         stopped_by: &str,
     ) -> Result<u64, ApiError> {
-        let output = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(recording_pk(egress_id)))
-            .update_expression(
-                "SET stopped_at = if_not_exists(stopped_at, :at), stopped_by = if_not_exists(stopped_by, :by)",
-            )
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":at", number(stopped_at))
-            .expression_attribute_values(":by", text(stopped_by))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let noted = output.attributes().and_then(|item| Reader(item).optional_number("stopped_at"));
-        Ok(noted.unwrap_or(stopped_at))
+        let mut at = stopped_at;
+        loop {
+            let result = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .key("pk", text(recording_pk(egress_id)))
+                .update_expression(
+                    "SET stopped_at = if_not_exists(stopped_at, :at), stopped_by = if_not_exists(stopped_by, :by)",
+                )
+                .condition_expression(
+                    "attribute_exists(pk) AND \
+                     (attribute_exists(stopped_at) OR attribute_not_exists(ended_at) OR ended_at = :at)",
+                )
+                .expression_attribute_values(":at", number(at))
+                .expression_attribute_values(":by", text(stopped_by))
+                .return_values(ReturnValue::AllNew)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .send()
+                .await;
+            let error = match result {
+                Ok(output) => {
+                    let noted =
+                        output.attributes().and_then(|item| Reader(item).optional_number("stopped_at"));
+                    return Ok(noted.unwrap_or(at));
+                }
+                Err(error) => error,
+            };
+            let ended_at = match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    failed.item().and_then(|item| Reader(item).optional_number("ended_at"))
+                }
+                _ => None,
+            };
+            match ended_at {
+                // An end is written once, so that the second attempt holds.
+                Some(ended_at) if ended_at != at => at = ended_at,
+                _ => return Err(unavailable(error)),
+            }
+        }
     }
 
     async fn read(&self, pk: String) -> Result<Option<Item>, ApiError> {

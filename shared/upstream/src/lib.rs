@@ -81,6 +81,7 @@ impl Http {
     ///
     /// # Errors
     /// Where the TLS configuration cannot be built, which no input can cause.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that builds HTTP clients")]
     pub fn new(
         upstream: &'static str,
         roots: Roots,

@@ -10,7 +10,6 @@ struct Receiver {
 
 impl Receiver {
     /// Answers each request with the next of `answers`, and 200 after them.
-    #[expect(clippy::disallowed_methods, reason = "the receiver runs as long as its test")]
     async fn start(answers: &[u16]) -> (String, Self) {
         let receiver = Self { answers: Arc::new(Mutex::new(answers.to_vec())), ..Self::default() };
         let router = Router::new().route("/hook", post(Self::receive)).with_state(receiver.clone());

@@ -10,21 +10,26 @@
 //! template does not name, because in AWS the SDK knows the endpoint: a function with `SESSION_TABLE` also gets
 //! `AWS_ENDPOINT_URL_DYNAMODB`.
 
+mod options;
+mod supplied;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::dynamodb::{self, DynamoDb};
+use crate::dynamodb::DynamoDb;
 use crate::gateway::{self, Api};
 use crate::livekit::{self, LiveKit};
-use crate::runtime::{Account, DEFAULT_MAX_CONCURRENCY, FunctionConfig, Functions, Logs, Runtime, Watch};
-use crate::template::{Deployment, Template, TemplateError};
+use crate::runtime::{Account, FunctionConfig, Functions, Logs, Runtime, Watch};
+use crate::template::{Deployment, Template};
 use crate::workos::{self, Seed, WorkOs};
+use supplied::Supplied;
+
+pub use options::{CloudError, CloudOptions, Hosting, Ports};
 
 /// The front ends that may call the local API from a browser: the development servers of Vite and of Next.js beside it.
 pub const FRONT_ENDS: [&str; 2] = ["http://localhost:5173", "http://localhost:3001"];
@@ -34,145 +39,6 @@ pub const REDIRECT_URI: &str = "http://localhost:5173/callback";
 
 /// Where a sign-out of the local cloud comes back to, unless `SIGN_OUT_RETURN_TO` says otherwise.
 pub const SIGN_OUT_RETURN_TO: &str = "http://localhost:5173";
-
-/// The port of each part; 0 is a free one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ports {
-    /// API Gateway.
-    pub gateway: u16,
-    /// WorkOS.
-    pub workos: u16,
-    /// LiveKit.
-    pub livekit: u16,
-    /// DynamoDB.
-    pub dynamodb: u16,
-}
-
-/// Where the functions run.
-#[derive(Clone, Debug)]
-pub enum Hosting {
-    /// The binaries of this directory, e.g. `target/debug`, in processes of the local cloud.
-    Binaries(PathBuf),
-    /// `cargo lambda watch` at this address, e.g. `http://127.0.0.1:9000`, started by the caller with
-    /// [`Cloud::environment`].
-    Watch(String),
-}
-
-/// How a cloud is set up.
-#[derive(Clone)]
-pub struct CloudOptions {
-    /// The SAM template.
-    pub template: PathBuf,
-    /// Values of the template's parameters, over its defaults.
-    pub parameters: BTreeMap<String, String>,
-    /// Where the functions run. A binary that is missing fails when it is first invoked.
-    pub hosting: Hosting,
-    /// The ports.
-    pub ports: Ports,
-    /// Values for variables that functions name, over everybody else's.
-    pub environment: BTreeMap<String, String>,
-    /// The same for single functions, by binary.
-    pub function_environment: BTreeMap<String, BTreeMap<String, String>>,
-    /// WorkOS at this URL instead of the double.
-    pub workos_url: Option<String>,
-    /// LiveKit at this URL instead of the double.
-    pub livekit_url: Option<String>,
-    /// DynamoDB at this URL instead of the embedded one; its table must exist.
-    pub dynamodb_url: Option<String>,
-    /// The WorkOS double; seed and redirect addresses are filled in.
-    pub workos: workos::Options,
-    /// The LiveKit double; the webhook address is filled in.
-    pub livekit: livekit::Options,
-    /// The embedded DynamoDB.
-    pub dynamodb: dynamodb::Options,
-    /// What the WorkOS double knows at start; without it, nothing.
-    pub seed: Option<PathBuf>,
-    /// Where log lines go.
-    pub logs: Logs,
-    /// How many invocations of a function may run at a time, where the template does not say.
-    pub max_concurrency: usize,
-}
-
-impl fmt::Debug for CloudOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The environment may hold real keys.
-        f.debug_struct("CloudOptions").field("template", &self.template).finish_non_exhaustive()
-    }
-}
-
-impl CloudOptions {
-    /// A cloud of the project in `root` with the binaries of `binaries`, on free ports, logs kept in memory.
-    pub fn new(root: &Path, binaries: impl Into<PathBuf>) -> Self {
-        Self {
-            template: root.join("template.yaml"),
-            parameters: BTreeMap::new(),
-            hosting: Hosting::Binaries(binaries.into()),
-            ports: Ports::default(),
-            environment: BTreeMap::new(),
-            function_environment: BTreeMap::new(),
-            workos_url: None,
-            livekit_url: None,
-            dynamodb_url: None,
-            workos: workos::Options::default(),
-            livekit: livekit::Options::default(),
-            dynamodb: dynamodb::Options::default(),
-            seed: Some(root.join("local/seed.yaml")),
-            logs: Logs::in_memory(),
-            max_concurrency: DEFAULT_MAX_CONCURRENCY,
-        }
-    }
-}
-
-/// Why a cloud does not start.
-#[derive(Debug)]
-pub enum CloudError {
-    /// A file cannot be read.
-    File(PathBuf, io::Error),
-    /// The template is wrong, or a variable has no value.
-    Template(TemplateError),
-    /// The seed is wrong.
-    Seed(PathBuf, String),
-    /// A port is taken; the variable changes it.
-    PortTaken {
-        /// The part of the cloud.
-        part: &'static str,
-        /// The port.
-        port: u16,
-        /// The environment variable that chooses another one.
-        variable: &'static str,
-    },
-    /// A port cannot be opened for another reason.
-    Listen(&'static str, io::Error),
-    /// The database refuses the template's table.
-    DynamoDb(dynamodb::Error),
-}
-
-impl fmt::Display for CloudError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Template(error) => write!(f, "template: {error}"),
-            Self::Seed(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::PortTaken { part, port, variable } => {
-                write!(
-                    f,
-                    "port {port} of {part} is taken: set {variable} to another one, e.g. {variable}={}",
-                    port.wrapping_add(1)
-                )
-            }
-            Self::Listen(part, error) => write!(f, "{part}: {error}"),
-            Self::DynamoDb(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for CloudError {}
-
-impl From<TemplateError> for CloudError {
-    fn from(error: TemplateError) -> Self {
-        Self::Template(error)
-    }
-}
 
 /// A running cloud.
 #[derive(Debug)]
@@ -219,6 +85,7 @@ impl Cloud {
     ///
     /// See [`CloudError`]; its text is one line for the person who started it.
     pub async fn start(options: CloudOptions) -> Result<Self, CloudError> {
+        raise_descriptor_limit();
         let template = read_template(&options)?;
         let gateway = listen("the API", options.ports.gateway, "PORT").await?;
         let url = local_url("the API", &gateway)?;
@@ -399,45 +266,12 @@ impl Drop for Cloud {
     }
 }
 
-/// The values that the local cloud has for variables.
-struct Supplied {
-    /// Over the template's.
-    always: BTreeMap<String, String>,
-    /// Where the template has none.
-    otherwise: BTreeMap<String, String>,
-    dynamodb_url: String,
-}
-
-impl Supplied {
-    fn new(
-        options: &CloudOptions,
-        workos: &Part<WorkOs>,
-        livekit: &Part<LiveKit>,
-        dynamodb: &Part<DynamoDb>,
-        redirect_uri: String,
-        return_to: String,
-    ) -> Self {
-        let mut always = BTreeMap::new();
-        let mut set = |name: &str, value: String| always.insert(name.to_owned(), value);
-        set("ALLOWED_ORIGINS", FRONT_ENDS.join(","));
-        set("OAUTH_REDIRECT_URI", redirect_uri);
-        set("SIGN_OUT_RETURN_TO", return_to);
-        set("WORKOS_API_URL", workos.url(WorkOs::url).to_owned());
-        set("WORKOS_API_KEY", options.workos.api_key.clone());
-        set("WORKOS_CLIENT_ID", options.workos.client_id.clone());
-        if let Part::Local(workos) = workos {
-            set("WORKOS_ISSUERS", workos.issuer());
-            set("WORKOS_JWKS_URL", workos.jwks_url());
-        }
-        set("LIVEKIT_URL", livekit.url(LiveKit::url).to_owned());
-        set("LIVEKIT_API_KEY", options.livekit.api_key.clone());
-        set("LIVEKIT_API_SECRET", options.livekit.api_secret.clone());
-        always.extend(options.environment.clone());
-        // No file is written locally, so no credential is needed to write it.
-        let otherwise = ["RECORDING_ACCESS_KEY", "RECORDING_SECRET_KEY"];
-        let otherwise = otherwise.map(|name| (name.to_owned(), "local".to_owned())).into();
-        Self { always, otherwise, dynamodb_url: dynamodb.url(DynamoDb::url).to_owned() }
-    }
+/// Every process of a function costs a handful of descriptors here, and 1,024, a common limit, is 200 processes.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A system that refuses is one where fewer processes fit.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn read_template(options: &CloudOptions) -> Result<Template, CloudError> {

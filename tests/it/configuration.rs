@@ -1,0 +1,120 @@
+//! docs/configuration.md, from what each function really asks its environment for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use api::config::Default;
+use api::{ConfigError, Env, Variable};
+
+use crate::endpoints;
+
+/// A value for every variable, so that no function stops reading halfway.
+pub const FULL: [(&str, &str); 30] = [
+    ("ALLOWED_ORIGINS", "https://app.example.com"),
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
+    ("AWS_REGION", "eu-central-1"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
+    ("AWS_SESSION_TOKEN", "token"),
+    ("COOKIE_SAME_SITE", "lax"),
+    ("DEV_SIGN_IN_EMAIL", "admin@cazzi.com"),
+    ("LIVEKIT_API_KEY", "key"),
+    ("LIVEKIT_API_SECRET", "secret"),
+    ("LIVEKIT_URL", "https://livekit.example.com"),
+    ("OAUTH_REDIRECT_URI", "https://app.example.com/callback"),
+    ("RECORDING_ACCESS_KEY", "id"),
+    ("RECORDING_BUCKET", "recordings"),
+    ("RECORDING_ENDPOINT", "https://s3.example.com"),
+    ("RECORDING_POLICY", "participants"),
+    ("RECORDING_REGION", "eu-central-1"),
+    ("RECORDING_ROLE_ARN", "arn:aws:iam::123456789012:role/uploader"),
+    ("RECORDING_SECRET_KEY", "key"),
+    ("REFRESH_GRACE_SECONDS", "900"),
+    ("ROOM_SCOPE", "none"),
+    ("SESSION_ABSOLUTE_SECONDS", "2592000"),
+    ("SESSION_IDLE_SECONDS", "604800"),
+    ("SESSION_TABLE", "sessions"),
+    ("SIGN_OUT_RETURN_TO", "https://app.example.com"),
+    ("SSO_AUTHORIZE_ENDPOINT", "user_management"),
+    ("STAGE", "dev"),
+    ("WORKOS_API_KEY", "key"),
+    ("WORKOS_API_URL", "https://api.workos.com"),
+    ("WORKOS_CLIENT_ID", "client_1"),
+];
+
+/// The variables that a function reads, in the order of their names: with everything set, and with every optional one
+/// unset, where it may turn to others.
+pub fn read_by(load: fn(&Env) -> Result<(), ConfigError>) -> Vec<&'static Variable> {
+    let full = Env::fixed(FULL);
+    load(&full).expect("a function loads where everything is set");
+    let mut read: BTreeMap<_, _> =
+        full.asked().into_iter().map(|variable| (variable.name, variable)).collect();
+    let required = |name: &str| read.get(name).is_some_and(|variable| variable.default == Default::Required);
+    let bare = Env::fixed(FULL.into_iter().filter(|(name, _)| required(name)).collect::<Vec<_>>());
+    load(&bare).expect("a function loads with what it requires");
+    read.extend(bare.asked().into_iter().map(|variable| (variable.name, variable)));
+    read.into_values().collect()
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Environment variables, and nothing else. A function reads its own when it starts, stops with one line that names the
+variable where one is missing or wrong, and reads no other. An empty value counts as not set.
+
+In AWS, `template.yaml` sets them from its parameters and from one Secrets Manager secret, see
+[operations.md](operations.md). On the developer's machine the local cloud sets them all; any of them given to `make dev`
+goes before its own.
+
+Generated from the code by `make generate`; a test compares it with the code and with `template.yaml`.
+";
+
+const LAMBDA: &str = "
+## Set by Lambda
+
+A function reads these too. Lambda sets them, but for `AWS_ENDPOINT_URL_DYNAMODB`, which is for a table on the developer's
+machine and is not in the template.
+";
+
+#[test]
+fn the_document_lists_every_variable() {
+    let mut variables: BTreeMap<&str, (&Variable, Vec<&str>)> = BTreeMap::new();
+    let functions = endpoints::functions();
+    for (function, load) in &functions {
+        for variable in read_by(*load) {
+            let (known, readers) = variables.entry(variable.name).or_insert((variable, Vec::new()));
+            assert_eq!(*known, variable, "two declarations of {} differ", variable.name);
+            readers.push(function);
+        }
+    }
+    let table = |lambda: bool| {
+        let mut table = "\n| variable | meaning | default | read by |\n|---|---|---|---|\n".to_owned();
+        for (variable, readers) in variables.values() {
+            if variable.name.starts_with("AWS_") == lambda {
+                row(&mut table, variable, readers, functions.len());
+            }
+        }
+        table
+    };
+    let text = format!("{INTRODUCTION}{}{LAMBDA}{}", table(false), table(true));
+    crate::golden::check("docs/configuration.md", &text);
+}
+
+fn row(table: &mut String, variable: &Variable, readers: &[&str], functions: usize) {
+    let default = match variable.default {
+        Default::Required => "required".to_owned(),
+        Default::Unset => "none".to_owned(),
+        Default::Value(value) => format!("`{value}`"),
+        Default::Derived(words) => words.to_owned(),
+    };
+    let readers = match readers {
+        all if all.len() == functions => "all".to_owned(),
+        // What every endpoint reads, and the authorizer does not.
+        most if most.len() + 1 == functions && !most.contains(&authorizer::NAME) => {
+            "all but authorizer".to_owned()
+        }
+        some => some.join(", "),
+    };
+    let meaning = variable.meaning.replace('|', "\\|");
+    writeln!(table, "| `{}` | {meaning} | {default} | {readers} |", variable.name).unwrap();
+}

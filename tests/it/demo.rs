@@ -1,0 +1,82 @@
+//! `local demo`: what it shows is as it must be, and where it is not, it says so.
+
+use std::process::{Command, Output};
+
+use crate::app::{binaries, root};
+
+const CHAPTERS: [&str; 8] = [
+    "1. The main job",
+    "2. Back again with a code by mail",
+    "3. Single sign-on",
+    "4. Google and Microsoft",
+    "5. Organizations",
+    "6. Signing in as a developer",
+    "7. Recordings",
+    "8. Refusals",
+];
+
+fn demo(arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries().join("local"));
+    command.arg("demo").args(arguments).current_dir(root());
+    // What the caller's shell replaces must not reach the demonstration.
+    command.env("WORKOS_API_URL", "http://127.0.0.1:9").env("STAGE", "prod");
+    command.output().expect("the demonstration runs")
+}
+
+#[test]
+fn every_step_is_as_it_must_be() {
+    let output = demo(&[]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{complaint}");
+    assert_eq!(complaint, "");
+    let headings: Vec<_> = shown.lines().filter(|line| CHAPTERS.contains(line)).collect();
+    assert_eq!(headings, CHAPTERS);
+    for path in paths() {
+        assert!(shown.contains(&path), "{path} is not shown");
+    }
+    assert!(!shown.contains('\u{1b}'), "colour where there is no terminal");
+    assert!(!shown.contains('✗'));
+}
+
+#[test]
+fn a_step_that_fails_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in binaries().read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_owned();
+        if path.is_file() && name != "room-auth" {
+            std::os::unix::fs::symlink(&path, folder.path().join(name)).unwrap();
+        }
+    }
+    let folder_name = folder.path().to_str().unwrap();
+    let missing = demo(&["--binaries", folder_name]);
+    assert_eq!(missing.status.code(), Some(1));
+    let complaint = String::from_utf8(missing.stderr).unwrap();
+    assert!(complaint.contains("not built in") && complaint.contains(": room-auth;"), "{complaint}");
+
+    // A program that is no function.
+    std::os::unix::fs::symlink("/bin/false", folder.path().join("room-auth")).unwrap();
+    let broken = demo(&["--binaries", folder_name]);
+    assert_eq!(broken.status.code(), Some(1));
+    let complaint = String::from_utf8(broken.stderr).unwrap();
+    let last = complaint.lines().last().unwrap();
+    assert!(last.starts_with("error: The main job, “1.3 "), "{complaint}");
+    assert!(last.contains("expected 200") && last.contains("got 500"), "{complaint}");
+}
+
+/// The paths of all routes of the template.
+fn paths() -> Vec<String> {
+    let template: serde_yaml_ng::Value =
+        serde_yaml_ng::from_str(&std::fs::read_to_string(root().join("template.yaml")).unwrap()).unwrap();
+    let mut paths = Vec::new();
+    for resource in template["Resources"].as_mapping().unwrap().values() {
+        for event in
+            resource["Properties"]["Events"].as_mapping().into_iter().flat_map(|events| events.values())
+        {
+            paths.extend(event["Properties"]["Path"].as_str().map(str::to_owned));
+        }
+    }
+    assert!(paths.len() > 14, "{paths:?}");
+    paths
+}

@@ -1,0 +1,265 @@
+//! The flows against WorkOS' own emulator, npm `workos` 0.14.0, for what it supports: what our double accepts, somebody
+//! else's idea of WorkOS accepts as well.
+//!
+//! It differs from the double, and from WorkOS, in ways that these tests use: Magic Auth answers 404 for an unknown
+//! address, the keys are at `/sso/jwks`, codes are refused with words of its own, nothing asks for an organization, and
+//! every refresh is a session with an id of its own.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
+use url::Url;
+
+use crate::app::{Answer, App, Browser, http};
+use crate::node::node;
+
+const FIRST: &str = "first@example.com";
+const JANE: &str = "jane.doe@example.com";
+
+/// A running emulator. It ends when dropped.
+struct Emulator {
+    url: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Emulator {
+    async fn start() -> Self {
+        let seed = json!({
+            "users": [{ "email": FIRST }, { "email": JANE, "first_name": "Jane", "last_name": "Doe" }],
+            "organizations": [{ "name": "Cazzi" }],
+        });
+        let mut command = node(include_str!("../workos/emulator.mjs"));
+        let mut process = command.env("EMULATOR_SEED", seed.to_string()).spawn().expect("node starts");
+        let lines = BufReader::new(process.stdout.take().expect("a piped output")).lines();
+        let mut emulator = Self { url: String::new(), lines, _process: process };
+        emulator.url =
+            emulator.line().await["url"].as_str().expect("the emulator says where it is").to_owned();
+        emulator
+    }
+
+    async fn line(&mut self) -> Value {
+        let line = tokio::time::timeout(Duration::from_secs(30), self.lines.next_line()).await;
+        let line = line.expect("the emulator says something").expect("its output is text");
+        serde_json::from_str(&line.expect("the emulator runs")).expect("it says JSON")
+    }
+
+    /// The code of the next mail, which must be to `email`.
+    async fn code(&mut self, email: &str) -> String {
+        let mail = self.line().await;
+        assert_eq!(mail["to"], email);
+        mail["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// The product on this emulator.
+    async fn app(&self) -> App {
+        App::with(|options| {
+            options.workos_url = Some(self.url.clone());
+            let variables =
+                [("WORKOS_JWKS_URL", format!("{}/sso/jwks", self.url)), ("WORKOS_ISSUERS", self.url.clone())];
+            options.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        })
+        .await
+    }
+
+    /// What the emulator answers to the API key.
+    async fn get(&self, path: &str) -> Value {
+        let request = http().get(format!("{}{path}", self.url)).bearer_auth("sk_test_default");
+        request.send().await.expect("the emulator answers").json().await.expect("JSON")
+    }
+
+    /// The ids of the users with this address.
+    async fn users(&self, email: &str) -> Vec<String> {
+        let found = self.get(&format!("/user_management/users?email={email}")).await;
+        let users = found["data"].as_array().expect("a list").iter();
+        users.map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Makes Jane an administrator of the organization; gives its id.
+    async fn join_organization(&self) -> String {
+        let organization = self.get("/organizations").await["data"][0]["id"].clone();
+        let [user] = self.users(JANE).await.try_into().expect("one user");
+        let membership = json!({ "user_id": user, "organization_id": organization, "role_slug": "admin" });
+        let url = format!("{}/user_management/organization_memberships", self.url);
+        let request = http().post(url).bearer_auth("sk_test_default").json(&membership);
+        assert_eq!(request.send().await.expect("the emulator answers").status(), StatusCode::CREATED);
+        organization.as_str().expect("an id").to_owned()
+    }
+
+    /// Signs in through `/auth/continue-with-google`; the emulator signs in whom `hint` names, or the first user.
+    async fn google<'a>(&self, app: &'a App, hint: Option<&str>) -> Browser<'a> {
+        let mut browser = app.browser();
+        let answer = browser.send("/auth/continue-with-google", None).await.is(200);
+        let callback = visit(&answer.text("/authData/redirectURL"), hint).await;
+        let (code, state) = (parameter(&callback, "code"), parameter(&callback, "state"));
+        assert_eq!(state, answer.text("/authData/state"));
+        browser.finalize_oauth(&code, Some(&state)).await.is(200);
+        browser
+    }
+}
+
+/// Where a browser that goes to `url` is sent.
+async fn visit(url: &str, hint: Option<&str>) -> Url {
+    let mut url = Url::parse(url).expect("a URL");
+    if let Some(hint) = hint {
+        url.query_pairs_mut().append_pair("login_hint", hint);
+    }
+    let response = http().get(url).send().await.expect("the emulator answers");
+    assert_eq!(response.status(), StatusCode::FOUND);
+    Url::parse(response.headers()["location"].to_str().expect("text")).expect("a URL")
+}
+
+fn parameter(url: &Url, name: &str) -> String {
+    let found = url.query_pairs().find(|(key, _)| key == name);
+    found.unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
+}
+
+/// Nobody was signed in. The emulator says `invalid_code` and `invalid_code_verifier` where WorkOS says
+/// `invalid_one_time_code` and `invalid_grant`; a word that WorkOS does not have is never guessed at: 502.
+#[track_caller]
+fn refused(answer: &Answer) {
+    assert_eq!((answer.status.as_u16(), &answer.body["reason"]), (502, &json!("workos_unavailable")));
+    assert!(
+        !answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=")),
+        "{:?}",
+        answer.cookies
+    );
+}
+
+/// Makes the access token of the only session look expired: the emulator's live for an hour.
+fn expire_access(app: &App) {
+    let mut session = session(app);
+    session["access_expires_at"] = json!({ "N": "1" });
+    app.dynamodb().put(app.cloud.table().expect("a table"), &session).expect("the item is taken");
+}
+
+/// The only session.
+fn session(app: &App) -> Value {
+    let mut sessions = app.items_of("session#");
+    assert_eq!(sessions.len(), 1);
+    sessions.remove(0)
+}
+
+#[tokio::test]
+async fn sign_up_makes_the_user_and_mails_a_code_that_signs_in() {
+    let mut emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let (mut browser, email) = (app.browser(), "new.user@example.com");
+    assert!(emulator.users(email).await.is_empty());
+    browser.sign_up(email).await.is(201);
+    let [id] = emulator.users(email).await.try_into().expect("one user");
+    let code = emulator.code(email).await;
+    let answer = browser.finalize_magic_auth(email, &code).await.is(200);
+    assert_eq!((answer.text("/user/id"), answer.text("/user/email")), (id, email.to_owned()));
+    browser.room_auth("New", "room").await.is(200);
+    // The address is taken now: the same answer, and a code to sign in with.
+    app.browser().sign_up(email).await.is(201);
+    let code = emulator.code(email).await;
+    app.browser().finalize_magic_auth(email, &code).await.is(200);
+    assert_eq!(emulator.users(email).await.len(), 1);
+}
+
+#[tokio::test]
+async fn magic_auth_signs_in_and_a_code_counts_once() {
+    let mut emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let mut browser = app.browser();
+    let answer = browser.sign_in(JANE).await.is(200);
+    assert_eq!(answer.body, json!({ "authData": { "authMethod": "magic_auth" } }));
+    let first = emulator.code(JANE).await;
+    browser.resend_magic_auth(JANE).await.is(200);
+    let second = emulator.code(JANE).await;
+    let answer = browser.finalize_magic_auth(JANE, &second).await.is(200);
+    assert_eq!(
+        (answer.text("/user/firstName"), answer.text("/user/lastName")),
+        ("Jane".into(), "Doe".into())
+    );
+    browser.room_auth("Jane", "room").await.is(200);
+    refused(&app.browser().finalize_magic_auth(JANE, &second).await);
+    app.browser().finalize_magic_auth(JANE, &first).await.is(200);
+    // Nobody is written to who is unknown.
+    app.browser().sign_in("nobody@example.com").await.is(200);
+    assert!(emulator.users("nobody@example.com").await.is_empty());
+}
+
+#[tokio::test]
+async fn dev_sign_in_creates_its_user_and_begins_a_session() {
+    let emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let mut browser = app.browser();
+    assert_eq!(browser.dev_sign_in().await.is(200).body["user"]["email"], "admin@cazzi.com");
+    browser.room_auth("Admin", "room").await.is(200);
+}
+
+#[tokio::test]
+async fn oauth_redeems_a_code_with_the_verifier_of_this_browser_only() {
+    let emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    for (hint, email) in [(None, FIRST), (Some(JANE), JANE)] {
+        let mut browser = emulator.google(&app, hint).await;
+        browser.room_auth("Jane", "room").await.is(200);
+        assert!(
+            app.items_of("session#").iter().any(|item| item["email"]["S"] == email),
+            "{email} is signed in"
+        );
+    }
+    // The emulator checks S256: a code that another browser began is refused, whoever brings it.
+    let (mut one, mut other) = (app.browser(), app.browser());
+    let begun = one.send("/auth/continue-with-microsoft", None).await.is(200);
+    other.send("/auth/continue-with-microsoft", None).await.is(200);
+    let callback = visit(&begun.text("/authData/redirectURL"), None).await;
+    refused(&other.finalize_oauth(&parameter(&callback, "code"), None).await);
+}
+
+#[tokio::test]
+async fn an_expired_access_token_is_refreshed_and_the_rotated_token_works_again() {
+    let emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let mut browser = emulator.google(&app, Some(JANE)).await;
+    for _ in 0..3 {
+        let before = session(&app)["sealed_refresh_token"].clone();
+        expire_access(&app);
+        browser.room_auth("Jane", "room").await.is(200);
+        let after = session(&app);
+        assert_ne!(after["sealed_refresh_token"], before, "WorkOS rotates, and the new token is kept");
+        let expires_at: u64 = after["access_expires_at"]["N"].as_str().unwrap().parse().unwrap();
+        assert!(expires_at > after["last_seen_at"]["N"].as_str().unwrap().parse().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn switching_moves_the_session_into_the_organization() {
+    let emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let organization = emulator.join_organization().await;
+    let mut browser = emulator.google(&app, Some(JANE)).await;
+    let old = browser.clone();
+    browser.switch_organization(JANE, &organization).await.is(200);
+    assert_eq!(session(&app)["organization_id"]["S"], organization.as_str());
+    assert_eq!(session(&app)["role"]["S"], "admin");
+    browser.room_auth("Jane", "room").await.is(200);
+    let mut old = old;
+    old.room_auth("Jane", "room").await.is(403);
+}
+
+#[tokio::test]
+async fn sign_out_ends_our_session_and_its_address_the_one_of_workos() {
+    let emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    let mut browser = emulator.google(&app, Some(JANE)).await;
+    let [user] = emulator.users(JANE).await.try_into().expect("one user");
+    let sessions = format!("/user_management/users/{user}/sessions");
+    let count = async || emulator.get(&sessions).await["data"].as_array().expect("a list").len();
+    assert_eq!(count().await, 1);
+    let signed_in = browser.clone();
+    let url = browser.sign_out().await.is(200).text("/authData/redirectURL");
+    assert!(url.starts_with(&format!("{}/user_management/sessions/logout?return_to=", emulator.url)));
+    let back = visit(&url, None).await;
+    assert_eq!(back.as_str().trim_end_matches('/'), local::cloud::SIGN_OUT_RETURN_TO);
+    assert_eq!(count().await, 0);
+    let mut signed_in = signed_in;
+    signed_in.room_auth("Jane", "room").await.is(403);
+}

@@ -1,0 +1,194 @@
+//! The answers of an endpoint, by status: our own with every reason, and those of API Gateway.
+
+use std::collections::BTreeMap;
+
+use api::{Access, Reason, Route};
+use serde_json::{Map, Value, json};
+
+use super::described::Description;
+
+/// The answers that API Gateway gives by itself on a route, with their messages.
+pub fn gateway_answers(route: &Route) -> Vec<(u16, &'static str)> {
+    let refusal = (route.access == Access::Protected).then_some((403, "Forbidden"));
+    let others = [
+        (413, "Request Entity Too Large"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (503, "Service Unavailable"),
+    ];
+    refusal.into_iter().chain(others).collect()
+}
+
+/// All answers of a route: the OpenAPI `responses`.
+pub fn responses(route: &Route, about: &Description, success: &str) -> Value {
+    let mut reasons: BTreeMap<u16, Vec<Reason>> = BTreeMap::new();
+    for reason in route.all_reasons() {
+        let same_status = reasons.entry(reason.status()).or_default();
+        if !same_status.contains(&reason) {
+            same_status.push(reason);
+        }
+    }
+    let gateway: BTreeMap<_, _> = gateway_answers(route).into_iter().collect();
+    let mut responses = Map::new();
+    responses.insert(route.success.to_string(), successful(about, success));
+    let statuses: std::collections::BTreeSet<_> = reasons.keys().chain(gateway.keys()).collect();
+    for status in statuses {
+        let own = reasons.get(status).map(Vec::as_slice).unwrap_or_default();
+        let response = match shared_name(*status) {
+            Some(name) => {
+                let common = own.iter().all(|reason| Reason::COMMON.contains(reason));
+                assert!(common, "{}: {status} is not the same on all routes", route.name);
+                json!({ "$ref": format!("#/components/responses/{name}") })
+            }
+            None => failed(*status, own, gateway.get(status).copied(), about.cookies),
+        };
+        responses.insert(status.to_string(), response);
+    }
+    Value::Object(responses)
+}
+
+/// The name of the answer with this status, where it is the same on every route.
+fn shared_name(status: u16) -> Option<&'static str> {
+    match status {
+        413 => Some("PayloadTooLarge"),
+        415 => Some("UnsupportedMediaType"),
+        431 => Some("HeaderFieldsTooLarge"),
+        500 => Some("InternalServerError"),
+        _ => None,
+    }
+}
+
+/// The answers that are the same on every route, by name.
+pub fn shared() -> Value {
+    let gateway: BTreeMap<_, _> = gateway_answers(&Route::public("", "")).into_iter().collect();
+    let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
+        let reasons: Vec<_> =
+            Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
+        let response = failed(status, &reasons, gateway.get(&status).copied(), &[]);
+        Some((shared_name(status)?.to_owned(), response))
+    });
+    Value::Object(shared.collect())
+}
+
+/// An example of every error, by reason.
+pub fn examples() -> Value {
+    let examples = Reason::ALL.iter();
+    Value::Object(
+        examples.map(|reason| (reason.name().to_owned(), json!({ "value": example(*reason) }))).collect(),
+    )
+}
+
+fn successful(about: &Description, schema: &str) -> Value {
+    let examples: Map<_, _> =
+        about.responses.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect();
+    json!({
+        "description": "Success.",
+        "headers": headers(about.cookies, "sets or clears"),
+        "content": { "application/json": { "schema": { "$ref": schema }, "examples": examples } },
+    })
+}
+
+fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&str]) -> Value {
+    let mut reasons = reasons.to_vec();
+    reasons.sort();
+    let mut description: Vec<_> =
+        reasons.iter().map(|reason| format!("- `{}`: {}", reason.name(), reason.action())).collect();
+    let mut schemas = Vec::new();
+    let mut examples = Map::new();
+    if let Some(first) = reasons.first() {
+        let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
+        schemas.push(json!({ "allOf": [
+            { "$ref": "#/components/schemas/Error" },
+            { "properties": {
+                "code": { "const": status },
+                "message": { "const": first.message() },
+                "reason": { "enum": names },
+            } },
+        ] }));
+        examples.extend(reasons.iter().map(|reason| {
+            let example = format!("#/components/examples/{}", reason.name());
+            (reason.name().to_owned(), json!({ "$ref": example }))
+        }));
+    }
+    if let Some(message) = gateway {
+        description.push(format!("- `{{\"message\":\"{message}\"}}`: {}", gateway_meaning(status)));
+        schemas.push(json!({ "allOf": [
+            { "$ref": "#/components/schemas/GatewayError" },
+            { "properties": { "message": { "const": message } } },
+        ] }));
+        examples.insert("api_gateway".to_owned(), json!({ "value": { "message": message } }));
+    }
+    let schema = match <[Value; 1]>::try_from(schemas) {
+        Ok([schema]) => schema,
+        Err(schemas) => json!({ "anyOf": schemas }),
+    };
+    let mut response = json!({
+        "description": description.join("\n"),
+        "content": { "application/json": { "schema": schema, "examples": examples } },
+    });
+    // API Gateway sends none of our headers.
+    if gateway.is_none() {
+        response["headers"] =
+            headers(if matches!(status, 400..=403) { cookies } else { &[] }, "can set or clear");
+    }
+    if matches!(status, 429 | 503) {
+        response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/RetryAfter" } });
+    }
+    response
+}
+
+fn gateway_meaning(status: u16) -> &'static str {
+    match status {
+        403 => "No good session came with the request: sign in again.",
+        413 => "The body is larger than 10 MB.",
+        429 => "The route takes no more requests at the moment: wait and try again.",
+        431 => "The request's headers are larger than 10 KB.",
+        500 => "The function or the authorizer broke: try again, then report the header `apigw-requestid`.",
+        _ => "No function was free: try again.",
+    }
+}
+
+/// The headers of an answer of a function.
+fn headers(cookies: &[&str], verb: &str) -> Value {
+    let mut headers = Map::new();
+    for (name, _) in super::constant_headers() {
+        headers.insert(
+            name.clone(),
+            json!({ "$ref": format!("#/components/headers/{}", super::component(&name)) }),
+        );
+    }
+    if !cookies.is_empty() {
+        let cookies = cookies.join("` or `");
+        headers.insert(
+            "Set-Cookie".to_owned(),
+            json!({ "description": format!("The answer {verb} `{cookies}`."), "schema": { "type": "string" } }),
+        );
+    }
+    Value::Object(headers)
+}
+
+fn example(reason: Reason) -> Value {
+    let mut body = json!({
+        "code": reason.status(),
+        "message": reason.message(),
+        "reason": reason.name(),
+        "requestId": "8f5ae6d5-6a4f-4d0e-9a53-3f1c2b7d9e10",
+    });
+    match reason {
+        Reason::MissingField | Reason::InvalidField | Reason::InvalidEmail => body["field"] = json!("email"),
+        Reason::SsoRequired => {
+            body["authData"] = json!({
+                "authMethod": "sso",
+                "redirectURL": "https://api.workos.com/sso/authorize?client_id=...",
+                "state": "a_random_state_string_for_security",
+            });
+        }
+        Reason::EmailVerificationRequired | Reason::MfaEnrollment | Reason::MfaChallenge => {
+            body["pendingAuthenticationToken"] = json!("uMc1tPo4wDjpsnb2mEZlOv8KD");
+        }
+        Reason::AlreadyRecording => body["egressId"] = json!("egress-456789"),
+        _ => {}
+    }
+    body
+}

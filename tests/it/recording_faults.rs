@@ -1,0 +1,398 @@
+//! Every fault of LiveKit and of DynamoDB at the recording endpoints: the answer is in our shape and in time, and the
+//! same request works once the fault is over.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use livekit_protocol::EgressInfo;
+use local::front::{Effect, Fault};
+use prost::Message as _;
+
+use crate::app::{Answer, App, Browser};
+use crate::meeting::{ROOM, ada, enter, jane_and_john, start, stop};
+
+/// A function's own deadline, and what the gateway and a busy machine add.
+const DEADLINE: Duration = Duration::from_millis(9500);
+
+const UNAVAILABLE: (u16, &str) = (502, "livekit_unavailable");
+const BUSY: (u16, &str) = (503, "livekit_busy");
+const STORE: (u16, &str) = (503, "store_unavailable");
+
+const HTML: &str = "<!DOCTYPE html><html><body>Bad gateway</body></html>";
+
+/// What may come instead of LiveKit's answer to `call`, and what the client is told.
+fn livekit_faults(call: &str) -> Vec<(&'static str, Fault, (u16, &'static str))> {
+    let exhausted = r#"{"code":"resource_exhausted","msg":"m"}"#;
+    let unavailable = r#"{"code":"unavailable","msg":"m"}"#;
+    vec![
+        ("dropped", Fault::new(call, Effect::Drop), UNAVAILABLE),
+        ("dropped mid-body", Fault::new(call, Effect::DropMidBody), UNAVAILABLE),
+        ("429", Fault::answer(call, 429, exhausted), BUSY),
+        ("429 with a time", Fault::answer(call, 429, exhausted).header("retry-after", "7"), BUSY),
+        ("429 in other words", Fault::answer(call, 429, "slow down"), UNAVAILABLE),
+        ("500", Fault::answer(call, 500, r#"{"code":"internal","msg":"m"}"#), UNAVAILABLE),
+        ("500 in other words", Fault::answer(call, 500, "{}"), UNAVAILABLE),
+        ("503", Fault::answer(call, 503, unavailable), BUSY),
+        ("503 as HTML", Fault::answer(call, 503, HTML), UNAVAILABLE),
+        ("malformed", Fault::answer(call, 200, "{\"half\":"), UNAVAILABLE),
+        ("HTML", Fault::answer(call, 200, HTML), UNAVAILABLE),
+        ("an unknown code", Fault::answer(call, 418, r#"{"code":"teapot","msg":"m"}"#), UNAVAILABLE),
+    ]
+}
+
+/// What may come instead of DynamoDB's answer to `call`. The client inside tries three times.
+fn dynamodb_faults(call: &str) -> Vec<(&'static str, Fault)> {
+    let error =
+        |name: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"m"}}"#);
+    vec![
+        ("dropped", Fault::new(call, Effect::Drop)),
+        ("dropped mid-body", Fault::new(call, Effect::DropMidBody)),
+        ("throttled", Fault::answer(call, 400, error("ProvisionedThroughputExceededException"))),
+        ("throttled otherwise", Fault::answer(call, 400, error("ThrottlingException"))),
+        ("429", Fault::answer(call, 429, "slow down").header("retry-after", "7")),
+        ("500", Fault::answer(call, 500, error("InternalServerError"))),
+        ("503", Fault::answer(call, 503, "")),
+        ("malformed", Fault::answer(call, 200, "{\"half\":")),
+        ("HTML", Fault::answer(call, 200, HTML)),
+        ("an unknown error", Fault::answer(call, 400, error("NovelException"))),
+    ]
+}
+
+/// Asserts a refusal in our shape that tells the client when to come back, and nothing of what is behind.
+#[track_caller]
+fn check(answer: Answer, (status, reason): (u16, &str), what: &str) {
+    assert_eq!(answer.status, status, "{what}: {}", answer.body);
+    let answer = answer.refused(status, reason);
+    assert_eq!(answer.header("retry-after").is_some(), status == 503, "{what}");
+    let fields = answer.body.as_object().expect("an object");
+    assert_eq!(fields.len(), 4, "{what}: {}", answer.body);
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{what}");
+}
+
+#[tokio::test]
+async fn every_fault_of_livekit_at_a_start() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    for call in ["GetParticipant", "ListEgress", "StartRoomCompositeEgress", "*"] {
+        for (what, fault, expected) in livekit_faults(call) {
+            let what = format!("{call}, {what}");
+            app.livekit().front().inject(fault);
+            check(ada.start_recording(start(ROOM)).await, expected, &what);
+            app.livekit().front().heal();
+            assert!(app.livekit().egresses().is_empty(), "{what}");
+            assert!(app.items_of("recording#").is_empty(), "{what}");
+        }
+    }
+    let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_eq!(app.items_of("recording#").len(), 1);
+    ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+}
+
+#[tokio::test]
+async fn after_each_fault_of_livekit_the_same_start_works() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    for (what, fault, expected) in livekit_faults("StartRoomCompositeEgress") {
+        app.livekit().front().inject(fault.times(1));
+        check(ada.start_recording(start(ROOM)).await, expected, what);
+        let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+        assert_eq!(app.running().len(), 1, "{what}");
+        ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_livekit_at_a_stop() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    for (call, participant) in [("StopEgress", false), ("GetParticipant", true), ("*", true)] {
+        for (what, fault, expected) in livekit_faults(call) {
+            let what = format!("{call}, {what}");
+            let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+            let stopper = if participant { &mut john } else { &mut jane };
+            app.livekit().front().inject(fault);
+            check(stopper.stop_recording(stop(ROOM, &egress)).await, expected, &what);
+            app.livekit().front().heal();
+            assert_eq!(app.running().len(), 1, "{what}: it goes on");
+            stopper.stop_recording(stop(ROOM, &egress)).await.is(200);
+            assert!(app.running().is_empty() && app.items_of("room#").is_empty(), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_success_is_no_answer() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    // Protobuf reads nothing as a message with nothing in it.
+    for call in ["GetParticipant", "StopEgress"] {
+        app.livekit().front().inject(Fault::answer(call, 200, "").times(1));
+        check(john.stop_recording(stop(ROOM, &egress)).await, UNAVAILABLE, call);
+        assert_eq!((app.running().len(), app.record(&egress)["stopped_at"].is_null()), (1, true), "{call}");
+    }
+    john.stop_recording(stop(ROOM, &egress)).await.is(200);
+    for call in ["GetParticipant", "StartRoomCompositeEgress"] {
+        app.livekit().front().inject(Fault::answer(call, 200, "").times(1));
+        check(john.start_recording(start(ROOM)).await, UNAVAILABLE, call);
+        assert_eq!((app.running().len(), app.items_of("recording#").len()), (0, 1), "{call}");
+    }
+    john.start_recording(start(ROOM)).await.is(200);
+}
+
+#[tokio::test]
+async fn an_egress_status_that_livekit_adds_is_a_recording_that_goes_on() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let novel = |id: &str| {
+        let info = EgressInfo {
+            egress_id: id.into(),
+            room_name: ROOM.into(),
+            room_id: "RM_1".into(),
+            status: 99,
+            ..EgressInfo::default()
+        };
+        String::from_utf8(info.encode_to_vec()).expect("small numbers and ASCII only")
+    };
+    app.livekit().front().inject(Fault::answer("StartRoomCompositeEgress", 200, novel("EG_9")).times(1));
+    let started = ada.start_recording(start(ROOM)).await.is(200);
+    assert_eq!(started.text("/egressId"), "EG_9");
+    app.livekit().front().inject(Fault::answer("StopEgress", 200, novel("EG_9")).times(1));
+    ada.stop_recording(stop(ROOM, "EG_9")).await.is(200);
+    assert_eq!(app.record("EG_9")["status"], "ending");
+    ada.start_recording(start(ROOM)).await.is(200);
+}
+
+/// Passes the authorizer's read of the session, so that the function's own call is hit.
+fn behind_the_authorizer(app: &App, call: &str, fault: Fault) {
+    if call == "GetItem" {
+        app.dynamodb().front().inject(Fault::new(call, Effect::Serve).times(1));
+    }
+    app.dynamodb().front().inject(fault);
+}
+
+#[tokio::test]
+async fn every_fault_of_dynamodb_at_a_start() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let mut recordings = 0;
+    for call in ["GetItem", "PutItem", "TransactWriteItems", "*"] {
+        for (what, fault) in dynamodb_faults(call) {
+            let what = format!("{call}, {what}");
+            behind_the_authorizer(&app, call, fault);
+            check(ada.start_recording(start(ROOM)).await, STORE, &what);
+            app.dynamodb().front().heal();
+            assert_eq!(app.items_of("recording#").len(), recordings, "{what}");
+            let lost = app.running();
+            assert_eq!(lost.len(), usize::from(call == "TransactWriteItems"), "{what}");
+
+            let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+            assert!(lost.iter().all(|lost| lost.egress_id == egress), "{what}: the same egress");
+            assert_eq!(app.running().len(), 1, "{what}");
+            ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+            recordings += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_dynamodb_at_a_stop() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    for call in ["GetItem", "UpdateItem", "DeleteItem"] {
+        for (round, (what, fault)) in dynamodb_faults(call).into_iter().enumerate() {
+            let what = format!("{call}, {what}");
+            let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+            behind_the_authorizer(&app, call, fault);
+            check(ada.stop_recording(stop(ROOM, &egress)).await, STORE, &what);
+            app.dynamodb().front().heal();
+            ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+            assert!(app.running().is_empty(), "{what}");
+            if round % 2 == 0 {
+                // LiveKit tells how it ended; every other time its word is lost.
+                app.tell_of("egress_ended", &egress).await.is(200);
+                assert_eq!(app.record(&egress)["status"], "ended", "{what}");
+                assert!(app.items_of("room#").is_empty(), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_dynamodb_at_a_webhook() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    for call in ["UpdateItem", "DeleteItem"] {
+        for (what, fault) in dynamodb_faults(call) {
+            let what = format!("{call}, {what}");
+            let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+            app.livekit().finish(&egress).unwrap();
+            app.dynamodb().front().inject(fault);
+            check(app.tell_of("egress_ended", &egress).await, STORE, &what);
+            app.dynamodb().front().heal();
+            app.tell_of("egress_ended", &egress).await.is(200);
+            assert_eq!(app.record(&egress)["status"], "ended", "{what}");
+            assert!(app.items_of("room#").is_empty(), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_writes_that_meet_are_settled_inside() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let conflict = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"m",
+        "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
+    app.dynamodb().front().inject(Fault::answer("TransactWriteItems", 400, conflict).times(2));
+    let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    // A claim whose answer is lost is met by its own second attempt.
+    for call in ["UpdateItem", "DeleteItem"] {
+        app.dynamodb().front().inject(Fault::new(call, Effect::LoseAnswer).times(1));
+    }
+    ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+    for call in ["PutItem", "TransactWriteItems"] {
+        app.dynamodb().front().inject(Fault::new(call, Effect::LoseAnswer).times(1));
+    }
+    let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert_eq!(refused.body["egressId"], egress.as_str());
+    assert_eq!(app.running().len(), 1);
+}
+
+#[tokio::test]
+async fn a_conflict_that_does_not_end_is_an_error_and_the_next_start_has_the_egress() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let conflict = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"m",
+        "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
+    app.dynamodb().front().inject(Fault::answer("TransactWriteItems", 400, conflict));
+    check(ada.start_recording(start(ROOM)).await, STORE, "a conflict");
+    app.dynamodb().front().heal();
+    let running = app.running();
+    assert_eq!(ada.start_recording(start(ROOM)).await.is(200).text("/egressId"), running[0].egress_id);
+    assert_eq!(app.livekit().egresses().len(), 1);
+}
+
+#[tokio::test]
+async fn refused_connections() {
+    let app = App::start().await;
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    app.livekit().webhooks_settled().await;
+    let nobody = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    for (variable, expected, right) in [
+        ("LIVEKIT_URL", UNAVAILABLE, app.livekit().url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", STORE, app.dynamodb().url()),
+    ] {
+        let point = |url: &str| {
+            for function in ["start-recording", "stop-recording", "livekit-webhook"] {
+                app.runtime().set_environment(function, [(variable, Some(url))]).unwrap();
+            }
+        };
+        point(&nobody);
+        check(ada.start_recording(start(ROOM)).await, expected, variable);
+        check(ada.stop_recording(stop(ROOM, &egress)).await, expected, variable);
+        if expected == STORE {
+            check(app.tell_of("egress_updated", &egress).await, expected, variable);
+        }
+        point(right);
+    }
+    assert_eq!(app.running().len(), 1, "nothing was stopped");
+    ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+    ada.start_recording(start(ROOM)).await.is(200);
+}
+
+/// What is asked while somebody stalls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Start,
+    Stop,
+    Webhook,
+}
+
+/// Who stalls for 30 s, at which call, and what the client is told.
+const STALLS: [(bool, &str, Ask, (u16, &str)); 14] = [
+    (true, "GetParticipant", Ask::Start, UNAVAILABLE),
+    (true, "ListEgress", Ask::Start, UNAVAILABLE),
+    (true, "StartRoomCompositeEgress", Ask::Start, UNAVAILABLE),
+    (true, "*", Ask::Start, UNAVAILABLE),
+    (true, "StopEgress", Ask::Stop, UNAVAILABLE),
+    (true, "*", Ask::Stop, UNAVAILABLE),
+    (false, "GetItem", Ask::Start, STORE),
+    (false, "PutItem", Ask::Start, STORE),
+    (false, "TransactWriteItems", Ask::Start, STORE),
+    (false, "*", Ask::Start, STORE),
+    (false, "GetItem", Ask::Stop, STORE),
+    (false, "UpdateItem", Ask::Stop, STORE),
+    (false, "DeleteItem", Ask::Stop, STORE),
+    (false, "UpdateItem", Ask::Webhook, STORE),
+];
+
+/// The rows wait side by side, each on a cloud of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_stalls_the_answer_is_in_time_and_the_same_request_works_afterwards() {
+    let apps = join_all(STALLS.iter().map(|_| App::start())).await;
+    let rows = apps.iter().zip(STALLS);
+    let rows = join_all(rows.map(|(app, row)| async move {
+        app.without_webhooks();
+        let mut ada = ada(app).await;
+        enter(app, &mut ada, ROOM).await;
+        let egress = match row.2 {
+            Ask::Start => None,
+            _ => Some(ada.start_recording(start(ROOM)).await.is(200).text("/egressId")),
+        };
+        (app, row, ada, egress)
+    }))
+    .await;
+    join_all(rows.into_iter().map(|(app, row, ada, egress)| stall(app, row, ada, egress))).await;
+}
+
+async fn stall(
+    app: &App,
+    (livekit, call, ask, expected): (bool, &str, Ask, (u16, &str)),
+    mut ada: Browser<'_>,
+    egress: Option<String>,
+) {
+    let what = format!("{} stalls at {call}", if livekit { "LiveKit" } else { "DynamoDB" });
+    let fault = Fault::new(call, Effect::Drop).delay(Duration::from_secs(30));
+    if livekit {
+        app.livekit().front().inject(fault);
+    } else {
+        behind_the_authorizer(app, call, fault);
+    }
+    let egress = egress.as_deref();
+    let mut request = async || match (ask, egress) {
+        (Ask::Stop, Some(egress)) => ada.stop_recording(stop(ROOM, egress)).await,
+        (Ask::Webhook, Some(egress)) => app.tell_of("egress_updated", egress).await,
+        _ => ada.start_recording(start(ROOM)).await,
+    };
+    let begun = Instant::now();
+    check(request().await, expected, &what);
+    assert!(begun.elapsed() < DEADLINE, "{what}: {:?}", begun.elapsed());
+    app.livekit().front().heal();
+    app.dynamodb().front().heal();
+    request().await.is(200);
+    assert_eq!(app.running().len(), usize::from(ask != Ask::Stop), "{what}");
+}

@@ -1,0 +1,423 @@
+//! Recordings through the front door: the demo, races, crashes, and who may not.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use livekit_protocol::S3Upload;
+use livekit_protocol::encoded_file_output::Output;
+use local::front::{Effect, Fault};
+use serde_json::json;
+
+use crate::app::{App, Browser};
+use crate::meeting::{JANE, JOHN, MASADAS, ROOM, TAUNTA, ada, enter, jane, jane_and_john, john, start, stop};
+
+const START: &str = "StartRoomCompositeEgress";
+const CONFIRM: &str = "TransactWriteItems";
+
+/// Waits for a condition that another process brings about.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < give_up, "{what} does not come about");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_meet_one_records_and_the_record_tells_the_story() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+
+    let before = now();
+    let started = jane.start_recording(start(ROOM)).await.is(200);
+    let egress = started.text("/egressId");
+    let timestamp = started.body["timestamp"].as_u64().unwrap();
+    assert!((before..=now()).contains(&timestamp), "{timestamp}");
+    assert_eq!(started.body.as_object().unwrap().len(), 2, "the document's fields and no more");
+
+    let second = john.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert_eq!(second.body["egressId"], egress.as_str());
+    app.livekit().webhooks_settled().await;
+    assert_eq!(app.record(&egress)["status"], "active");
+
+    let stopped = john.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert_eq!(stopped.body["egressId"], egress.as_str());
+    assert!(stopped.body["timestamp"].as_u64().unwrap() >= timestamp);
+    assert_eq!(stopped.body.as_object().unwrap().len(), 2);
+    // The next second: an answer that is made anew would differ.
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    assert_eq!(jane.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
+    app.livekit().webhooks_settled().await;
+    assert_eq!(john.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
+    assert_eq!(app.livekit().front().count("StopEgress"), 1);
+
+    let record = app.record(&egress);
+    assert_eq!(record["status"], "ended");
+    assert_eq!(record["organization_id"], MASADAS);
+    assert_eq!((&record["room"], &record["zone_id"]), (&json!(ROOM), &json!("1")));
+    assert_eq!(record["topic"], "Weekly Sync Meeting");
+    assert_eq!(record["participants"], json!(["alice", "bob", "charlie"]));
+    assert_eq!((&record["started_by"], &record["stopped_by"]), (&json!(JANE), &json!(JOHN)));
+    assert_eq!(record["started_at"], timestamp);
+    assert_eq!(record["stopped_at"], stopped.body["timestamp"]);
+    assert!(record["ended_at"].as_u64().unwrap() >= timestamp);
+    let key = record["object_key"].as_str().unwrap();
+    assert!(key.starts_with(&format!("recordings/{MASADAS}/1/{ROOM}/")) && key.ends_with("Z.mp4"), "{key}");
+    assert!(record["file_location"].as_str().unwrap().ends_with(key), "{record}");
+    assert!(app.items_of("room#").is_empty(), "the room is free");
+
+    let again = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_ne!(again, egress);
+}
+
+#[tokio::test]
+async fn the_object_tells_whose_it_is() {
+    let app = App::start().await;
+    let (mut jane, _) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let s3 = upload(&app, &egress);
+    assert_eq!(s3.metadata["topic"], "Weekly Sync Meeting");
+    assert_eq!(s3.metadata["participants"], "alice,bob,charlie");
+    assert_eq!(s3.metadata["participant-count"], "3");
+    assert_eq!(s3.metadata["started-by"], JANE);
+    assert_eq!(s3.metadata["start"], app.record(&egress)["start_token"].as_str().unwrap());
+}
+
+fn upload(app: &App, egress: &str) -> S3Upload {
+    let request = app.livekit().egress_request(egress).expect("a request");
+    match request.file_outputs[0].output.clone() {
+        Some(Output::S3(s3)) => s3,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_bucket_is_reached_by_key_or_by_role() {
+    let role = "arn:aws:iam::123456789012:role/recordings";
+    let key = [("RECORDING_ACCESS_KEY", "AKIAEXAMPLE"), ("RECORDING_SECRET_KEY", "the-bucket-secret")];
+    let by_role = [("RECORDING_ROLE_ARN", role), ("RECORDING_ACCESS_KEY", ""), ("RECORDING_SECRET_KEY", "")];
+    let elsewhere = [("RECORDING_ENDPOINT", "https://minio.example.com")];
+    for (variables, expected) in [
+        (&key[..], ("AKIAEXAMPLE", "the-bucket-secret", "", "", false)),
+        (&by_role[..], ("", "", role, "", false)),
+        (&elsewhere[..], ("local", "local", "", "https://minio.example.com", true)),
+    ] {
+        let app = App::with_env(variables).await;
+        let mut ada = ada(&app).await;
+        enter(&app, &mut ada, ROOM).await;
+        let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+        let s3 = upload(&app, &egress);
+        let seen = (
+            s3.access_key.as_str(),
+            s3.secret.as_str(),
+            s3.assume_role_arn.as_str(),
+            s3.endpoint.as_str(),
+            s3.force_path_style,
+        );
+        assert_eq!(seen, expected);
+        let environment = app.cloud.environment_of("start-recording").unwrap();
+        assert_eq!(s3.bucket, environment["RECORDING_BUCKET"]);
+        assert_eq!(s3.region, environment["RECORDING_REGION"]);
+        assert!(!app.logs().iter().any(|line| line.contains("the-bucket-secret")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_starts_one_records() {
+    let app = App::start().await;
+    let (jane, john) = jane_and_john(&app).await;
+    let people: Vec<Browser<'_>> = [jane, john].iter().cycle().take(50).cloned().collect();
+    // Warm processes meet at LiveKit and at the table; cold ones would come one by one.
+    let warm = people.iter().cloned().map(async |mut person| person.start_recording(start("nowhere")).await);
+    for answer in join_all(warm).await {
+        answer.refused(404, "room_not_found");
+    }
+
+    let starts = people.iter().cloned().map(async |mut person| person.start_recording(start(ROOM)).await);
+    let (started, refused): (Vec<_>, Vec<_>) =
+        join_all(starts).await.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((started.len(), refused.len()), (1, 49));
+    let egress = started[0].text("/egressId");
+    for answer in refused {
+        assert_eq!(answer.refused(409, "already_recording").body["egressId"], egress.as_str());
+    }
+    assert_eq!(app.livekit().egresses().len(), 1, "one egress at LiveKit");
+    app.livekit().webhooks_settled().await;
+    assert_eq!((app.items_of("recording#").len(), app.items_of("room#").len()), (1, 1));
+    app.record(&egress);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stops_and_starts_that_race_leave_one_recording_or_none() {
+    let app = App::start().await;
+    let (jane, john) = jane_and_john(&app).await;
+    for _ in 0..5 {
+        let egress = jane.clone().start_recording(start(ROOM)).await.is(200).text("/egressId");
+        let stops = [&jane, &john].repeat(3).into_iter().cloned();
+        let stops = join_all(stops.map(async |mut person| person.stop_recording(stop(ROOM, &egress)).await));
+        let mut starter = john.clone();
+        let (stopped, started) = tokio::join!(stops, starter.start_recording(start(ROOM)));
+        let stopped: Vec<_> = stopped.into_iter().map(|answer| answer.is(200).body).collect();
+        assert!(stopped.iter().all(|body| *body == stopped[0]), "{stopped:?}");
+        match started.status.as_u16() {
+            200 => {
+                let other = started.text("/egressId");
+                assert_ne!(other, egress);
+                starter.stop_recording(stop(ROOM, &other)).await.is(200);
+            }
+            _ => drop(started.refused(409, "already_recording")),
+        }
+        app.livekit().webhooks_settled().await;
+        assert_eq!((app.running().len(), app.items_of("room#").len()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_start_leaves_nothing_behind() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    for (status, body, expected) in [
+        (429, r#"{"code":"resource_exhausted","msg":"egress minutes"}"#, (503, "livekit_busy")),
+        (503, r#"{"code":"unavailable","msg":"no response from servers"}"#, (503, "livekit_busy")),
+        (500, r#"{"code":"internal","msg":"oops"}"#, (502, "livekit_unavailable")),
+        (404, r#"{"code":"not_found","msg":"requested room does not exist"}"#, (404, "room_not_found")),
+    ] {
+        app.livekit().front().inject(Fault::answer(START, status, body).times(1));
+        let answer = jane.start_recording(start(ROOM)).await.refused(expected.0, expected.1);
+        assert!(!answer.body.to_string().contains("egress minutes"), "LiveKit's words stay with us");
+        assert!(app.items_of("room#").is_empty() && app.items_of("recording#").is_empty());
+    }
+    john.start_recording(start(ROOM)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_is_lost_is_found_at_once() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, _) = jane_and_john(&app).await;
+    app.livekit().front().inject(Fault::new(START, Effect::LoseAnswer).times(1));
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_eq!(app.livekit().egresses().len(), 1);
+    assert_eq!(app.record(&egress)["started_by"], JANE);
+}
+
+/// Kills the process of a start between LiveKit's answer and our write.
+async fn crash_after_livekit(app: &App, browser: &Browser<'_>) -> String {
+    let stall = Fault::new(CONFIRM, Effect::Drop).delay(Duration::from_secs(30)).times(1);
+    app.dynamodb().front().inject(stall);
+    let written = app.dynamodb().front().count(CONFIRM);
+    let mut browser = browser.clone();
+    let crash = async {
+        eventually("the write after LiveKit's answer", || app.dynamodb().front().count(CONFIRM) > written)
+            .await;
+        app.runtime().kill("start-recording").await.expect("it is killed");
+    };
+    let (answer, ()) = tokio::join!(browser.start_recording(start(ROOM)), crash);
+    // What API Gateway answers for a crashed function.
+    assert_eq!(answer.is(500).body, json!({ "message": "Internal Server Error" }));
+    let running = app.running();
+    assert_eq!(running.len(), 1, "LiveKit records");
+    running[0].egress_id.clone()
+}
+
+#[tokio::test]
+async fn after_a_crash_the_next_start_adopts_the_running_egress() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (jane, mut john) = jane_and_john(&app).await;
+    let egress = crash_after_livekit(&app, &jane).await;
+    assert!(app.items_of("recording#").is_empty(), "the write was lost");
+
+    let adopted = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_eq!(adopted, egress);
+    assert_eq!(app.livekit().egresses().len(), 1, "no second egress");
+    assert_eq!(app.record(&egress)["started_by"], JANE, "as the object in the bucket says");
+    let refused = john.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert_eq!(refused.body["egressId"], egress.as_str());
+    john.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert!(app.running().is_empty());
+}
+
+#[tokio::test]
+async fn after_a_crash_the_webhook_completes_the_record_and_the_next_start_is_told() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (jane, mut john) = jane_and_john(&app).await;
+    let egress = crash_after_livekit(&app, &jane).await;
+    app.tell_of("egress_updated", &egress).await.is(200);
+    assert_eq!(app.record(&egress)["status"], "active");
+    assert_eq!(john.start_recording(start(ROOM)).await.is(200).text("/egressId"), egress);
+    john.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert_eq!(app.livekit().egresses().len(), 1);
+}
+
+#[tokio::test]
+async fn another_organization_does_not_get_the_recording_that_a_crash_left() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, _) = jane_and_john(&app).await;
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let egress = crash_after_livekit(&app, &jane).await;
+    let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert!(refused.body.get("egressId").is_none(), "{}", refused.body);
+    ada.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
+    assert_eq!(app.running().len(), 1);
+    assert_eq!(jane.start_recording(start(ROOM)).await.is(200).text("/egressId"), egress);
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_crash_before_livekit_was_reached_holds_the_room_no_longer_than_the_lease() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    app.livekit().front().inject(Fault::new(START, Effect::Drop).delay(Duration::from_secs(30)).times(1));
+    let begun = Instant::now();
+    let crash = async {
+        eventually("the call to LiveKit", || app.livekit().front().count(START) == 1).await;
+        app.runtime().kill("start-recording").await.expect("it is killed");
+    };
+    let (answer, ()) = tokio::join!(jane.start_recording(start(ROOM)), crash);
+    answer.is(500);
+    let started = loop {
+        let answer = john.start_recording(start(ROOM)).await;
+        if answer.status == 200 {
+            break answer;
+        }
+        let refused = answer.refused(409, "already_recording");
+        assert!(refused.body.get("egressId").is_none(), "there is none: {}", refused.body);
+        assert!(begun.elapsed() < Duration::from_secs(14), "the room stays taken");
+    };
+    assert_eq!(app.livekit().egresses().len(), 1);
+    app.record(&started.text("/egressId"));
+}
+
+#[tokio::test]
+async fn who_may_not_stops_and_starts_nothing() {
+    let app = App::start().await;
+    let (mut jane_inside, mut john_inside) = jane_and_john(&app).await;
+    enter(&app, &mut jane_inside, "other-room").await;
+    let egress = jane_inside.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let other = jane_inside.start_recording(start("other-room")).await.is(200).text("/egressId");
+    app.livekit().webhooks_settled().await;
+    let before = app.items_of("recording#");
+
+    // In the room, and of another organization.
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    ada.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
+    let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert!(refused.body.get("egressId").is_none(), "the id is of no use to them: {}", refused.body);
+    // The same person, in another organization.
+    let mut elsewhere = john(&app, TAUNTA).await;
+    elsewhere.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
+    // Of no organization, and not in the room.
+    let mut stranger = app.signed_in("new.user@example.com").await;
+    stranger.start_recording(start(ROOM)).await.refused(403, "not_in_room");
+    stranger.start_recording(start("nowhere")).await.refused(404, "room_not_found");
+    stranger.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
+    // Of the organization, and not in the room.
+    app.livekit().leave(ROOM, JOHN).unwrap();
+    john_inside.stop_recording(stop(ROOM, &egress)).await.refused(403, "not_in_room");
+    john_inside.start_recording(start(ROOM)).await.refused(403, "not_in_room");
+    enter(&app, &mut john_inside, ROOM).await;
+    // Wrong zone, wrong room, the other room's egress, an egress of nobody.
+    for wrong in [
+        json!({ "roomName": ROOM, "egressId": egress, "zoneId": "2" }),
+        stop("other-room", &egress),
+        stop("nowhere", &egress),
+        stop(ROOM, &other),
+        stop(ROOM, "EG_unknown"),
+        stop(ROOM, &egress.to_lowercase()),
+    ] {
+        jane_inside.stop_recording(wrong.clone()).await.refused(404, "recording_not_found");
+        john_inside.stop_recording(wrong).await.refused(404, "recording_not_found");
+    }
+    // Not signed in at all.
+    app.browser().start_recording(start(ROOM)).await.is(403);
+    app.browser().stop_recording(stop(ROOM, &egress)).await.is(403);
+    // On a page of a foreign origin.
+    let mut lured = jane_inside.clone().header("origin", "https://evil.example");
+    lured.stop_recording(stop(ROOM, &egress)).await.refused(403, "origin_not_allowed");
+    lured.start_recording(start("other-room")).await.refused(403, "origin_not_allowed");
+
+    assert_eq!(app.livekit().front().count("StopEgress"), 0, "nothing was stopped");
+    assert_eq!((app.running().len(), app.livekit().egresses().len()), (2, 2));
+    assert_eq!(app.items_of("recording#"), before);
+    // Who started it may stop it from outside.
+    app.livekit().leave(ROOM, JANE).unwrap();
+    jane_inside.stop_recording(stop(ROOM, &egress)).await.is(200);
+}
+
+#[tokio::test]
+async fn livekit_cloud_and_server_say_differently_that_there_is_no_room() {
+    let app = App::start().await;
+    let (mut jane, _) = jane_and_john(&app).await;
+    let mut outside = jane_outside(&app).await;
+    for cloud in [false, true] {
+        app.livekit().set_cloud(cloud);
+        jane.start_recording(start("nowhere")).await.refused(404, "room_not_found");
+        outside.start_recording(start(ROOM)).await.refused(403, "not_in_room");
+    }
+    assert!(app.items_of("room#").is_empty());
+}
+
+async fn jane_outside(app: &App) -> Browser<'_> {
+    let browser = jane(app).await;
+    app.livekit().leave(ROOM, JANE).unwrap();
+    browser
+}
+
+#[tokio::test]
+async fn each_call_to_livekit_carries_the_grant_that_it_needs_for_seconds() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    let mut ada = ada(&app).await;
+    ada.start_recording(start(ROOM)).await.refused(403, "not_in_room");
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    app.livekit().end_room(ROOM).unwrap();
+    enter(&app, &mut john, ROOM).await;
+    app.livekit().webhooks_settled().await;
+    let again = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    john.stop_recording(stop(ROOM, &again)).await.is(200);
+
+    let tokens = app.livekit().seen_tokens();
+    for seen in &tokens {
+        let video = serde_json::to_value(&seen.claims.video).unwrap();
+        let expected = match seen.call.as_str() {
+            "GetParticipant" | "ListParticipants" => json!({ "roomAdmin": true, "room": ROOM }),
+            "ListEgress" | START | "StopEgress" => json!({ "roomRecord": true }),
+            other => panic!("a call that nothing needs: {other}"),
+        };
+        assert_eq!(video, expected, "{}", seen.call);
+        let rest = serde_json::to_value(&seen.claims).unwrap();
+        let rest = rest.as_object().unwrap().keys().filter(|name| *name != "video");
+        for claim in rest {
+            assert!(["exp", "iss", "nbf"].contains(&claim.as_str()), "{} says {claim}", seen.call);
+        }
+        assert!(seen.claims.exp - seen.claims.nbf <= 11, "{}", seen.call);
+    }
+    for call in ["GetParticipant", "ListParticipants", "ListEgress", START, "StopEgress"] {
+        assert!(tokens.iter().any(|seen| seen.call == call), "{call} was never called");
+    }
+
+    let logs = app.logs();
+    for seen in tokens {
+        assert!(!logs.iter().any(|line| line.contains(&seen.token)), "the token of {} is logged", seen.call);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_livekit_refuses_is_neither_answered_nor_logged() {
+    let app = App::with_env(&[("LIVEKIT_API_SECRET", "another-secret")]).await;
+    let mut ada = ada(&app).await;
+    let answer = ada.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");
+    assert!(!answer.body.to_string().contains("eyJ"));
+    assert!(!app.logs().iter().any(|line| line.contains("eyJ") || line.contains("another-secret")));
+    assert!(app.items_of("room#").is_empty());
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}

@@ -1,0 +1,20 @@
+// WorkOS' own emulator (npm `workos`) on a free port. Prints JSON lines: `{"url"}` once it listens, then `{"to", "code"}`
+// for every Magic Auth code, which the emulator neither mails nor lists. Ends with its standard input, so that it never
+// outlives the test that started it.
+
+import { createEmulator } from 'workos/emulate';
+
+const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const { Collection } = await import(new URL('core/store.js', import.meta.resolve('workos/emulate')));
+const insert = Collection.prototype.insert;
+Collection.prototype.insert = function (data) {
+  const item = insert.call(this, data);
+  if (item.object === 'magic_auth') print({ to: item.email, code: item.code });
+  return item;
+};
+
+const emulator = await createEmulator({ port: 0, seed: JSON.parse(process.env.EMULATOR_SEED ?? '{}') });
+print({ url: emulator.url });
+
+process.stdin.resume().on('end', () => process.exit(0));
