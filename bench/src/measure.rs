@@ -9,7 +9,7 @@ use bytes::Bytes;
 use local::front::{Effect, Fault};
 use serde_json::Value;
 
-use crate::bed::{Bed, Kind, Subject};
+use crate::bed::{Bed, FLOOR, Kind, Subject};
 use crate::events::Events;
 use crate::figures::{Figures, Program};
 use crate::spread::Spread;
@@ -69,7 +69,8 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
         let read = Spread::of(std::mem::take(&mut series.read_us));
         let program = program(subject, series, figures.counts.warm)?;
         match subject.kind {
-            Kind::Floor => figures.floor = program,
+            Kind::Floor if subject.name == FLOOR => figures.floor = program,
+            Kind::Floor => _ = figures.floor_with_event_of.insert(subject.function.clone(), program),
             Kind::GetItem => (figures.get_item, figures.get_item_read_us) = (program, read),
             Kind::Function => _ = figures.functions.insert(subject.function.clone(), program),
             Kind::Peer => _ = figures.peer.insert(subject.function.clone(), program),
