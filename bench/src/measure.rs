@@ -3,6 +3,7 @@
 //! Programs take turns, start by start and batch by batch, so that whatever else the machine does hits all of them.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,10 +95,16 @@ fn program(subject: &Subject, series: Series, requests: usize) -> Outcome<Progra
     })
 }
 
-/// The programs, each time from another one on: a program may leave work behind for a moment, and nobody shall always
-/// come after the same one.
-fn in_turn(subjects: &[Subject], turn: usize) -> impl Iterator<Item = &Subject> {
-    subjects.iter().cycle().skip(turn % subjects.len().max(1)).take(subjects.len())
+/// The programs in another order each time: a program may leave work behind for a moment, and nobody shall always come
+/// after the same one.
+fn in_turn(subjects: &[Subject], turn: usize) -> Vec<&Subject> {
+    let mut order: Vec<_> = subjects.iter().collect();
+    order.sort_by_cached_key(|subject| {
+        let mut hasher = DefaultHasher::new();
+        (turn, &subject.name).hash(&mut hasher);
+        hasher.finish()
+    });
+    order
 }
 
 async fn prepare(events: &Events<'_>, subject: &Subject, count: usize) -> Outcome<Vec<Bytes>> {
