@@ -59,7 +59,14 @@ impl Bed {
         let mut subjects = vec![
             Subject {
                 name: FLOOR.to_owned(),
-                function: FLOOR.to_owned(),
+                function: "continue-with-google".to_owned(),
+                program: binaries.join(FLOOR),
+                kind: Kind::Floor,
+            },
+            // The event of a protected route with a body takes longer to read, whoever reads it.
+            Subject {
+                name: "floor-room-auth".to_owned(),
+                function: "room-auth".to_owned(),
                 program: binaries.join(FLOOR),
                 kind: Kind::Floor,
             },

@@ -56,7 +56,7 @@ enum Measure {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Bound {
-    /// At most so many times the floor's.
+    /// At most so many times the floor's, with the same event where that is measured.
     TimesFloor(f64),
     /// At least so many times less than the peer's.
     TimesLessThanPeer(f64),
@@ -119,7 +119,8 @@ impl Budgets {
                 let peer = figures.peer.get(name);
                 let meant = |each: &String| each == "*" || each == name || each == "peer" && peer.is_some();
                 if budget.of.iter().any(meant) {
-                    verdicts.extend(budget.check(name, program, &figures.floor, peer));
+                    let floor = figures.floor_with_event_of.get(name).unwrap_or(&figures.floor);
+                    verdicts.extend(budget.check(name, program, floor, peer));
                 }
             }
         }

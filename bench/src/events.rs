@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::bed::{FLOOR, GET_ITEM, dynamodb, hosted, livekit, workos};
+use crate::bed::{GET_ITEM, dynamodb, hosted, livekit, workos};
 
 const ORIGIN: &str = local::cloud::FRONT_ENDS[0];
 const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";
@@ -68,9 +68,8 @@ impl<'a> Events<'a> {
                 let (_, key) = self.session()?;
                 return Ok(Bytes::from(json!({ "key": key }).to_string()));
             }
-            FLOOR | "continue-with-google" | "continue-with-microsoft" => {
-                let name = if function == FLOOR { "continue-with-google" } else { function };
-                return Ok(event(number, Draft { path: &format!("/auth/{name}"), ..Draft::default() }));
+            "continue-with-google" | "continue-with-microsoft" => {
+                return Ok(event(number, Draft { path: &format!("/auth/{function}"), ..Draft::default() }));
             }
             "authorizer" => {
                 let (token, _) = self.session()?;

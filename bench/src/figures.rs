@@ -87,6 +87,8 @@ pub(crate) struct Figures {
     pub(crate) counts: Counts,
     /// The `lambda_http` hello world.
     pub(crate) floor: Program,
+    /// The same with the events of these functions.
+    pub(crate) floor_with_event_of: BTreeMap<String, Program>,
     /// The bare read: its program, and the read alone in microseconds.
     pub(crate) get_item: Program,
     pub(crate) get_item_read_us: Spread,
@@ -105,6 +107,7 @@ impl Figures {
             machine,
             counts,
             floor: Program::default(),
+            floor_with_event_of: BTreeMap::new(),
             get_item: Program::default(),
             get_item_read_us: Spread::default(),
             functions: BTreeMap::new(),

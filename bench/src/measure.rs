@@ -3,13 +3,14 @@
 //! Programs take turns, start by start and batch by batch, so that whatever else the machine does hits all of them.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
 use local::front::{Effect, Fault};
 use serde_json::Value;
 
-use crate::bed::{Bed, Kind, Subject};
+use crate::bed::{Bed, FLOOR, Kind, Subject};
 use crate::events::Events;
 use crate::figures::{Figures, Program};
 use crate::spread::Spread;
@@ -69,7 +70,8 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
         let read = Spread::of(std::mem::take(&mut series.read_us));
         let program = program(subject, series, figures.counts.warm)?;
         match subject.kind {
-            Kind::Floor => figures.floor = program,
+            Kind::Floor if subject.name == FLOOR => figures.floor = program,
+            Kind::Floor => _ = figures.floor_with_event_of.insert(subject.function.clone(), program),
             Kind::GetItem => (figures.get_item, figures.get_item_read_us) = (program, read),
             Kind::Function => _ = figures.functions.insert(subject.function.clone(), program),
             Kind::Peer => _ = figures.peer.insert(subject.function.clone(), program),
@@ -93,10 +95,16 @@ fn program(subject: &Subject, series: Series, requests: usize) -> Outcome<Progra
     })
 }
 
-/// The programs, each time from another one on: a program may leave work behind for a moment, and nobody shall always
-/// come after the same one.
-fn in_turn(subjects: &[Subject], turn: usize) -> impl Iterator<Item = &Subject> {
-    subjects.iter().cycle().skip(turn % subjects.len().max(1)).take(subjects.len())
+/// The programs in another order each time: a program may leave work behind for a moment, and nobody shall always come
+/// after the same one.
+fn in_turn(subjects: &[Subject], turn: usize) -> Vec<&Subject> {
+    let mut order: Vec<_> = subjects.iter().collect();
+    order.sort_by_cached_key(|subject| {
+        let mut hasher = DefaultHasher::new();
+        (turn, &subject.name).hash(&mut hasher);
+        hasher.finish()
+    });
+    order
 }
 
 async fn prepare(events: &Events<'_>, subject: &Subject, count: usize) -> Outcome<Vec<Bytes>> {

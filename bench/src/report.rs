@@ -52,6 +52,9 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
     )?;
     writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
     row(text, "**the floor**", &figures.floor)?;
+    for (function, program) in &figures.floor_with_event_of {
+        row(text, &format!("the floor with {function}'s event"), program)?;
+    }
     row(text, "a bare `GetItem`", &figures.get_item)?;
     for (name, program) in &figures.functions {
         row(text, name, program)?;

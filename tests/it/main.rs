@@ -16,8 +16,8 @@
 mod app;
 mod endpoints;
 mod golden;
-mod node;
 mod meeting;
+mod node;
 
 mod boot;
 mod configuration;

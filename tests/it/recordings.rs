@@ -128,12 +128,13 @@ async fn of_fifty_starts_one_records() {
     let (jane, john) = jane_and_john(&app).await;
     let people: Vec<Browser<'_>> = [jane, john].iter().cycle().take(50).cloned().collect();
     // Warm processes meet at LiveKit and at the table; cold ones would come one by one.
-    let warm = people.iter().cloned().map(async |mut person| person.start_recording(start("nowhere")).await);
+    let warm =
+        people.clone().into_iter().map(async |mut person| person.start_recording(start("nowhere")).await);
     for answer in join_all(warm).await {
         answer.refused(404, "room_not_found");
     }
 
-    let starts = people.iter().cloned().map(async |mut person| person.start_recording(start(ROOM)).await);
+    let starts = people.into_iter().map(async |mut person| person.start_recording(start(ROOM)).await);
     let (started, refused): (Vec<_>, Vec<_>) =
         join_all(starts).await.into_iter().partition(|answer| answer.status == 200);
     assert_eq!((started.len(), refused.len()), (1, 49));

@@ -152,7 +152,7 @@ async fn count(table: &Table, scope: &'static str, key: &str, rate: Rate) -> Res
         .return_values(ReturnValue::AllNew)
         .send()
         .await
-        .map_err(unavailable)?;
+        .map_err(|error| unavailable(error))?;
     let requests = output.attributes().and_then(|item| Reader(item).optional_number("requests")).unwrap_or(0);
     if requests > rate.max { Err(refused(scope, window_end - now)) } else { Ok(()) }
 }

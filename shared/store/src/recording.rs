@@ -496,7 +496,7 @@ impl Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(error))?;
         Ok(output.item)
     }
 }

@@ -111,7 +111,7 @@ impl Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(error))?;
         output.item().map(read).transpose()
     }
 
@@ -123,7 +123,7 @@ impl Table {
             .set_item(Some(write(key, session)))
             .send()
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(error))?;
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Table {
             .return_values(ReturnValue::AllOld)
             .send()
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| unavailable(error))?;
         output.attributes().map(read).transpose()
     }
 
