@@ -32,13 +32,15 @@ pub(crate) struct Budgets {
 
 /// A budget for some functions.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Budget {
     measure: Measure,
     /// Names of functions; `*` is all of them, `peer` those that have one.
     of: Vec<String>,
     #[serde(flatten)]
     bound: Bound,
+    /// What was aimed at, where the budget had to be wider: `docs/performance.md` says what stands in the way.
+    goal: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -96,11 +98,16 @@ pub(crate) struct Verdict {
     /// At least this instead of at most.
     is_minimum: bool,
     bound: f64,
+    goal: f64,
 }
 
 impl Verdict {
     pub(crate) fn is_kept(&self) -> bool {
-        if self.is_minimum { self.measured >= self.bound } else { self.measured <= self.bound }
+        self.reaches(self.bound)
+    }
+
+    fn reaches(&self, bound: f64) -> bool {
+        if self.is_minimum { self.measured >= bound } else { self.measured <= bound }
     }
 }
 
@@ -112,8 +119,13 @@ impl Budgets {
     /// Holds figures against all budgets.
     pub(crate) fn check(&self, figures: &Figures) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
-        let at_most =
-            |what: String, measured: f64, bound: f64| Verdict { what, measured, is_minimum: false, bound };
+        let at_most = |what: String, measured: f64, bound: f64| Verdict {
+            what,
+            measured,
+            is_minimum: false,
+            bound,
+            goal: bound,
+        };
         for budget in &self.programs {
             for (name, program) in &figures.functions {
                 let peer = figures.peer.get(name);
@@ -178,21 +190,34 @@ impl Budget {
                 (value, bound, false, if matches!(measure, Measure::Zip) { "in MB" } else { "in MiB" })
             }
         };
-        Some(Verdict { what: format!("{name}: {} {unit}", measure.name()), measured, is_minimum, bound })
+        Some(Verdict {
+            what: format!("{name}: {} {unit}", measure.name()),
+            measured,
+            is_minimum,
+            bound,
+            goal: self.goal.unwrap_or(bound),
+        })
     }
 }
 
-/// The budgets that are exceeded, and how many are kept.
+/// The budgets that are exceeded, the goals that are missed, and how many are kept.
 pub(crate) fn render(verdicts: &[Verdict]) -> String {
     let mut text = String::new();
-    for verdict in verdicts.iter().filter(|verdict| !verdict.is_kept()) {
-        let Verdict { what, measured, bound, is_minimum } = verdict;
+    for verdict in verdicts {
+        let Verdict { what, measured, bound, goal, is_minimum } = verdict;
         let word = if *is_minimum { "at least" } else { "at most" };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "EXCEEDED  {what}: {measured:.2}, {word} {bound:.2}");
+        let _ = if !verdict.is_kept() {
+            writeln!(text, "EXCEEDED  {what}: {measured:.2}, {word} {bound:.2}")
+        } else if !verdict.reaches(*goal) {
+            writeln!(text, "MISSED    {what}: {measured:.2}, {word} {bound:.2}; aimed at {goal:.2}")
+        } else {
+            Ok(())
+        };
     }
     let kept = verdicts.iter().filter(|verdict| verdict.is_kept()).count();
-    let _ = write!(text, "Budgets: {kept} of {} kept.", verdicts.len());
+    let reached = verdicts.iter().filter(|verdict| verdict.reaches(verdict.goal)).count();
+    let _ = write!(text, "Budgets: {kept} of {} kept, {reached} goals reached.", verdicts.len());
     text
 }
 
