@@ -99,7 +99,8 @@ check: compiler python-tools $(CARGO_DENY)
 advisories: compiler $(CARGO_DENY)
 	$(CARGO_DENY) --locked check advisories
 
-bench: build
+# Built for this machine by cargo alone: what `make build` makes is for Lambda's processor and its older glibc.
+bench: compiler | $(NODE)
 	bench/run
 
 # tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.

@@ -10,7 +10,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, Subscriber, span};
 
@@ -36,30 +37,44 @@ pub(crate) fn end_invocation() {
     COLD.store(false, Ordering::Relaxed);
 }
 
-/// Adds the ids of the invocation that is running to a line, so that it can be found by them.
-pub(crate) fn add_ids(line: &mut Map<String, Value>) {
-    let invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);
-    for (key, id) in
-        [("function_request_id", &invocation.request_id), ("xray_trace_id", &invocation.trace_id)]
-    {
-        if !id.is_empty() {
-            line.insert(key.to_owned(), id.as_str().into());
-        }
-    }
-}
-
 /// Sends all events of this process to standard output, as the function `function_name`.
 pub(crate) fn install(function_name: &'static str) {
     // A second call in one process keeps the first subscriber, which writes to the same place.
     let _ = tracing::subscriber::set_global_default(JsonLines { function_name });
 }
 
-/// Writes one line, whole or not at all: two writers never mix.
-pub(crate) fn write_line(line: Map<String, Value>) {
-    let mut text = Value::Object(line).to_string();
-    text.push('\n');
+/// What a line says.
+pub(crate) trait Members {
+    /// Writes the members of the line's object, straight into its text: a tree of values would cost more than the rest
+    /// of a short request.
+    fn write<M: SerializeMap>(&self, line: &mut M) -> Result<(), M::Error>;
+}
+
+/// Writes one line, with the ids of the invocation that is running. It is written whole or not at all: two writers never
+/// mix.
+pub(crate) fn write_line(members: &impl Members) {
+    let mut serializer = serde_json::Serializer::new(Vec::with_capacity(512));
+    if render(members, &mut serializer).is_err() {
+        return;
+    }
+    let mut text = serializer.into_inner();
+    text.push(b'\n');
     // Nobody is left to tell when standard output is closed.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = std::io::stdout().lock().write_all(&text);
+}
+
+fn render<S: Serializer>(members: &impl Members, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut line = serializer.serialize_map(None)?;
+    members.write(&mut line)?;
+    let invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);
+    for (key, id) in
+        [("function_request_id", &invocation.request_id), ("xray_trace_id", &invocation.trace_id)]
+    {
+        if !id.is_empty() {
+            line.serialize_entry(key, id)?;
+        }
+    }
+    line.end()
 }
 
 struct JsonLines {
@@ -85,21 +100,7 @@ impl Subscriber for JsonLines {
     }
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Fields(Map::new());
-        event.record(&mut fields);
-        let Fields(mut fields) = fields;
-        let message = fields.remove("message").unwrap_or_default();
-        let mut line = Map::from_iter([
-            ("level".to_owned(), event.metadata().level().as_str().into()),
-            ("message".to_owned(), message),
-            ("timestamp".to_owned(), timestamp().into()),
-            ("service".to_owned(), "authentication-api".into()),
-            ("function_name".to_owned(), self.function_name.into()),
-            ("cold_start".to_owned(), COLD.load(Ordering::Relaxed).into()),
-        ]);
-        add_ids(&mut line);
-        line.extend(fields);
-        write_line(line);
+        write_line(&Line { function_name: self.function_name, event });
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -115,6 +116,25 @@ impl Subscriber for JsonLines {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// An event as a line.
+struct Line<'a> {
+    function_name: &'static str,
+    event: &'a tracing::Event<'a>,
+}
+
+impl Members for Line<'_> {
+    fn write<M: SerializeMap>(&self, line: &mut M) -> Result<(), M::Error> {
+        line.serialize_entry("level", self.event.metadata().level().as_str())?;
+        line.serialize_entry("timestamp", &timestamp())?;
+        line.serialize_entry("service", "authentication-api")?;
+        line.serialize_entry("function_name", self.function_name)?;
+        line.serialize_entry("cold_start", &COLD.load(Ordering::Relaxed))?;
+        let mut fields = Fields { line, outcome: Ok(()) };
+        self.event.record(&mut fields);
+        fields.outcome
+    }
+}
+
 /// Now, as RFC 3339 with milliseconds in UTC.
 fn timestamp() -> String {
     use time::format_description::well_known::Rfc3339;
@@ -125,26 +145,38 @@ fn timestamp() -> String {
         .unwrap_or_default()
 }
 
-struct Fields(Map<String, Value>);
+/// Writes an event's fields, its message among them.
+struct Fields<'a, M: SerializeMap> {
+    line: &'a mut M,
+    outcome: Result<(), M::Error>,
+}
 
-impl Visit for Fields {
+impl<M: SerializeMap> Fields<'_, M> {
+    fn write(&mut self, field: &Field, value: impl Serialize) {
+        if self.outcome.is_ok() {
+            self.outcome = self.line.serialize_entry(field.name(), &value);
+        }
+    }
+}
+
+impl<M: SerializeMap> Visit for Fields<'_, M> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}").into());
+        self.write(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.write(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.write(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.write(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.write(field, value);
     }
 }

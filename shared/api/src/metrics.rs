@@ -1,8 +1,10 @@
 //! Metrics in CloudWatch Embedded Metric Format: a log line that CloudWatch turns into metrics, at no cost of a call.
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde::ser::SerializeMap;
 
+use crate::logs::Members;
 use crate::{clock, logs};
 
 /// The namespace of all metrics.
@@ -19,21 +21,51 @@ pub fn latency(name: &str, millis: u64, dimensions: &[(&str, &str)]) {
 }
 
 fn emit(name: &str, unit: &str, value: u64, dimensions: &[(&str, &str)]) {
-    let keys: Vec<_> = dimensions.iter().map(|(key, _)| *key).collect();
-    let mut line: Map<String, Value> =
-        dimensions.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
-    line.insert(name.to_owned(), value.into());
-    line.insert(
-        "_aws".to_owned(),
-        json!({
-            "Timestamp": clock::now_millis(),
-            "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE,
-                "Dimensions": [keys],
-                "Metrics": [{ "Name": name, "Unit": unit }],
-            }],
-        }),
-    );
-    logs::add_ids(&mut line);
-    logs::write_line(line);
+    logs::write_line(&Line { name, unit, value, dimensions });
+}
+
+/// A metric as a line.
+struct Line<'a> {
+    name: &'a str,
+    unit: &'a str,
+    value: u64,
+    dimensions: &'a [(&'a str, &'a str)],
+}
+
+impl Members for Line<'_> {
+    fn write<M: SerializeMap>(&self, line: &mut M) -> Result<(), M::Error> {
+        for (key, value) in self.dimensions {
+            line.serialize_entry(key, value)?;
+        }
+        line.serialize_entry(self.name, &self.value)?;
+        let dimensions = [self.dimensions.iter().map(|(key, _)| *key).collect()];
+        let metrics = [Metric { name: self.name, unit: self.unit }];
+        let directive = Directive { namespace: NAMESPACE, dimensions, metrics };
+        line.serialize_entry(
+            "_aws",
+            &Embedded { timestamp: clock::now_millis(), cloud_watch_metrics: [directive] },
+        )
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Embedded<'a> {
+    timestamp: u64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'static str,
+    dimensions: [Vec<&'a str>; 1],
+    metrics: [Metric<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric<'a> {
+    name: &'a str,
+    unit: &'a str,
 }

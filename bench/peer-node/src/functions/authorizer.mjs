@@ -1,0 +1,46 @@
+// The Lambda authorizer: a session is good, or not.
+//
+// It reads and judges like the product's, for the warm path that is compared. What the product does when an access
+// token runs out (the election of one refresher, the grace period) is left out, which is in the peer's favour.
+
+import { cookie, log } from '../http.mjs';
+import { run } from '../runtime.mjs';
+import { readSession } from '../table.mjs';
+
+const IDLE = Number(process.env.SESSION_IDLE_SECONDS ?? 604_800);
+const ABSOLUTE = Number(process.env.SESSION_ABSOLUTE_SECONDS ?? 2_592_000);
+
+function heldToken(event) {
+  const bearer = /^Bearer (.+)$/i.exec(event.headers?.authorization ?? '')?.[1];
+  const token = Buffer.from(bearer ?? cookie(event, '__Host-session') ?? '', 'base64url');
+  return token.length === 32 ? token : undefined;
+}
+
+run(async (event) => {
+  const refused = { isAuthorized: false, context: {} };
+  const token = heldToken(event);
+  if (token === undefined) return refused;
+  let item;
+  try {
+    item = await readSession(token);
+  } catch (error) {
+    log('ERROR', 'a session could not be checked', { cause: String(error.cause) });
+    return { isAuthorized: true, context: { unavailable: 'store_unavailable' } };
+  }
+  if (item === undefined) return refused;
+  const now = Date.now() / 1000;
+  const ends = Math.min(Number(item.last_seen_at.N) + IDLE, Number(item.created_at.N) + ABSOLUTE);
+  if (now >= ends) return refused;
+  const permissions = item.permissions.L.map(({ S }) => S);
+  return {
+    isAuthorized: true,
+    context: {
+      userId: item.user_id.S,
+      email: item.email.S,
+      organizationId: item.organization_id?.S,
+      role: item.role?.S,
+      ...(permissions.length > 0 ? { permissions } : {}),
+      sessionId: item.workos_session_id.S,
+    },
+  };
+});

@@ -1,0 +1,107 @@
+// The frame around every endpoint: origin, body, answer, errors, one log line.
+
+import { run } from './runtime.mjs';
+
+const HEADERS = {
+  'content-type': 'application/json; charset=utf-8',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'strict-transport-security': 'max-age=63072000; includeSubDomains',
+  'referrer-policy': 'no-referrer',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+};
+
+const MESSAGES = {
+  400: 'Bad request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  413: 'Payload too large',
+  415: 'Unsupported media type',
+  429: 'Too many requests',
+  500: 'Internal server error',
+  502: 'Bad gateway',
+  503: 'Service unavailable',
+};
+
+const allowedOrigins = (process.env.ALLOWED_ORIGINS ?? '').split(',');
+
+/** A refusal that the client sees. */
+export class ApiError extends Error {
+  constructor(status, reason, { field, retryAfter, cause } = {}) {
+    super(reason, { cause });
+    Object.assign(this, { status, reason, field, retryAfter });
+  }
+}
+
+export function log(level, message, fields) {
+  console.log(JSON.stringify({ level, message, timestamp: new Date().toISOString(), service: 'authentication-api', ...fields }));
+}
+
+function readBody(event) {
+  if (!event.body) return {};
+  const text = event.isBase64Encoded ? Buffer.from(event.body, 'base64').toString('utf8') : event.body;
+  if (Buffer.byteLength(text) > 16 * 1024) throw new ApiError(413, 'body_too_large');
+  if (!event.headers?.['content-type']?.startsWith('application/json')) throw new ApiError(415, 'unsupported_media_type');
+  try {
+    const body = JSON.parse(text);
+    if (body === null || typeof body !== 'object' || Array.isArray(body)) throw new TypeError('not an object');
+    return body;
+  } catch (cause) {
+    throw new ApiError(400, 'invalid_json', { cause });
+  }
+}
+
+/** A text of `body` that is there and not too long. */
+export function text(body, field, max) {
+  const value = typeof body[field] === 'string' ? body[field].trim() : '';
+  if (value === '') throw new ApiError(400, 'missing_field', { field });
+  if (Buffer.byteLength(value) > max) throw new ApiError(400, 'invalid_field', { field });
+  return value;
+}
+
+/** An email address, its domain in lower case. */
+export function email(body) {
+  const value = text(body, 'email', 254);
+  const at = value.lastIndexOf('@');
+  if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(value)) throw new ApiError(400, 'invalid_email', { field: 'email' });
+  return value.slice(0, at + 1) + value.slice(at + 1).toLowerCase();
+}
+
+/** The cookie `name` of a payload 2.0 event. */
+export function cookie(event, name) {
+  return event.cookies?.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+export function setCookie(name, value, maxAge) {
+  return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${maxAge}`;
+}
+
+/** Serves `handle({ body, event, client, caller })`, which answers `{ body, cookies }` or throws an ApiError. */
+export function serve(route, handle) {
+  return run(async (event, context) => {
+    const started = Date.now();
+    const respond = (statusCode, body, cookies = [], more = {}) => {
+      log(statusCode >= 500 ? 'ERROR' : 'INFO', 'answered', {
+        route, status: statusCode, reason: body.reason, duration_ms: Date.now() - started, function_request_id: context.awsRequestId,
+      });
+      return { statusCode, headers: { ...HEADERS, ...more }, cookies, body: JSON.stringify(body), isBase64Encoded: false };
+    };
+    try {
+      const origin = event.headers?.origin;
+      if (origin !== undefined && !allowedOrigins.includes(origin)) throw new ApiError(403, 'origin_not_allowed');
+      const { sourceIp, userAgent } = event.requestContext.http;
+      const answer = await handle({
+        body: readBody(event),
+        event,
+        client: { ip: sourceIp, userAgent },
+        caller: event.requestContext.authorizer?.lambda,
+      });
+      return respond(200, answer.body, answer.cookies);
+    } catch (error) {
+      const { status = 500, reason = 'internal', field, retryAfter } = error instanceof ApiError ? error : {};
+      if (status >= 500) log('ERROR', 'failed', { cause: String(error.cause ?? error) });
+      const body = { code: status, message: MESSAGES[status], reason, field, requestId: context.awsRequestId };
+      return respond(status, body, [], retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) });
+    }
+  });
+}

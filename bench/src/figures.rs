@@ -1,0 +1,144 @@
+//! Everything that a run measures, as it is kept in `bench/results/`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+use crate::machine::Machine;
+use crate::spread::Spread;
+
+/// How often what is done.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Counts {
+    /// Starts of each program.
+    pub(crate) spawns: usize,
+    /// Warm requests to each program.
+    pub(crate) warm: usize,
+    /// Sessions in the fullest table.
+    pub(crate) sessions: usize,
+    /// Length of each throughput measurement, in milliseconds.
+    pub(crate) throughput_ms: u64,
+}
+
+impl Counts {
+    pub(crate) const FULL: Self = Self { spawns: 40, warm: 1000, sessions: 1_000_000, throughput_ms: 4000 };
+    pub(crate) const QUICK: Self = Self { spawns: 5, warm: 60, sessions: 10_000, throughput_ms: 500 };
+}
+
+/// The figures of one program.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Program {
+    /// From the start of the process to its first request for work, in milliseconds.
+    pub(crate) start_ms: Spread,
+    /// The first request, in milliseconds.
+    pub(crate) first_ms: Spread,
+    /// A warm request, in microseconds.
+    pub(crate) warm_us: Spread,
+    /// CPU time of the process for a warm request, in microseconds.
+    pub(crate) cpu_us: f64,
+    /// Peak memory after the warm requests, in KiB.
+    pub(crate) peak_memory_kib: u64,
+    /// The binary, or the bundle.
+    pub(crate) binary_bytes: u64,
+    /// Deflated.
+    pub(crate) zip_bytes: u64,
+    /// The upstream calls of a warm request.
+    pub(crate) calls: Vec<String>,
+    /// How many of them are made one after the other.
+    pub(crate) rounds: u32,
+}
+
+/// Requests at a time, and what came of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Throughput {
+    pub(crate) target: String,
+    pub(crate) concurrency: usize,
+    pub(crate) per_second: f64,
+    /// Latency in milliseconds.
+    pub(crate) latency_ms: Spread,
+    pub(crate) failures: usize,
+}
+
+/// Authorization with so many sessions in the table.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Sessions {
+    pub(crate) sessions: usize,
+    /// A warm authorization, in microseconds.
+    pub(crate) authorize_us: Spread,
+}
+
+/// Many requests at once whose access token has run out.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Storm {
+    pub(crate) requests: usize,
+    pub(crate) refreshes: usize,
+    pub(crate) failures: usize,
+    /// Until the last one was answered, in milliseconds.
+    pub(crate) milliseconds: f64,
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) machine: Machine,
+    pub(crate) counts: Counts,
+    /// The `lambda_http` hello world.
+    pub(crate) floor: Program,
+    /// The same with the events of these functions.
+    pub(crate) floor_with_event_of: BTreeMap<String, Program>,
+    /// The bare read: its program, and the read alone in microseconds.
+    pub(crate) get_item: Program,
+    pub(crate) get_item_read_us: Spread,
+    /// By name.
+    pub(crate) functions: BTreeMap<String, Program>,
+    /// The Node.js peer, by the name of the function that it stands beside.
+    pub(crate) peer: BTreeMap<String, Program>,
+    pub(crate) throughput: Vec<Throughput>,
+    pub(crate) sessions: Vec<Sessions>,
+    pub(crate) storm: Option<Storm>,
+}
+
+impl Figures {
+    pub(crate) fn new(machine: Machine, counts: Counts) -> Self {
+        Self {
+            machine,
+            counts,
+            floor: Program::default(),
+            floor_with_event_of: BTreeMap::new(),
+            get_item: Program::default(),
+            get_item_read_us: Spread::default(),
+            functions: BTreeMap::new(),
+            peer: BTreeMap::new(),
+            throughput: Vec::new(),
+            sessions: Vec::new(),
+            storm: None,
+        }
+    }
+
+    /// Writes them as `bench/results/<date>-<commit>.json` and as the last ones.
+    pub(crate) fn keep(&self, root: &Path) -> Outcome<()> {
+        fs::create_dir_all(folder(root))?;
+        self.write(&folder(root).join(format!("{}-{}.json", self.machine.date, self.machine.commit)))?;
+        self.write(&Self::last(root))
+    }
+
+    /// The file of the last results.
+    pub(crate) fn last(root: &Path) -> PathBuf {
+        folder(root).join("latest.json")
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> Outcome<()> {
+        Ok(fs::write(file, serde_json::to_string_pretty(self)? + "\n")?)
+    }
+
+    pub(crate) fn read(file: &Path) -> Outcome<Self> {
+        Ok(serde_json::from_str(&fs::read_to_string(file)?)?)
+    }
+}
+
+fn folder(root: &Path) -> PathBuf {
+    root.join("bench/results")
+}
