@@ -242,7 +242,7 @@ def main():
             parameters = {
                 "Stage": "dev",
                 "AllowedOrigins": arguments.origin,
-                "WorkosClientId": "client_default",
+                "WorkosClientId": "client_local",
                 "WorkosApiUrl": arguments.workos_url,
                 "OauthRedirectUri": f"{arguments.origin}/callback",
                 "SignOutReturnTo": f"{arguments.origin}/",

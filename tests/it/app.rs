@@ -44,6 +44,13 @@ pub fn binaries() -> PathBuf {
 pub struct App {
     pub cloud: Cloud,
     http: reqwest::Client,
+    deployed: Option<Deployed>,
+}
+
+/// An API Gateway that browsers call instead of the local one.
+pub struct Deployed {
+    pub url: String,
+    pub host: String,
 }
 
 impl App {
@@ -66,7 +73,22 @@ impl App {
         let mut options = CloudOptions::new(root(), binaries());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
-        Self { cloud, http: http() }
+        Self { cloud, http: http(), deployed: None }
+    }
+
+    /// Sends its browsers to a deployment. The doubles stay: the deployment calls them.
+    pub fn calling(self, deployed: Deployed) -> Self {
+        Self { deployed: Some(deployed), ..self }
+    }
+
+    /// The `Host` of the deployment.
+    pub fn host(&self) -> Option<&str> {
+        self.deployed.as_ref().map(|deployed| deployed.host.as_str())
+    }
+
+    /// Where browsers call.
+    pub fn url(&self) -> &str {
+        self.deployed.as_ref().map_or(self.cloud.url(), |deployed| &deployed.url)
     }
 
     pub fn workos(&self) -> &WorkOs {
@@ -101,9 +123,14 @@ impl App {
 
     /// A browser without cookies on a page of the front end.
     pub fn browser(&self) -> Browser<'_> {
-        Browser { app: self, cookies: BTreeMap::new(), bearer: None, headers: HeaderMap::new() }
-            .header("origin", ORIGIN)
-            .header("user-agent", "Mozilla/5.0 (tests)")
+        let browser =
+            Browser { app: self, cookies: BTreeMap::new(), bearer: None, headers: HeaderMap::new() }
+                .header("origin", ORIGIN)
+                .header("user-agent", "Mozilla/5.0 (tests)");
+        match &self.deployed {
+            Some(deployed) => browser.header("host", &deployed.host),
+            None => browser,
+        }
     }
 
     /// A browser in which `email` is signed in by mail code.
@@ -330,7 +357,7 @@ impl<'a> Browser<'a> {
     /// Posts a body with its content type, or none.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
         let mut request =
-            self.app.http.post(format!("{}{path}", self.app.cloud.url())).headers(self.headers.clone());
+            self.app.http.post(format!("{}{path}", self.app.url())).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
             request = request.header("content-type", content_type).body(body);
         }

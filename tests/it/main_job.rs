@@ -11,7 +11,11 @@ const EMAIL: &str = "new.user@example.com";
 
 #[tokio::test]
 async fn from_sign_up_to_sign_out() {
-    let app = App::start().await;
+    sign_up_to_sign_out(&App::start().await).await;
+}
+
+/// The flow, on the local cloud or on a deployment.
+pub async fn sign_up_to_sign_out(app: &App) {
     let mut browser = app.browser();
 
     let answer = browser.sign_up(EMAIL).await.is(201);
@@ -62,7 +66,11 @@ async fn from_sign_up_to_sign_out() {
 
 #[tokio::test]
 async fn a_client_without_cookies_sends_the_session_as_bearer() {
-    let app = App::start().await;
+    session_as_bearer(&App::start().await).await;
+}
+
+/// The flow, on the local cloud or on a deployment.
+pub async fn session_as_bearer(app: &App) {
     let browser = app.signed_in(EMAIL).await;
     let mut client = app.browser().without_origin();
     client.bearer = Some(browser.token());
@@ -156,6 +164,24 @@ async fn tries_are_limited_per_address() {
     assert_eq!(app.workos().front().count("authenticate.magic_auth"), calls);
     // Somebody else is not affected.
     app.signed_in("other@example.com").await;
+}
+
+#[tokio::test]
+async fn one_source_cannot_try_many_addresses() {
+    let app = App::start().await;
+    let mut refused = 0;
+    for number in 0..70 {
+        let answer = app.browser().finalize_magic_auth(&format!("p{number}@example.com"), "000000").await;
+        match answer.status.as_u16() {
+            400 => {}
+            _ => {
+                answer.refused(429, "rate_limited");
+                refused += 1;
+            }
+        }
+    }
+    // Sixty pass in a window; where it ends just then, the next one begins anew.
+    assert!(refused >= 10 || app.items_of("limit#finalize-magic-auth#source").len() > 1, "{refused}");
 }
 
 #[tokio::test]

@@ -90,13 +90,12 @@ impl App {
 
     /// Posts a webhook as LiveKit does.
     pub async fn webhook(&self, body: impl Into<Vec<u8>>, authorization: Option<&str>) -> Answer {
-        let request = crate::app::http().post(format!("{}/webhooks/livekit", self.cloud.url()));
-        let mut request =
-            request.header("content-type", local::livekit::WEBHOOK_CONTENT_TYPE).body(body.into());
+        let mut livekit = self.browser().without_origin();
         if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
+            livekit = livekit.header(AUTHORIZATION.as_str(), authorization);
         }
-        Answer::read(request.send().await.expect("the gateway answers")).await
+        let body = (body.into(), local::livekit::WEBHOOK_CONTENT_TYPE);
+        livekit.send("/webhooks/livekit", Some(body)).await
     }
 
     /// Signs an event with LiveKit's key and posts it.

@@ -36,7 +36,11 @@ fn nobody(app: &App, browser: &Browser<'_>, answer: &Answer) {
 
 #[tokio::test]
 async fn google_and_microsoft_lead_to_a_session() {
-    let app = App::start().await;
+    through_google_and_microsoft(&App::start().await).await;
+}
+
+/// The flow, on the local cloud or on a deployment.
+pub async fn through_google_and_microsoft(app: &App) {
     let jane = json!({
         "id": "user_01JXJANE0000000000000000D0",
         "email": EMAIL,

@@ -27,7 +27,7 @@ async fn choosing(app: &App, browser: &mut Browser<'_>, email: &str) -> Answer {
 }
 
 /// A browser in which `email` is signed in, in `organization`.
-async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> Browser<'a> {
+pub async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> Browser<'a> {
     let mut browser = app.browser();
     let pending = choosing(app, &mut browser, email).await.text(PENDING);
     browser.select_organization(&pending, organization).await.is(200);
@@ -35,7 +35,7 @@ async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> Brow
 }
 
 /// The organization in a room token: what LiveKit shows of the caller to the others.
-fn organization_of(room_token: &str) -> Value {
+pub fn organization_of(room_token: &str) -> Value {
     let claims = URL_SAFE_NO_PAD.decode(room_token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     claims["attributes"]["organizationId"].clone()

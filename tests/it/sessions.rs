@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::app::App;
 
@@ -68,6 +68,67 @@ async fn sessions_of_one_person_are_independent() {
     laptop.sign_out().await.is(200);
     laptop.room_auth("Jane", "room").await.is(403);
     phone.room_auth("Jane", "room").await.is(200);
+}
+
+#[tokio::test]
+async fn a_sign_out_holds_at_once_on_every_function() {
+    let app = App::start().await;
+    let browser = app.signed_in(EMAIL).await;
+    let body = json!({ "username": "Jane", "roomId": "room", "roomName": "room", "conferenceTopic": "t", "zoneId": "1",
+        "participants": "a", "egressId": "EG_1" });
+    browser.clone().sign_out().await.is(200);
+    for path in [
+        "/auth/sign-out",
+        "/api/v1/livekit/room-auth",
+        "/api/v1/livekit/start-recording",
+        "/api/v1/livekit/stop-recording",
+    ] {
+        browser.clone().post(path, body.clone()).await.is(403);
+    }
+    browser.clone().switch_organization(EMAIL, "org_1").await.refused(401, "not_signed_in");
+}
+
+/// As docs/operations.md says: by the index `by_user`, item by item.
+#[tokio::test]
+async fn all_sessions_of_a_person_can_be_ended() {
+    let app = App::start().await;
+    let (mut laptop, mut phone) = (app.signed_in(EMAIL).await, app.browser());
+    phone.sign_in(EMAIL).await.is(200);
+    phone.finalize_magic_auth(EMAIL, &app.code(EMAIL)).await.is(200);
+    let mut other = app.signed_in("other@example.com").await;
+
+    let table = app.cloud.table().unwrap();
+    let query = json!({
+        "TableName": table,
+        "IndexName": "by_user",
+        "KeyConditionExpression": "user_id = :user",
+        "ExpressionAttributeValues": { ":user": { "S": app.workos().user_id(EMAIL).unwrap() } },
+    });
+    let found = dynamodb(&app, "Query", query).await;
+    let sessions = found["Items"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{found}");
+    for session in sessions {
+        let key = json!({ "TableName": table, "Key": { "pk": session["pk"] } });
+        dynamodb(&app, "DeleteItem", key).await;
+    }
+    laptop.room_auth("Jane", "room").await.is(403);
+    phone.room_auth("Jane", "room").await.is(403);
+    other.room_auth("Other", "room").await.is(200);
+}
+
+/// A call of DynamoDB's API, as an operator makes it.
+async fn dynamodb(app: &App, operation: &str, body: Value) -> Value {
+    let authorization = "AWS4-HMAC-SHA256 Credential=operator/20261124/eu-central-1/dynamodb/aws4_request, \
+                         SignedHeaders=host;x-amz-date, Signature=0";
+    let request = crate::app::http()
+        .post(app.dynamodb().url())
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-date", "20261124T000000Z")
+        .header("authorization", authorization)
+        .body(body.to_string());
+    let answer = crate::app::Answer::read(request.send().await.unwrap()).await;
+    answer.is(200).body
 }
 
 #[tokio::test]
