@@ -40,6 +40,22 @@ fn routes_methods_and_protection_are_those_of_the_code() {
 }
 
 #[test]
+fn cargo_lambda_watch_routes_as_the_code_says() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(crate::app::root())
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let router = metadata["metadata"]["lambda"]["watch"]["router"].as_object().unwrap();
+    let router: BTreeMap<_, _> =
+        router.iter().map(|(path, name)| (path.as_str(), name.as_str().unwrap())).collect();
+    let coded: BTreeMap<_, _> =
+        endpoints::ALL.iter().map(|each| (each.route.path, each.route.name)).collect();
+    assert_eq!(router, coded);
+}
+
+#[test]
 fn production_lacks_dev_sign_in_and_nothing_else() {
     let mut expected = coded();
     expected.retain(|(_, _, function, _)| function != "dev-sign-in");
