@@ -58,7 +58,7 @@ E ?= $(notdir $(firstword $(sort $(wildcard events/$(F)/*.json))))
 invoke: python-tools
 	@[[ -n "$(F)" && -d "functions/$(F)" ]] || { echo 'Say which function: make invoke F=sign-in. There are: $(FUNCTIONS)'; exit 2; }
 	@[[ -f "events/$(F)/$(E)" ]] || { echo 'No such event. There are: $(notdir $(wildcard events/$(F)/*.json))'; exit 2; }
-	cargo lambda invoke $(F) --data-file events/$(F)/$(E)
+	cargo lambda invoke $(F) --invoke-address 127.0.0.1 --data-file events/$(F)/$(E)
 
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
