@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
-use lambda_http::aws_lambda_events::apigw::{
-    ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2CustomAuthorizerV2Request,
-};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerSimpleResponse;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt as _};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::body::FromBody;
 use crate::caller::Verdict;
@@ -62,21 +60,20 @@ where
     Fut: Future<Output = Option<Verdict>>,
 {
     boot(name, load, async |context| {
-        let service =
-            service_fn(move |event: LambdaEvent<ApiGatewayV2CustomAuthorizerV2Request>| async move {
-                begin(&event.context);
-                let (cookies, bearer, client) = read_authorizer_event(&event.payload);
-                let verdict =
-                    match tokio::time::timeout(DEADLINE, handle(context, cookies, bearer, client)).await {
-                        Ok(verdict) => verdict,
-                        Err(_) => Some(Verdict::Unknown(Reason::DeadlineExceeded)),
-                    };
-                logs::end_invocation();
-                let mut answer = ApiGatewayV2CustomAuthorizerSimpleResponse::<serde_json::Value>::default();
-                answer.is_authorized = verdict.is_some();
-                answer.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
-                Ok::<_, lambda_runtime::Error>(answer)
-            });
+        let service = service_fn(move |event: LambdaEvent<AuthorizerEvent>| async move {
+            begin(&event.context);
+            let (cookies, bearer, client) = event.payload.read();
+            let verdict = match tokio::time::timeout(DEADLINE, handle(context, cookies, bearer, client)).await
+            {
+                Ok(verdict) => verdict,
+                Err(_) => Some(Verdict::Unknown(Reason::DeadlineExceeded)),
+            };
+            logs::end_invocation();
+            let mut answer = ApiGatewayV2CustomAuthorizerSimpleResponse::<serde_json::Value>::default();
+            answer.is_authorized = verdict.is_some();
+            answer.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
+            Ok::<_, lambda_runtime::Error>(answer)
+        });
         lambda_runtime::run(service).await
     })
 }
@@ -195,7 +192,7 @@ fn read<I: FromBody>(
     };
     let body = I::from_body(event.headers(), event.body())?;
     let cookies = cookies(event.headers());
-    Ok(Request { body, client, cookies, bearer: request::bearer(event.headers()), caller })
+    Ok(Request { body, client, cookies, bearer: bearer(event.headers()), caller })
 }
 
 fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -209,15 +206,84 @@ fn cookies(headers: &HeaderMap) -> Cookies {
     Cookies::parse(headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()))
 }
 
-fn read_authorizer_event(event: &ApiGatewayV2CustomAuthorizerV2Request) -> (Cookies, Option<Secret>, Client) {
-    let cookies = match event.cookies.as_slice() {
-        [] => cookies(&event.headers),
-        listed => Cookies::parse(listed.iter().map(String::as_str)),
-    };
-    let http = &event.request_context.http;
-    let client = Client {
-        ip: http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
-        user_agent: http.user_agent.clone(),
-    };
-    (cookies, request::bearer(&event.headers), client)
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    request::bearer(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// What is read of an authorizer's event (payload 2.0; header names are in lower case there). The rest, three quarters of
+/// it, is passed over: this runs before every protected request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthorizerEvent {
+    #[serde(default)]
+    cookies: Option<Vec<String>>,
+    #[serde(default)]
+    headers: AuthorizerHeaders,
+    request_context: AuthorizerContext,
+}
+
+#[derive(Default, Deserialize)]
+struct AuthorizerHeaders {
+    #[serde(alias = "Cookie")]
+    cookie: Option<String>,
+    #[serde(alias = "Authorization")]
+    authorization: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AuthorizerContext {
+    http: AuthorizerClient,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthorizerClient {
+    source_ip: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl AuthorizerEvent {
+    fn read(self) -> (Cookies, Option<Secret>, Client) {
+        let cookies = match self.cookies.as_deref() {
+            None | Some([]) => Cookies::parse(self.headers.cookie.as_deref()),
+            Some(listed) => Cookies::parse(listed.iter().map(String::as_str)),
+        };
+        let http = self.request_context.http;
+        let ip = http.source_ip.and_then(|ip| ip.parse().ok());
+        let bearer = self.headers.authorization.as_deref().and_then(request::bearer);
+        (cookies, bearer, Client { ip, user_agent: http.user_agent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(event: serde_json::Value) -> (Cookies, Option<Secret>, Client) {
+        serde_json::from_value::<AuthorizerEvent>(event).unwrap().read()
+    }
+
+    #[test]
+    fn the_authorizers_event_is_read_as_api_gateway_sends_it() {
+        let event = include_str!("../../../events/authorizer/unknown-session.json");
+        let (cookies, bearer, client) = read(serde_json::from_str(event).unwrap());
+        assert!(cookies.get("__Host-session").is_some());
+        assert!(bearer.is_none());
+        assert_eq!(client.ip_text(), "203.0.113.7");
+        assert!(client.user_agent.is_some_and(|agent| agent.starts_with("Mozilla/5.0")));
+    }
+
+    #[test]
+    fn cookies_may_come_as_a_header_and_the_session_as_bearer() {
+        let context = serde_json::json!({ "http": { "sourceIp": "::1" } });
+        let (cookies, ..) =
+            read(serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }));
+        assert_eq!(cookies.get("b"), Some("2"));
+        let (_, bearer, _) = read(
+            serde_json::json!({ "headers": { "authorization": "Bearer x" }, "requestContext": context }),
+        );
+        assert_eq!(bearer.unwrap().expose(), "x");
+        let (cookies, bearer, _) = read(serde_json::json!({ "requestContext": context }));
+        assert!(cookies.get("a").is_none() && bearer.is_none());
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, header};
-
 use crate::{ApiError, Caller, Cookies, Reason};
 
 /// A request whose origin, body and caller have been checked.
@@ -43,9 +41,8 @@ impl Client {
     }
 }
 
-/// The token of an `Authorization: Bearer` header (RFC 6750 2.1).
-pub fn bearer(headers: &HeaderMap) -> Option<crate::Secret> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+/// The token of an `Authorization` header with the scheme `Bearer` (RFC 6750 2.1).
+pub fn bearer(authorization: &str) -> Option<crate::Secret> {
+    let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| crate::Secret::new(token.trim()))
 }
