@@ -235,25 +235,6 @@ pub fn now() -> u64 {
     now.expect("a time after 1970").as_secs()
 }
 
-/// Runs futures beside each other.
-pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut pending: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut all = true;
-        for (future, output) in &mut pending {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => all = false,
-                }
-            }
-        }
-        if all { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    pending.into_iter().map(|(_, output)| output.expect("it is ready")).collect()
-}
-
 /// A client that keeps cookies as a browser does.
 #[derive(Clone)]
 pub struct Browser<'a> {

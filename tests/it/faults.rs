@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use api::Reason;
+use futures_util::future::join_all;
 use local::front::{Effect, Fault, Front};
 use serde_json::{Value, json};
 
-use crate::app::{Answer, App, Browser, join_all};
+use crate::app::{Answer, App, Browser};
 
 /// A request of the product ends after 8 s, and the local cloud needs a moment around it.
 const DEADLINE: Duration = Duration::from_millis(9000);

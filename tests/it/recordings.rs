@@ -8,7 +8,7 @@ use livekit_protocol::encoded_file_output::Output;
 use local::front::{Effect, Fault};
 use serde_json::json;
 
-use crate::app::{App, Browser};
+use crate::app::{App, Browser, now};
 use crate::meeting::{JANE, JOHN, MASADAS, ROOM, TAUNTA, ada, enter, jane, jane_and_john, john, start, stop};
 
 const START: &str = "StartRoomCompositeEgress";
@@ -417,8 +417,4 @@ async fn a_token_that_livekit_refuses_is_neither_answered_nor_logged() {
     assert!(!answer.body.to_string().contains("eyJ"));
     assert!(!app.logs().iter().any(|line| line.contains("eyJ") || line.contains("another-secret")));
     assert!(app.items_of("room#").is_empty());
-}
-
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

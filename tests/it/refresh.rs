@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use local::front::{Effect, Fault};
 use serde_json::json;
 
-use crate::app::{Answer, App, Browser, join_all, now};
+use crate::app::{Answer, App, Browser, now};
 
 const EMAIL: &str = "jane.doe@example.com";
 const REFRESH: &str = "authenticate.refresh_token";

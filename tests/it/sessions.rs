@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, now};
 
 const EMAIL: &str = "jane.doe@example.com";
 
@@ -184,8 +184,4 @@ async fn a_changed_token_and_a_token_of_nobody_are_refused() {
         other.bearer = Some(changed.to_owned());
         other.room_auth("Jane", "room").await.is(403);
     }
-}
-
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

@@ -222,8 +222,7 @@ fn signed(body: &str, nbf: usize, exp: usize) -> String {
 }
 
 fn now() -> usize {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    since.as_secs().try_into().unwrap()
+    crate::app::now().try_into().unwrap()
 }
 
 #[tokio::test]

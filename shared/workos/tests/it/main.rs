@@ -6,11 +6,11 @@ mod tokens;
 
 use std::time::Duration;
 
-use api::{Client, Cookies, EmailAddress, Env, Secret};
+use api::{Client, Cookies, EmailAddress, Env, SameSite, Secret};
 use http::{HeaderMap, Method, header};
 use local::workos::{Options, WorkOs as Double, start};
 use upstream::{Http, Roots};
-use workos::{AuthCode, Authentication, Authorize, MagicCode, Selector, SignIn, WorkOs};
+use workos::{AuthCode, Authentication, Authorize, MagicCode, OAuthFlow, Selector, SignIn, WorkOs};
 
 const REDIRECT_URI: &str = "http://localhost:3000/callback";
 
@@ -83,7 +83,7 @@ impl Bed {
         assert_eq!(value("state"), started.state);
         let cookie = started.cookie.header();
         let cookies = Cookies::parse([cookie.split(';').next().unwrap()]);
-        let (flow, _) = self.authorize.finish(&cookies, None).unwrap();
+        let (flow, _) = OAuthFlow::finish(&cookies, None, SameSite::Lax).unwrap();
         (AuthCode::parse(&value("code")).unwrap(), flow.verifier)
     }
 }
