@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::connections;
+
 /// Names a call, e.g. `authenticate.refresh_token`, `GetItem`, `StartRoomCompositeEgress`.
 pub type NameCall = fn(&Parts, &Bytes) -> String;
 
@@ -245,20 +247,7 @@ impl std::error::Error for Dropped {}
 pub async fn serve(listener: TcpListener, router: Router, front: Front, name_call: NameCall) {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of descriptors, or a client that left before it was accepted: the next one may do better, after a
-                // moment, because the first of the two would otherwise turn this into a busy loop.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        // Answers here are small and latency is what is measured: do not wait for more to send.
-        let _ = stream.set_nodelay(true);
+        let (stream, _) = connections::accept(&listener, &mut connections).await;
         let (router, front) = (router.clone(), front.clone());
         connections.spawn(async move {
             let service =

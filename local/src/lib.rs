@@ -15,6 +15,7 @@
 //! linked into a function.
 
 pub mod cloud;
+mod connections;
 pub mod dynamodb;
 pub mod front;
 pub mod gateway;

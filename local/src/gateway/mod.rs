@@ -38,9 +38,9 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::ids;
 use crate::runtime::{Account, Functions, InvokeError, LogLine, Logs, Source};
 use crate::template::{Authorizer, Cors, Route, Template};
+use crate::{connections, ids};
 use event::{Call, Matched};
 
 /// The id of the local API.
@@ -220,18 +220,7 @@ impl Api {
 pub async fn serve(listener: TcpListener, api: Arc<Api>) {
     let mut connections = JoinSet::new();
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                // A client that left before it was accepted, or no descriptors left: then a moment later is better.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        let _ = stream.set_nodelay(true);
+        let (stream, peer) = connections::accept(&listener, &mut connections).await;
         let api = Arc::clone(&api);
         connections.spawn(async move {
             let service = service_fn(move |request| {

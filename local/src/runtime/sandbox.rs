@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::log::{LogLine, Logs, Source};
+use crate::connections;
 
 /// Largest payload of a synchronous invocation, request and response alike.
 pub(super) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
@@ -238,18 +239,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn serve(listener: TcpListener, api: Arc<Api>) {
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // No descriptors left, most likely.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        let _ = stream.set_nodelay(true);
+        let (stream, _) = connections::accept(&listener, &mut connections).await;
         let api = Arc::clone(&api);
         connections.spawn(async move {
             let service = service_fn(move |request| {
