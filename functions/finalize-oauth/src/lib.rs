@@ -8,7 +8,7 @@ use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{Sessions, SignedIn};
-use workos::{AuthCode, Authorize, FlowState, OAuthFlow, WorkOs};
+use workos::{AuthCode, FlowState, OAuthFlow, WorkOs};
 
 /// The route.
 pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth").reasons(&[
@@ -39,7 +39,6 @@ pub struct Input {
 
 /// The clients that this endpoint uses.
 pub struct Context {
-    authorize: Authorize,
     workos: WorkOs,
     sessions: Sessions,
 }
@@ -47,17 +46,13 @@ pub struct Context {
 impl Context {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self {
-            authorize: Authorize::load(env)?,
-            workos: WorkOs::load(env)?,
-            sessions: Sessions::load_with_redirect(env)?,
-        })
+        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
     }
 }
 
 /// Answers a request.
 pub async fn handle(ctx: &Context, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    let (flow, spent) = ctx.authorize.finish(&req.cookies, req.body.state.as_ref())?;
+    let (flow, spent) = ctx.sessions.finish_flow(&req.cookies, req.body.state.as_ref())?;
     req.cookies.apply(&spent);
     match sign_in(ctx, &flow, &req).await {
         Ok(response) => Ok(response.cookie(spent)),

@@ -17,6 +17,7 @@ pub mod email;
 pub mod error;
 pub mod logs;
 pub mod metrics;
+pub mod random;
 pub mod request;
 pub mod response;
 pub mod route;

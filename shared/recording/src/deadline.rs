@@ -10,6 +10,9 @@ const TOTAL: Duration = Duration::from_millis(7500);
 /// No call to LiveKit takes longer.
 const CALL: Duration = Duration::from_secs(5);
 
+/// What must be left after a call to LiveKit, to write down what it did.
+pub(crate) const WRITE: Duration = Duration::from_millis(1200);
+
 /// The time that a request has, counted from its begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);

@@ -61,6 +61,16 @@ fn destination(info: &EgressInfo) -> Option<(&S3Upload, &str)> {
     })
 }
 
+/// The end of an egress that LiveKit has no word of any more.
+pub(crate) fn forgotten() -> Progress {
+    Progress {
+        status: RecordingStatus::Ended,
+        ended_at: None,
+        location: None,
+        error: Some("LiveKit no longer knows how it ended".to_owned()),
+    }
+}
+
 fn progress(info: &EgressInfo) -> Progress {
     let status = match EgressStatus::try_from(info.status) {
         Ok(EgressStatus::EgressStarting) => RecordingStatus::Starting,

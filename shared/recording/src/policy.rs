@@ -2,7 +2,11 @@
 
 use std::str::FromStr;
 
-use api::{ConfigError, Env, Variable};
+use api::{ApiError, Caller, ConfigError, Env, Variable};
+use livekit::Room;
+
+use crate::deadline::Deadline;
+use crate::server::Server;
 
 /// Who may record.
 pub static RECORDING_POLICY: Variable = Variable::or(
@@ -25,6 +29,23 @@ impl Policy {
     /// Reads `RECORDING_POLICY`.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         env.parsed(&RECORDING_POLICY)
+    }
+
+    /// Lets a caller pass who may start a recording in `room`, or stop another one's.
+    ///
+    /// # Errors
+    /// `room_not_found`, `not_in_room`, `livekit_busy`, `livekit_unavailable`.
+    pub(crate) async fn admit(
+        self,
+        server: &Server,
+        room: &Room,
+        caller: &Caller,
+        deadline: Deadline,
+    ) -> Result<(), ApiError> {
+        match self {
+            Self::Participants => server.admit(room, &caller.user_id, deadline).await,
+            Self::Anyone => Ok(()),
+        }
     }
 }
 

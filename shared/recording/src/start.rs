@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use api::{ApiError, Caller, ConfigError, Env, Reason, clock};
-use livekit::{Room, RoomName, RoomScope};
-use ring::rand::{SecureRandom as _, SystemRandom};
+use api::{ApiError, Caller, ConfigError, Env, Reason, clock, random};
+use livekit::{RoomName, RoomScope};
 use store::Table;
-use store::recording::{Claim, Claimed, Confirmation, Confirmed, Phase, Progress, RecordingStatus, RoomItem};
+use store::recording::{Claim, Claimed, Confirmation, Confirmed, Phase, RecordingStatus, RoomItem};
 
 use crate::bucket::{Bucket, object_key};
-use crate::deadline::Deadline;
-use crate::egress::Egress;
+use crate::deadline::{Deadline, WRITE};
+use crate::egress::{Egress, forgotten};
 use crate::fields::{Participants, Topic, ZoneId};
 use crate::policy::Policy;
 use crate::server::{Aftermath, Egresses, Failure, Server};
@@ -20,8 +19,6 @@ const LEASE_SECONDS: u64 = 9;
 
 /// What is needed after LiveKit was asked to start: to see what runs, and to write.
 const RESERVE: Duration = Duration::from_millis(2500);
-/// What is needed to write.
-const WRITE: Duration = Duration::from_millis(1200);
 
 /// How long, and how often, a start looks at the one that came before it, so that it can answer with the egress.
 const WAIT: Duration = Duration::from_millis(200);
@@ -81,7 +78,7 @@ impl Recorder {
         let room = self.scope.room(caller, &new.room_name)?;
         let egresses = self.server.egresses(deadline)?;
         let (admitted, running, held) = tokio::join!(
-            self.admit(&room, caller, deadline),
+            self.policy.admit(&self.server, &room, caller, deadline),
             egresses.of_room(room.as_str(), Duration::ZERO),
             self.table.room(room.as_str()),
         );
@@ -107,13 +104,6 @@ impl Recorder {
             ),
         };
         start.run(claim, held, running).await
-    }
-
-    async fn admit(&self, room: &Room, caller: &Caller, deadline: Deadline) -> Result<(), ApiError> {
-        match self.policy {
-            Policy::Participants => self.server.admit(room, &caller.user_id, deadline).await,
-            Policy::Anyone => Ok(()),
-        }
     }
 }
 
@@ -313,12 +303,7 @@ impl Start<'_> {
         let progress = match egress {
             Some(egress) if egress.runs() => return Ok(true),
             Some(egress) => egress.progress,
-            None => Progress {
-                status: RecordingStatus::Ended,
-                ended_at: None,
-                location: None,
-                error: Some("LiveKit no longer knows how it ended".to_owned()),
-            },
+            None => forgotten(),
         };
         self.recorder.table.advance_recording(egress_id, &progress).await?;
         Ok(false)
@@ -364,15 +349,14 @@ impl Start<'_> {
 
 /// 128 random bits in hex.
 fn random_word() -> Result<String, ApiError> {
-    let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| ApiError::new(Reason::Internal).because("the system gives no randomness"))?;
+    let bytes: [u8; 16] = random::bytes()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use store::recording::Progress;
+
     use super::*;
 
     const NOW: u64 = 1_752_486_896;

@@ -1,19 +1,15 @@
 //! Stopping a recording. It can be repeated: whoever stops a stopped recording gets the same answer.
 
-use std::time::Duration;
-
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock};
 use livekit::{Room, RoomName, RoomScope};
 use store::Table;
 use store::recording::{Progress, RecordingItem, RecordingStatus};
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, WRITE};
+use crate::egress::forgotten;
 use crate::fields::{EgressId, ZoneId};
 use crate::policy::Policy;
 use crate::server::Server;
-
-/// What is needed to write.
-const WRITE: Duration = Duration::from_millis(1200);
 
 /// Stops recordings.
 #[derive(Debug)]
@@ -65,8 +61,10 @@ impl Stopper {
         let deadline = Deadline::begin();
         let room = self.scope.room(caller, &stop.room_name)?;
         let egress_id = stop.egress_id.as_str();
-        let (record, admitted) =
-            tokio::join!(self.table.recording(egress_id), self.admit(&room, caller, deadline));
+        let (record, admitted) = tokio::join!(
+            self.table.recording(egress_id),
+            self.policy.admit(&self.server, &room, caller, deadline)
+        );
         let record = record?
             .filter(|record| matches(record, caller, &room, &stop.zone_id, self.policy))
             .ok_or(Reason::RecordingNotFound)?;
@@ -96,13 +94,6 @@ impl Stopper {
         Ok(Stopped { egress_id: record.egress_id, stopped_at })
     }
 
-    async fn admit(&self, room: &Room, caller: &Caller, deadline: Deadline) -> Result<(), ApiError> {
-        match self.policy {
-            Policy::Participants => self.server.admit(room, &caller.user_id, deadline).await,
-            Policy::Anyone => Ok(()),
-        }
-    }
-
     /// Ends the egress and says where that leaves it.
     async fn end(&self, egress_id: &str, deadline: Deadline) -> Result<Progress, ApiError> {
         let egresses = self.server.egresses(deadline)?;
@@ -115,12 +106,7 @@ impl Stopper {
             // LiveKit has accepted the stop, whatever it says of the moment.
             Some(egress) if egress.runs() => Progress { status: RecordingStatus::Ending, ..egress.progress },
             Some(egress) => egress.progress,
-            None => Progress {
-                status: RecordingStatus::Ended,
-                ended_at: None,
-                location: None,
-                error: Some("LiveKit no longer knows how it ended".to_owned()),
-            },
+            None => forgotten(),
         })
     }
 }

@@ -12,15 +12,12 @@
 use std::time::Duration;
 
 use api::caller::Verdict;
-use api::{ApiError, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, metrics};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use api::{ApiError, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, metrics, random};
 use store::session::{Renewal, RenewedAccess, RenewedClaims};
 use store::{SessionItem, SessionKey, Table};
 use workos::{RefreshError, Refreshed, WorkOs};
 
 use crate::sessions::{caller, held};
-use crate::token::random;
 use crate::{Lifetimes, SessionToken};
 
 /// How long the claims of an expired access token are still trusted.
@@ -119,7 +116,7 @@ impl Authenticator {
         now: u64,
         client: &Client,
     ) -> Result<Option<SessionItem>, ApiError> {
-        let owner = owner()?;
+        let owner = random::name()?;
         let elected = match self.table.claim_refresh(key, session.generation, &owner, now, now + LEASE).await
         {
             Ok(elected) => elected,
@@ -149,13 +146,11 @@ impl Authenticator {
                 count("renewed");
                 self.store(token, key, session, refreshed).await
             }
-            Err(RefreshError::Ended(error)) => {
+            Err(ended @ (RefreshError::Ended(_) | RefreshError::SsoRequired(_))) => {
                 count("ended");
-                tracing::info!(
-                    reason = error.reason().name(),
-                    cause = error.cause(),
-                    "WorkOS ended a session"
-                );
+                let error = ApiError::from(ended);
+                let (reason, cause) = (error.reason().name(), error.cause());
+                tracing::info!(reason, cause, "WorkOS ended a session");
                 if self.table.delete_session_of(key, session.generation).await? {
                     return Ok(None);
                 }
@@ -172,12 +167,6 @@ impl Authenticator {
                     tracing::warn!(cause = error.cause(), "a refresh could not be given back");
                 }
                 self.at_hand(session, now).map(Some).ok_or(error)
-            }
-            Err(RefreshError::SsoRequired(_)) => {
-                count("ended");
-                tracing::info!("WorkOS demands SSO and so ended a session");
-                self.table.delete_session_of(key, session.generation).await?;
-                Ok(None)
             }
         }
     }
@@ -254,13 +243,6 @@ impl Authenticator {
                 .because("the request that refreshes this session did not finish"))
         })
     }
-}
-
-/// A name for one request in the election.
-pub(crate) fn owner() -> Result<String, ApiError> {
-    let mut bytes = [0; 12];
-    random(&mut bytes)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn count(outcome: &'static str) {

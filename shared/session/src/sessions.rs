@@ -6,7 +6,9 @@ use api::{
 };
 use api::{clock, metrics};
 use store::{SessionItem, Table};
-use workos::{Authentication, Authorize, OAUTH_COOKIE, Selector, SignIn, SsoRequired, User};
+use workos::{
+    Authentication, Authorize, FlowState, OAUTH_COOKIE, OAuthFlow, Selector, SignIn, SsoRequired, User,
+};
 
 use crate::{Lifetimes, SessionToken, SignedIn};
 
@@ -41,6 +43,18 @@ impl Sessions {
     /// The table that the sessions are in.
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Finds the flow that a browser finishes, see [`OAuthFlow::finish`].
+    ///
+    /// # Errors
+    /// `flow_expired` where the browser has no such flow under way.
+    pub fn finish_flow(
+        &self,
+        cookies: &Cookies,
+        state: Option<&FlowState>,
+    ) -> Result<(OAuthFlow, SetCookie), ApiError> {
+        OAuthFlow::finish(cookies, state, self.same_site)
     }
 
     /// Goes on after a grant: begins a session with a new token and ends the one that the client held; or answers the

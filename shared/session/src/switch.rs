@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use api::{ApiError, Cookies, EmailAddress, Reason, Request, Response, Secret, clock};
+use api::{ApiError, Cookies, EmailAddress, Reason, Request, Response, Secret, clock, random};
 use store::SessionItem;
 use store::session::{Renewal, RenewedAccess};
 use workos::{Authentication, OrganizationId, RefreshError, Refreshed, WorkOs};
 
-use crate::authenticate::{LEASE, RETRY_AFTER_TROUBLE, owner};
+use crate::authenticate::{LEASE, RETRY_AFTER_TROUBLE};
 use crate::sessions::held;
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -36,7 +36,7 @@ impl Sessions {
         if !email.is_same_as(&session.email) {
             return Err(Reason::EmailMismatch.into());
         }
-        let owner = owner()?;
+        let owner = random::name()?;
         let user_id = session.user_id.clone();
         // WorkOS checks the membership as well; asking first spares the refresh token where the answer is no.
         let (session, member) =

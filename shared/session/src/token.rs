@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use api::{ApiError, Reason, Secret};
+use api::{ApiError, Reason, Secret, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use ring::hkdf::{HKDF_SHA256, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 use store::SessionKey;
 
 const TOKEN_BYTES: usize = 32;
@@ -23,9 +22,7 @@ pub struct SessionToken([u8; TOKEN_BYTES]);
 impl SessionToken {
     /// A new token.
     pub fn generate() -> Result<Self, ApiError> {
-        let mut bytes = [0; TOKEN_BYTES];
-        random(&mut bytes)?;
-        Ok(Self(bytes))
+        random::bytes().map(Self)
     }
 
     /// Reads a token; `None` where the text is none.
@@ -47,8 +44,7 @@ impl SessionToken {
     /// Seals a refresh token: ChaCha20-Poly1305 (RFC 8439) under HKDF-SHA256 (RFC 5869) of the token, bound to the
     /// session's key. The nonce comes first.
     pub fn seal(&self, refresh_token: &Secret) -> Result<Vec<u8>, ApiError> {
-        let mut nonce = [0; NONCE_LEN];
-        random(&mut nonce)?;
+        let nonce: [u8; NONCE_LEN] = random::bytes()?;
         let mut sealed = refresh_token.expose().as_bytes().to_vec();
         let aad = Aad::from(self.key().0);
         self.aead()?
@@ -79,11 +75,6 @@ impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionToken([redacted])")
     }
-}
-
-/// Fills `bytes` from the system's generator.
-pub(crate) fn random(bytes: &mut [u8]) -> Result<(), ApiError> {
-    SystemRandom::new().fill(bytes).map_err(|_| internal("the system's random generator failed"))
 }
 
 #[track_caller]

@@ -4,12 +4,12 @@
 //! request pass and then none until it is over. Each costs one write. Addresses are stored as SHA-256, so that the table
 //! holds no list of who tried to sign in.
 
-use api::{ApiError, Client, EmailAddress, Reason, clock, metrics};
+use api::{ApiError, Client, EmailAddress, Reason, clock, metrics, random};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::attributes::{Reader, number, text};
 use crate::table::{Table, unavailable};
@@ -85,7 +85,7 @@ impl Cooldown {
     /// `rate_limited` with the seconds that are left; `store_unavailable`.
     pub async fn admit(&self, table: &Table, email: &EmailAddress) -> Result<(), ApiError> {
         let now = clock::now();
-        let owner = owner()?;
+        let owner = random::name()?;
         let result = table
             .client
             .update_item()
@@ -104,8 +104,8 @@ impl Cooldown {
             Err(error) => error,
         };
         match error.as_service_error() {
-            Some(service) if service.is_conditional_check_failed_exception() => {
-                let held = condition_item(service).map(Reader);
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                let held = failed.item().map(Reader);
                 // The SDK sent the write again because its answer was lost: it met itself.
                 if held.as_ref().and_then(|held| held.optional_text("cooldown_owner")) == Some(owner) {
                     return Ok(());
@@ -157,30 +157,10 @@ async fn count(table: &Table, scope: &'static str, key: &str, rate: Rate) -> Res
     if requests > rate.max { Err(refused(scope, window_end - now)) } else { Ok(()) }
 }
 
-/// A name for one request.
-fn owner() -> Result<String, ApiError> {
-    let mut bytes = [0; 12];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| ApiError::new(Reason::Internal).because("no random bytes"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
 #[track_caller]
 fn refused(scope: &'static str, retry_after: u64) -> ApiError {
     metrics::count("RateLimited", &[("Scope", scope)]);
     ApiError::new(Reason::RateLimited).retry_after(retry_after)
-}
-
-fn condition_item(
-    error: &aws_sdk_dynamodb::operation::update_item::UpdateItemError,
-) -> Option<&crate::attributes::Item> {
-    match error {
-        aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-            failed,
-        ) => failed.item(),
-        _ => None,
-    }
 }
 
 /// SHA-256 as base64url, for keys.

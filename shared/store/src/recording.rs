@@ -16,8 +16,6 @@
 use std::time::Duration;
 
 use api::{ApiError, Reason, clock};
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -26,7 +24,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::attributes::{Item, Reader, number, text, texts};
-use crate::table::{Table, unavailable};
+use crate::table::{Table, if_held, unavailable};
 
 /// A room item that nobody frees goes after this time. It only tidies up: a start checks with LiveKit.
 const ROOM_ITEM_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -281,7 +279,7 @@ impl Table {
             .expression_attribute_values(":starting", text(STARTING))
             .send()
             .await;
-        deleted(result).map(drop)
+        if_held(result).map(drop)
     }
 
     /// Ends the lease of a claim that LiveKit did not answer. The claim stays, for an egress that may yet turn up.
@@ -298,7 +296,7 @@ impl Table {
             .expression_attribute_values(":starting", text(STARTING))
             .send()
             .await;
-        updated(result).map(drop)
+        if_held(result).map(drop)
     }
 
     /// Writes down that a claim has its egress: the room's item and the record, both or neither. Of all starts that
@@ -364,7 +362,7 @@ impl Table {
             .expression_attribute_values(":egress", text(egress_id))
             .send()
             .await;
-        deleted(result).map(drop)
+        if_held(result).map(drop)
     }
 
     /// Frees a room that LiveKit has closed and returns its egress. `room_sid` keeps an old message from freeing the
@@ -380,7 +378,8 @@ impl Table {
             .return_values(ReturnValue::AllOld)
             .send()
             .await;
-        Ok(deleted(result)?.and_then(|item| Reader(&item).optional_text("egress_id")))
+        let attributes = if_held(result)?.and_then(|output| output.attributes);
+        Ok(attributes.and_then(|item| Reader(&item).optional_text("egress_id")))
     }
 
     /// Moves a recording on. What comes late or twice changes nothing.
@@ -485,19 +484,6 @@ impl Table {
                 _ => return Err(unavailable(error)),
             }
         }
-    }
-
-    async fn read(&self, pk: String) -> Result<Option<Item>, ApiError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", text(pk))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(error))?;
-        Ok(output.item)
     }
 }
 
@@ -628,44 +614,6 @@ fn read_recording(item: &Item) -> Result<RecordingItem, ApiError> {
         location: item.optional_text("file_location"),
         error: item.optional_text("failure"),
     })
-}
-
-/// The item that was deleted, where it was asked for; `None` where the condition did not hold.
-fn deleted<R>(
-    result: Result<aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput, SdkError<DeleteItemError, R>>,
-) -> Result<Option<Item>, ApiError>
-where
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match result {
-        Ok(output) => Ok(output.attributes),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(unavailable(error)),
-    }
-}
-
-/// Whether the condition held.
-fn updated<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<bool, ApiError>
-where
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match result {
-        Ok(_) => Ok(true),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(unavailable(error)),
-    }
 }
 
 #[cfg(test)]

@@ -6,16 +6,12 @@
 use std::fmt;
 
 use api::{ApiError, Reason};
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 
 use crate::attributes::{Item, Reader, bytes, number, text, texts};
-use crate::table::{Table, unavailable};
+use crate::table::{Table, if_held, unavailable};
 
 /// The hash of a session token: the key of its item.
 #[derive(Clone, PartialEq, Eq)]
@@ -103,16 +99,7 @@ pub struct RenewedClaims {
 impl Table {
     /// Reads a session, consistently: a sign-out holds at once.
     pub async fn session(&self, key: &SessionKey) -> Result<Option<SessionItem>, ApiError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(error))?;
-        output.item().map(read).transpose()
+        self.read(key.pk()).await?.as_ref().map(read).transpose()
     }
 
     /// Writes a new session. The key is the hash of 32 random bytes: it meets no other item.
@@ -127,18 +114,16 @@ impl Table {
         Ok(())
     }
 
-    /// Ends a session and returns it; `None` where there was none.
-    pub async fn delete_session(&self, key: &SessionKey) -> Result<Option<SessionItem>, ApiError> {
-        let output = self
-            .client
+    /// Ends a session. Ending it twice is no error.
+    pub async fn delete_session(&self, key: &SessionKey) -> Result<(), ApiError> {
+        self.client
             .delete_item()
             .table_name(&self.name)
             .key("pk", text(key.pk()))
-            .return_values(ReturnValue::AllOld)
             .send()
             .await
             .map_err(|error| unavailable(error))?;
-        output.attributes().map(read).transpose()
+        Ok(())
     }
 
     /// Ends a session if nobody renewed it since `generation`; returns whether it is gone.
@@ -152,17 +137,7 @@ impl Table {
             .expression_attribute_values(":generation", number(generation))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unavailable(error)),
-        }
+        Ok(if_held(result)?.is_some())
     }
 
     /// Notes that a session was used. A session that has ended meanwhile stays ended.
@@ -183,7 +158,7 @@ impl Table {
             .expression_attribute_values(":expires", number(expires_at))
             .send()
             .await;
-        condition_held(result).map(drop)
+        if_held(result).map(drop)
     }
 
     /// Elects `owner` to refresh the session until `lease_until`: one conditional write that exactly one of all callers
@@ -246,7 +221,7 @@ impl Table {
             .expression_attribute_values(":until", number(lease_until))
             .send()
             .await;
-        condition_held(result).map(drop)
+        if_held(result).map(drop)
     }
 
     /// Stores what a refresh gave and ends the election. Returns whether it was stored: it is not where the session
@@ -294,7 +269,7 @@ impl Table {
                 update.update_expression(set + &remove)
             }
         };
-        condition_held(update.send().await)
+        Ok(if_held(update.send().await)?.is_some())
     }
 
     /// Writes a new session and ends the one that it takes the place of, both or neither. With `generation` it does so
@@ -337,23 +312,6 @@ impl Table {
             }
             _ => Err(unavailable(error)),
         }
-    }
-}
-
-fn condition_held<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<bool, ApiError>
-where
-    R: fmt::Debug + Send + Sync + 'static,
-{
-    match result {
-        Ok(_) => Ok(true),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(unavailable(error)),
     }
 }
 

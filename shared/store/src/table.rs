@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStre
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use upstream::{Http, Roots};
 
+use crate::attributes::{Item, text};
 use crate::connector;
 
 /// The table's name.
@@ -67,6 +68,36 @@ impl Table {
             .timeout_config(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build());
         config.set_endpoint_url(env.optional(&ENDPOINT));
         Ok(Self { client: Client::from_conf(config.build()), name: env.required(&SESSION_TABLE)? })
+    }
+}
+
+impl Table {
+    /// Reads an item, consistently: what was written holds at once.
+    pub(crate) async fn read(&self, pk: String) -> Result<Option<Item>, ApiError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(error))?;
+        Ok(output.item)
+    }
+}
+
+/// What a conditional write answers; `None` where its condition did not hold.
+#[track_caller]
+pub(crate) fn if_held<T, E, R>(result: Result<T, SdkError<E, R>>) -> Result<Option<T>, ApiError>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+        Err(error) => Err(unavailable(error)),
     }
 }
 

@@ -5,7 +5,7 @@ use api::{ApiError, AuthData, ConfigError, Cookies, Env, SameSite, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
-use crate::{ConnectionId, FlowState, OAuthFlow};
+use crate::{ConnectionId, OAuthFlow};
 
 /// Whom the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,18 +88,6 @@ impl Authorize {
     ) -> Result<Started, ApiError> {
         let (flow, cookie) = OAuthFlow::begin(cookies, self.same_site)?;
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
-    }
-
-    /// Finishes a flow, see [`OAuthFlow::finish`].
-    ///
-    /// # Errors
-    /// `flow_expired` where the browser has no such flow under way.
-    pub fn finish(
-        &self,
-        cookies: &Cookies,
-        state: Option<&FlowState>,
-    ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        OAuthFlow::finish(cookies, state, self.same_site)
     }
 
     /// The URL at which `flow` begins.

@@ -8,10 +8,9 @@
 //! `1752486896.<verifier>~1752486890.<verifier>`, 219 bytes at most. Whatever in it does not read as a flow is passed
 //! over. A flow is spent by the first attempt to finish it.
 
-use api::{ApiError, Cookies, Reason, SameSite, Secret, SetCookie, clock};
+use api::{ApiError, Cookies, Reason, SameSite, Secret, SetCookie, clock, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac};
 
 use crate::FlowState;
@@ -46,10 +45,7 @@ impl OAuthFlow {
     /// # Errors
     /// `internal` where the system has no random bytes.
     pub fn begin(cookies: &Cookies, same_site: SameSite) -> Result<(Self, SetCookie), ApiError> {
-        let mut bytes = [0; VERIFIER_BYTES];
-        SystemRandom::new()
-            .fill(&mut bytes)
-            .map_err(|_| ApiError::new(Reason::Internal).because("no random bytes"))?;
+        let bytes: [u8; VERIFIER_BYTES] = random::bytes()?;
         let flow = Self::of(URL_SAFE_NO_PAD.encode(bytes));
         let now = clock::now();
         let mut begun = vec![Begun { at: now, flow: flow.clone() }];
