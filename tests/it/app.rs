@@ -351,7 +351,7 @@ impl<'a> Browser<'a> {
             request = request.bearer_auth(token);
         }
         let answer = Answer::read(request.send().await.expect("the gateway answers")).await;
-        crate::reasons::check(path, &answer);
+        crate::reasons::check("POST", path, &answer);
         self.keep(&answer);
         answer
     }

@@ -14,25 +14,21 @@
 )]
 
 mod app;
-mod endpoints;
-mod golden;
 mod meeting;
 mod node;
 
 mod boot;
-mod configuration;
 mod contract;
 mod demo;
 mod deploy;
 mod emulator;
-mod errors;
 mod events;
 mod faults;
+mod generated;
 mod input;
 mod links;
 mod main_job;
 mod oauth;
-mod openapi;
 mod openapi_spec;
 mod organizations;
 mod policies;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Access, Env};
+use catalog::Function;
 use local::template::{Deployment, Template};
 
-use crate::endpoints::{self, Endpoint};
+use crate::generated::configuration::{FULL, read_by};
 
 /// The template of a stage.
 pub fn template(stage: &str) -> Template {
@@ -27,9 +28,9 @@ fn declared(template: &Template) -> Known {
 }
 
 fn coded() -> Known {
-    let routes = endpoints::ALL.iter().map(|Endpoint { route, .. }| {
-        let protected = route.access == Access::Protected;
-        ("POST".to_owned(), route.path.to_owned(), route.name.to_owned(), protected)
+    let routes = catalog::endpoints().into_iter().map(|Function { name, route, .. }| {
+        let method = route.method.name().to_owned();
+        (method, route.path.to_owned(), (*name).to_owned(), route.access == Access::Session)
     });
     routes.collect()
 }
@@ -37,22 +38,6 @@ fn coded() -> Known {
 #[test]
 fn routes_methods_and_protection_are_those_of_the_code() {
     assert_eq!(declared(&template("dev")), coded());
-}
-
-#[test]
-fn cargo_lambda_watch_routes_as_the_code_says() {
-    let output = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
-        .current_dir(crate::app::root())
-        .output()
-        .unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let router = metadata["metadata"]["lambda"]["watch"]["router"].as_object().unwrap();
-    let router: BTreeMap<_, _> =
-        router.iter().map(|(path, name)| (path.as_str(), name.as_str().unwrap())).collect();
-    let coded: BTreeMap<_, _> =
-        endpoints::ALL.iter().map(|each| (each.route.path, each.route.name)).collect();
-    assert_eq!(router, coded);
 }
 
 #[test]
@@ -67,8 +52,7 @@ fn production_lacks_dev_sign_in_and_nothing_else() {
 #[test]
 fn functions_are_named_as_in_the_code_and_have_time_for_their_deadline() {
     let template = template("dev");
-    let mut names: Vec<_> = endpoints::functions().into_iter().map(|(name, _)| name).collect();
-    names.sort_unstable();
+    let names: Vec<_> = catalog::functions().iter().map(|function| function.name).collect();
     let mut binaries: Vec<_> = template.functions.values().map(|each| each.binary.as_str()).collect();
     binaries.sort_unstable();
     assert_eq!(binaries, names);
@@ -93,8 +77,9 @@ fn the_authorizer_sees_every_request_and_remembers_none() {
 #[test]
 fn each_function_gets_the_variables_that_it_reads_and_no_other() {
     let template = template("dev");
-    for (name, load) in endpoints::functions() {
-        let mut read = crate::configuration::read_by(load);
+    for function in catalog::functions() {
+        let name = function.name;
+        let mut read = read_by(function);
         // Lambda's own, and the endpoint of a table on the developer's machine.
         read.retain(|variable| !variable.name.starts_with("AWS_"));
         let read: BTreeSet<_> = read.iter().map(|variable| variable.name).collect();
@@ -116,41 +101,9 @@ fn the_tables_name_reaches_every_function_that_has_a_policy_on_it() {
     }
 }
 
-/// The README's table of endpoints.
-fn endpoint_table() -> String {
-    let mut table = "| endpoint | needs a session | success | function |\n|---|---|---|---|\n".to_owned();
-    for Endpoint { route, .. } in endpoints::ALL {
-        let session = match (route.access, route.name) {
-            (Access::Protected, _) => "yes",
-            // It acts for whoever is signed in and checks the session by itself.
-            (Access::Public, "switch-organization") => "yes",
-            (Access::Public, "livekit-webhook") => "LiveKit's signature",
-            (Access::Public, _) => "no",
-        };
-        table.push_str(&format!(
-            "| `POST {path}` | {session} | {success} | [{name}](functions/{name}/src/lib.rs) |\n",
-            path = route.path,
-            success = route.success,
-            name = route.name
-        ));
-    }
-    table
-}
-
-#[test]
-fn the_readme_lists_the_endpoints() {
-    const BEGIN: &str = "<!-- endpoints -->\n";
-    const END: &str = "<!-- /endpoints -->";
-    let readme = std::fs::read_to_string(crate::app::root().join("README.md")).expect("README.md");
-    let (before, rest) = readme.split_once(BEGIN).expect("README.md has the line <!-- endpoints -->");
-    let (_, after) = rest.split_once(END).expect("README.md has the line <!-- /endpoints -->");
-    let table = endpoint_table();
-    crate::golden::check("README.md", &format!("{before}{BEGIN}\n{table}\n{END}{after}"));
-}
-
 #[test]
 fn loading_needs_no_more_than_what_is_set() {
-    for (name, load) in endpoints::functions() {
-        assert!(load(&Env::fixed(crate::configuration::FULL)).is_ok(), "{name}");
+    for function in catalog::functions() {
+        assert!(function.load(&Env::fixed(FULL)).is_ok(), "{}", function.name);
     }
 }

@@ -1,24 +1,26 @@
-//! The Lambda authorizer of the protected routes: lets a request pass if its session is good, and tells the functions
-//! who calls.
+//! Authorizes the requests of protected routes and tells their functions who calls.
 //!
-//! It has no identity source and no result cache, so that cookie and bearer both work and a sign-out holds at once.
-//! Where it cannot tell, because the store or WorkOS failed, it passes the request on with that word, and the function
-//! answers 503 in our error shape: a 403 would tell clients that they are signed out.
+//! It has no identity source and no result cache, so cookie and bearer both work and a sign-out holds at once. If the store
+//! or WorkOS fails, the request is allowed through, marked `unavailable`, and the function returns 502 or 503 in our error
+//! shape: clients would take a 403 for a sign-out.
 
-pub use session::Authenticator as Context;
+use api::{ConfigError, Credentials, Endpoint, Env, Route, Verdict};
+use session::Authenticator;
 
-use api::caller::Verdict;
-use api::{Client, Cookies, Secret};
+/// The authorizer of the API.
+pub struct Authorizer(Authenticator);
 
-/// The function's name.
-pub const NAME: &str = "authorizer";
+impl Endpoint for Authorizer {
+    const ROUTE: Route = Route::authorizer().summary("Check the session of a protected request").rounds(1);
 
-/// Answers a request.
-pub async fn handle(
-    ctx: &Context,
-    cookies: Cookies,
-    bearer: Option<Secret>,
-    client: Client,
-) -> Option<Verdict> {
-    ctx.judge(cookies, bearer, client).await
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Authenticator::load(env).map(Self)
+    }
+}
+
+impl Authorizer {
+    /// Returns who calls, `None` if nobody is signed in, or that it is unknown.
+    pub async fn handle(&self, Credentials { cookies, bearer, client }: Credentials) -> Option<Verdict> {
+        self.0.judge(cookies, bearer, client).await
+    }
 }

@@ -1,7 +1,3 @@
-//! Boots `authorizer`.
+//! The Lambda function `authorizer`.
 
-use authorizer::{Context, NAME, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run_authorizer(NAME, Context::load, handle)
-}
+api::main!(authorizer::Authorizer);

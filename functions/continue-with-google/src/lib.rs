@@ -1,38 +1,24 @@
-//! `POST /auth/continue-with-google`: answers where the browser begins a sign-in with Google. No network call is made.
-//! Reasons: the common ones.
+//! Starts a sign-in with Google. No network call is made.
 
-use api::{ApiError, AuthData, ConfigError, Env, Nothing, Request, Response, Route};
-use schemars::JsonSchema;
-use serde::Serialize;
-use workos::{Authorize, Selector};
+use api::auth_data::AuthResponse;
+use api::{ApiError, ConfigError, Endpoint, Env, Nothing, Request, Response, Route};
+use workos::{Authorize, Selector, continue_with};
 
-/// The route.
-pub static ROUTE: Route = Route::public("continue-with-google", "/auth/continue-with-google");
+/// `POST /auth/continue-with-google`.
+pub struct ContinueWithGoogle(Authorize);
 
-/// The answer.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Output {
-    /// Where the browser goes, and the `state` that comes back with it.
-    pub auth_data: AuthData,
-}
+impl Endpoint for ContinueWithGoogle {
+    const ROUTE: Route =
+        continue_with("/auth/continue-with-google").summary("Start a sign-in with Google");
 
-/// What the endpoint uses.
-#[derive(Debug)]
-pub struct Context {
-    authorize: Authorize,
-}
-
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { authorize: Authorize::load(env)? })
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Authorize::load(env).map(Self)
     }
 }
 
-/// Answers one request.
-pub async fn handle(context: &Context, request: Request<Nothing>) -> Result<Response<Output>, ApiError> {
-    let started = context.authorize.start(Selector::Google, &request.cookies, None)?;
-    let (auth_data, cookie) = started.into_redirect();
-    Ok(Response::new(Output { auth_data }).cookie(cookie))
+impl ContinueWithGoogle {
+    /// Returns where the browser signs in.
+    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
+        self.0.continue_with(Selector::Google, &req.cookies)
+    }
 }

@@ -1,9 +1,3 @@
-//! Boots `POST /auth/continue-with-google`.
+//! The Lambda function `continue-with-google`.
 
-use std::process::ExitCode;
-
-use continue_with_google::{Context, ROUTE, handle};
-
-fn main() -> ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(continue_with_google::ContinueWithGoogle);

@@ -1,9 +1,3 @@
-//! Boots `POST /auth/continue-with-microsoft`.
+//! The Lambda function `continue-with-microsoft`.
 
-use std::process::ExitCode;
-
-use continue_with_microsoft::{Context, ROUTE, handle};
-
-fn main() -> ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(continue_with_microsoft::ContinueWithMicrosoft);

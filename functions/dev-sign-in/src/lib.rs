@@ -1,39 +1,25 @@
-//! `POST /auth/dev-sign-in`: signs in the development user, without mail. For development and tests only: it is not
-//! deployed in production, and refuses to start there.
+//! Signs in the development user without mail. For development and tests: it is not deployed to production, and refuses to
+//! start there.
 //!
-//! The session is a real one: a Magic Auth code is created through the API and redeemed.
+//! The session is a real one: a Magic Auth code is created through WorkOS' API and redeemed.
 
 use api::config::STAGE;
-use api::{ApiError, ConfigError, EmailAddress, Env, Nothing, Reason, Request, Response, Route, Variable};
+use api::{
+    ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Step, Variable,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
-use session::Sessions;
+use session::{SESSION_COOKIE, Sessions};
 use workos::{Authentication, WorkOs};
 
-/// The route.
-pub const ROUTE: Route = Route::public("dev-sign-in", "/auth/dev-sign-in").reasons(&[
-    Reason::SignInRefused,
-    Reason::CodeRejected,
-    Reason::SsoRequired,
-    Reason::MfaEnrollment,
-    Reason::MfaChallenge,
-    Reason::AuthenticationMethodNotAllowed,
-    Reason::EmailVerificationRequired,
-    Reason::OrganizationNotAllowed,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
-
-/// Who is signed in.
+/// The person who is signed in.
 pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
     "DEV_SIGN_IN_EMAIL",
     "admin@cazzi.com",
-    "Whom `dev-sign-in` signs in; created where absent.",
+    "The person whom `dev-sign-in` signs in; created if absent.",
 );
 
-/// Who was signed in.
+/// The person who was signed in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {
     user: DevUser,
@@ -46,16 +32,28 @@ pub struct DevUser {
     email: String,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/dev-sign-in`.
+pub struct DevSignIn {
     email: EmailAddress,
     workos: WorkOs,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration; refuses it in production.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for DevSignIn {
+    const ROUTE: Route = Route::post("/auth/dev-sign-in")
+        .summary("Sign in the development user")
+        .details("For development and tests. It does not exist in production.")
+        .reasons(&[workos::CODE, workos::GRANT, store::FAILURES])
+        .cookies(&[SESSION_COOKIE])
+        .rounds(3)
+        .example("{}")
+        .after(&[Step::Variable("DEV_SIGN_IN_EMAIL")])
+        .success(&[(
+            "signed_in",
+            r#"{ "user": { "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B", "email": "admin@cazzi.com" } }"#,
+        )]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         if env.required(&STAGE)? == "prod" {
             return Err(ConfigError::new(&STAGE, "is prod, where dev-sign-in must not run"));
         }
@@ -66,16 +64,18 @@ impl Context {
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
-    let authentication = sign_in(ctx, &req).await?;
-    let (user, cookie) = ctx.sessions.begin_session(authentication, &req).await?;
-    Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
-}
+impl DevSignIn {
+    /// Starts a session for the development user.
+    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
+        let authentication = self.sign_in(&req).await?;
+        let (user, cookie) = self.sessions.begin_session(authentication, &req).await?;
+        Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
+    }
 
-/// Where the development user has several organizations, the first one is taken: there is nobody to ask.
-async fn sign_in(ctx: &Context, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
-    let code = ctx.workos.code_for(&ctx.email, &req.client).await?;
-    let sign_in = ctx.workos.redeem_magic_code(&ctx.email, &code, &req.client).await?;
-    ctx.workos.in_first_organization(sign_in, &req.client).await
+    /// A development user with several organizations acts in the first one.
+    async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
+        let code = self.workos.code_for(&self.email, &req.client).await?;
+        let sign_in = self.workos.redeem_magic_code(&self.email, &code, &req.client).await?;
+        self.workos.in_first_organization(sign_in, &req.client).await
+    }
 }

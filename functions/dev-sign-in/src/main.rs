@@ -1,7 +1,3 @@
-//! Boots `dev-sign-in`.
+//! The Lambda function `dev-sign-in`.
 
-use dev_sign_in::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(dev_sign_in::DevSignIn);

@@ -1,32 +1,13 @@
-//! `POST /auth/finalize-magic-auth`: redeems a sign-in code and begins a session.
+//! Redeems a sign-in code and starts a session.
 //!
-//! Tries are limited per address before WorkOS is asked: six digits must not be guessed.
+//! Attempts are limited per address before WorkOS is called, so that six digits cannot be guessed.
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
+use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
 use store::{Limits, Rate};
-use workos::{MagicCode, WorkOs};
-
-/// The route.
-pub const ROUTE: Route = Route::public("finalize-magic-auth", "/auth/finalize-magic-auth").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::InvalidEmail,
-    Reason::CodeRejected,
-    Reason::SignInRefused,
-    Reason::OrganizationNotAllowed,
-    Reason::SsoRequired,
-    Reason::EmailVerificationRequired,
-    Reason::MfaEnrollment,
-    Reason::MfaChallenge,
-    Reason::AuthenticationMethodNotAllowed,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
+use workos::{MagicCode, OAUTH_COOKIE, WorkOs};
 
 const LIMITS: Limits = Limits {
     scope: "finalize-magic-auth",
@@ -34,29 +15,44 @@ const LIMITS: Limits = Limits {
     per_source: Rate { max: 60, seconds: 600 },
 };
 
-/// The code, and the address that it was sent to.
+/// The code and the address that it was sent to.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     email: EmailAddress,
     code: MagicCode,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/finalize-magic-auth`.
+pub struct FinalizeMagicAuth {
     workos: WorkOs,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for FinalizeMagicAuth {
+    const ROUTE: Route = Route::post("/auth/finalize-magic-auth")
+        .summary("Complete a sign-in by mail code")
+        .details(
+            "Five attempts per address in ten minutes. A person with several organizations gets the list to choose from, \
+             for `select-organization`.",
+        )
+        .reasons(&[api::INPUT, &[Reason::InvalidEmail], workos::CODE, workos::GRANT, store::FAILURES])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .rounds(3)
+        .example(r#"{ "email": "user.with.magic.auth@example.com", "code": "123456" }"#)
+        .after(&[Step::Request("sign-up"), Step::MailedCode])
+        .success(examples::SIGN_IN);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    LIMITS.admit(ctx.sessions.table(), &req.body.email, &req.client).await?;
-    let sign_in = ctx.workos.redeem_magic_code(&req.body.email, &req.body.code, &req.client).await?;
-    ctx.sessions.begin("magic_auth", sign_in, &req).await
+impl FinalizeMagicAuth {
+    /// Starts a session, or returns the organizations to choose from.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        let Input { email, code } = &req.input;
+        LIMITS.admit(self.sessions.table(), email, &req.client).await?;
+        let sign_in = self.workos.redeem_magic_code(email, code, &req.client).await?;
+        self.sessions.begin("magic_auth", sign_in, &req).await
+    }
 }

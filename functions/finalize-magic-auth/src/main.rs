@@ -1,7 +1,3 @@
-//! Boots `finalize-magic-auth`.
+//! The Lambda function `finalize-magic-auth`.
 
-use finalize_magic_auth::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(finalize_magic_auth::FinalizeMagicAuth);

@@ -1,35 +1,16 @@
-//! `POST /auth/finalize-oauth`: redeems the code of an OAuth or SSO sign-in and begins a session.
+//! Redeems the code of an OAuth or SSO sign-in and starts a session.
 //!
-//! The code counts only in the browser that began the flow: its cookie holds the PKCE verifier. With several sign-ins
-//! under way, `state` picks the flow; without it the newest counts. A flow is spent by one try, unless WorkOS or the
-//! table failed: then the same request can be sent again.
+//! The code is valid only in the browser that started the flow: its cookie holds the PKCE verifier. With several sign-ins
+//! in progress, `state` selects the flow; without it the newest one is taken. An attempt uses the flow up, unless WorkOS or
+//! the table failed: then the same request can be sent again.
 
-use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{AuthCode, FlowState, OAuthFlow, WorkOs};
+use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
+use workos::{AuthCode, FlowState, OAUTH_COOKIE, OAuthFlow, WorkOs};
 
-/// The route.
-pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::FlowExpired,
-    Reason::CodeRejected,
-    Reason::SignInRefused,
-    Reason::OrganizationNotAllowed,
-    Reason::SsoRequired,
-    Reason::EmailVerificationRequired,
-    Reason::MfaEnrollment,
-    Reason::MfaChallenge,
-    Reason::AuthenticationMethodNotAllowed,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
-
-/// The code that came back with the browser.
+/// What came back with the browser.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     code: AuthCode,
@@ -37,36 +18,46 @@ pub struct Input {
     state: Option<FlowState>,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/finalize-oauth`.
+pub struct FinalizeOAuth {
     workos: WorkOs,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for FinalizeOAuth {
+    const ROUTE: Route = Route::post("/auth/finalize-oauth")
+        .summary("Complete a sign-in by SSO, Google or Microsoft")
+        .details(
+            "The code is valid only in the browser that started the sign-in. A person with several organizations gets the \
+             list to choose from, for `select-organization`.",
+        )
+        .reasons(&[api::INPUT, &[Reason::FlowExpired], workos::CODE, workos::GRANT, store::FAILURES])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .rounds(2)
+        .example(r#"{ "code": "FHN398YTN3904T309M" }"#)
+        .after(&[Step::Request("continue-with-google"), Step::SignInAtProvider])
+        .success(examples::SIGN_IN);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    let (flow, spent) = ctx.sessions.finish_flow(&req.cookies, req.body.state.as_ref())?;
-    req.cookies.apply(&spent);
-    match sign_in(ctx, &flow, &req).await {
-        Ok(response) => Ok(response.cookie(spent)),
-        // What the answer calls worth another try must not fail then for want of its flow.
-        Err(error) if error.reason().retryable() => Err(error),
-        Err(error) => Err(error.cookie(spent)),
+impl FinalizeOAuth {
+    /// Starts a session, or returns the organizations to choose from.
+    pub async fn handle(&self, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        let (flow, used_up) = self.sessions.finish_flow(&req.cookies, req.input.state.as_ref())?;
+        req.cookies.apply(&used_up);
+        match self.sign_in(&flow, &req).await {
+            Ok(response) => Ok(response.cookie(used_up)),
+            // A retry needs the flow.
+            Err(error) if error.reason().retryable() => Err(error),
+            Err(error) => Err(error.cookie(used_up)),
+        }
     }
-}
 
-async fn sign_in(
-    ctx: &Context,
-    flow: &OAuthFlow,
-    req: &Request<Input>,
-) -> Result<Response<SignedIn>, ApiError> {
-    let sign_in = ctx.workos.redeem_code(&req.body.code, &flow.verifier, &req.client).await?;
-    ctx.sessions.begin("oauth", sign_in, req).await
+    async fn sign_in(&self, flow: &OAuthFlow, req: &Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        let sign_in = self.workos.redeem_code(&req.input.code, &flow.verifier, &req.client).await?;
+        self.sessions.begin("oauth", sign_in, req).await
+    }
 }

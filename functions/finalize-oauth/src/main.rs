@@ -1,7 +1,3 @@
-//! Boots `finalize-oauth`.
+//! The Lambda function `finalize-oauth`.
 
-use finalize_oauth::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(finalize_oauth::FinalizeOAuth);

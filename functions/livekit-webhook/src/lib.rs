@@ -1,38 +1,39 @@
-//! `POST /webhooks/livekit`: LiveKit tells how recordings and rooms go on. It is not behind the authorizer: LiveKit
-//! signs each webhook, its body included, with the API secret.
-//! Reasons: `not_signed_in`, `livekit_unavailable`, `livekit_busy`, `store_unavailable`.
+//! Receives LiveKit webhooks, which report how recordings and rooms progress.
+//!
+//! The route is not behind the authorizer: LiveKit signs each webhook, body included, with the API secret.
 
-use api::{ApiError, ConfigError, Env, RawBody, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, Endpoint, Env, RawBody, Request, Response, Route, Step, Tag};
 use recording::Events;
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// The route.
-pub static ROUTE: Route = Route::public("livekit-webhook", "/webhooks/livekit").reasons(&[
-    Reason::NotSignedIn,
-    Reason::LivekitUnavailable,
-    Reason::LivekitBusy,
-    Reason::StoreUnavailable,
-]);
 
 /// An empty object: LiveKit reads only the status.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {}
 
-/// What the endpoint uses.
-pub struct Context {
-    events: Events,
-}
+/// `POST /webhooks/livekit`.
+pub struct LivekitWebhook(Events);
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { events: Events::load(env)? })
+impl Endpoint for LivekitWebhook {
+    const ROUTE: Route = Route::post("/webhooks/livekit")
+        .signed("authorization")
+        .tag(Tag::Webhooks)
+        .summary("Receive LiveKit webhooks")
+        .details("Called by LiveKit, which signs each webhook with the API secret.")
+        .reasons(&[recording::FAILURES])
+        .rounds(3)
+        .after(&[Step::Request("start-recording"), Step::LivekitEvent("egress_updated")])
+        .success(&[("received", "{}")]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Events::load(env).map(Self)
     }
 }
 
-/// Takes the event in.
-pub async fn handle(ctx: &Context, req: Request<RawBody>) -> Result<Response<Output>, ApiError> {
-    ctx.events.receive(&req.body).await?;
-    Ok(Response::new(Output {}))
+impl LivekitWebhook {
+    /// Applies one event.
+    pub async fn handle(&self, req: Request<RawBody>) -> Result<Response<Output>, ApiError> {
+        self.0.receive(&req.input).await?;
+        Ok(Response::new(Output {}))
+    }
 }

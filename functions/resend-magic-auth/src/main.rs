@@ -1,7 +1,3 @@
-//! Boots `resend-magic-auth`.
+//! The Lambda function `resend-magic-auth`.
 
-use resend_magic_auth::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(resend_magic_auth::ResendMagicAuth);

@@ -1,55 +1,56 @@
-//! `POST /api/v1/livekit/room-auth`: a token with which the caller joins a LiveKit room.
-//! Reasons: `missing_field`, `invalid_field`, `not_signed_in`, `organization_not_allowed`.
+//! Issues a token with which the caller joins a LiveKit room.
 //!
-//! The token is made in the process: no call leaves it.
+//! The token is signed in the process. No network call is made.
 
-use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route, Tag};
 use livekit::{Keys, RoomName, RoomScope, Username};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The route.
-pub static ROUTE: Route = Route::protected("room-auth", "/api/v1/livekit/room-auth").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::NotSignedIn,
-    Reason::OrganizationNotAllowed,
-]);
-
-/// Who wants to enter which room.
+/// The room, and the caller's name in it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
-    /// The name that the others in the room will see.
+    /// The name that other participants see.
     pub username: Username,
-    /// The room to enter. It need not exist yet.
+    /// The room to join. It need not exist yet.
     pub room_id: RoomName,
 }
 
-/// The key to the room.
+/// The token.
 #[derive(Serialize, JsonSchema)]
 pub struct Output {
     /// A LiveKit access token, valid for 10 minutes.
     pub token: String,
 }
 
-/// What the endpoint uses.
-pub struct Context {
+/// `POST /api/v1/livekit/room-auth`.
+pub struct RoomAuth {
     keys: Keys,
     scope: RoomScope,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for RoomAuth {
+    const ROUTE: Route = Route::post("/api/v1/livekit/room-auth")
+        .session()
+        .tag(Tag::Rooms)
+        .summary("Get a token to join a room")
+        .details("A LiveKit access token for one room, valid for 10 minutes. The room need not exist yet.")
+        .reasons(&[api::INPUT, livekit::SCOPE])
+        .example(r#"{ "username": "Jane Doe", "roomId": "room123" }"#)
+        .success(&[("token", r#"{ "token": "livekitToken" }"#)]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { keys: Keys::load(env)?, scope: RoomScope::load(env)? })
     }
 }
 
-/// Signs a token for the caller.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Output>, ApiError> {
-    let caller = req.caller()?;
-    let room = ctx.scope.room(caller, &req.body.room_id)?;
-    let token = ctx.keys.join_token(caller, &req.body.username, &room)?;
-    Ok(Response::new(Output { token: token.expose().to_owned() }))
+impl RoomAuth {
+    /// Signs a token for the caller.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {
+        let caller = req.caller()?;
+        let room = self.scope.room(caller, &req.input.room_id)?;
+        let token = self.keys.join_token(caller, &req.input.username, &room)?;
+        Ok(Response::new(Output { token: token.expose().to_owned() }))
+    }
 }

@@ -1,5 +1,3 @@
 //! The Lambda function `room-auth`.
 
-fn main() -> std::process::ExitCode {
-    api::run(&room_auth::ROUTE, room_auth::Context::load, room_auth::handle)
-}
+api::main!(room_auth::RoomAuth);

@@ -1,30 +1,12 @@
-//! `POST /auth/select-organization`: finishes the sign-in of a person with several organizations in one of them.
+//! Completes the sign-in of a person with several organizations in the one that they chose.
 
-use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{OrganizationId, PendingToken, WorkOs};
+use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
+use workos::{OAUTH_COOKIE, OrganizationId, PendingToken, WorkOs};
 
-/// The route.
-pub const ROUTE: Route = Route::public("select-organization", "/auth/select-organization").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::SelectionExpired,
-    Reason::SignInRefused,
-    Reason::OrganizationNotAllowed,
-    Reason::SsoRequired,
-    Reason::EmailVerificationRequired,
-    Reason::MfaEnrollment,
-    Reason::MfaChallenge,
-    Reason::AuthenticationMethodNotAllowed,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
-
-/// The pending sign-in and the organization that was chosen.
+/// The pending sign-in and the chosen organization.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
@@ -32,23 +14,46 @@ pub struct Input {
     organization_id: OrganizationId,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/select-organization`.
+pub struct SelectOrganization {
     workos: WorkOs,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for SelectOrganization {
+    const ROUTE: Route = Route::post("/auth/select-organization")
+        .summary("Choose an organization to complete a sign-in")
+        .details("For a person with several organizations, with the token that came with their list.")
+        .reasons(&[api::INPUT, &[Reason::SelectionExpired], workos::GRANT, store::FAILURES])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .rounds(2)
+        .example(
+            r#"{
+                "pendingAuthenticationToken": "KcFtu30FfyJUfyeeaTwKwU02P",
+                "organizationId": "org_01K3BK4YS5SDH22RV4P9QYJR7Z"
+            }"#,
+        )
+        .after(&[
+            Step::JoinOrganizations,
+            Step::Request("finalize-magic-auth"),
+            Step::Take("pendingAuthenticationToken", "/user/pendingAuthenticationToken"),
+            Step::Take("organizationId", "/user/organizations/0/id"),
+        ])
+        .success(&[("signed_in", examples::PERSON)]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    let Input { pending_authentication_token, organization_id } = &req.body;
-    let sign_in =
-        ctx.workos.select_organization(pending_authentication_token, organization_id, &req.client).await?;
-    ctx.sessions.begin("organization_selection", sign_in, &req).await
+impl SelectOrganization {
+    /// Starts a session in the chosen organization.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        let Input { pending_authentication_token, organization_id } = &req.input;
+        let sign_in = self
+            .workos
+            .select_organization(pending_authentication_token, organization_id, &req.client)
+            .await?;
+        self.sessions.begin("organization_selection", sign_in, &req).await
+    }
 }

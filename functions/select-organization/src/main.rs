@@ -1,7 +1,3 @@
-//! Boots `select-organization`.
+//! The Lambda function `select-organization`.
 
-use select_organization::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(select_organization::SelectOrganization);

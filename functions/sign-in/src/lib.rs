@@ -1,25 +1,14 @@
-//! `POST /auth/sign-in`: begins the sign-in of an existing user, by the organization's identity provider or by a code
-//! sent by mail.
+//! Starts the sign-in of an existing user, through the organization's identity provider or with a code sent by mail.
 //!
 //! The mail domain decides: an active SSO connection on a verified domain sends the browser there. Otherwise a known
-//! address gets a code; an unknown one gets nothing, and the same answer.
+//! address gets a code. An unknown address gets no mail, and the same response.
 
-use api::{ApiError, AuthData, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
+use api::auth_data::AuthResponse;
+use api::{ApiError, AuthData, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use store::{Limits, Rate, Table};
-use workos::{Authorize, Selector, WorkOs};
-
-/// The route.
-pub const ROUTE: Route = Route::public("sign-in", "/auth/sign-in").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::InvalidEmail,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
+use workos::{Authorize, OAUTH_COOKIE, Selector, WorkOs};
 
 const LIMITS: Limits = Limits {
     scope: "sign-in",
@@ -27,50 +16,68 @@ const LIMITS: Limits = Limits {
     per_source: Rate { max: 120, seconds: 600 },
 };
 
-/// Who wants to sign in.
+/// The person who signs in.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     email: EmailAddress,
 }
 
-/// How to go on.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Output {
-    auth_data: AuthData,
-}
-
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/sign-in`.
+pub struct SignIn {
     table: Table,
     workos: WorkOs,
     authorize: Authorize,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for SignIn {
+    const ROUTE: Route = Route::post("/auth/sign-in")
+        .summary("Start the sign-in of an existing user")
+        .details(
+            "The mail domain decides: with `sso` the browser goes to `redirectURL`; with `magic_auth` a code was sent by \
+             mail. An unknown address gets the same response and no mail.",
+        )
+        .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
+        .cookies(&[OAUTH_COOKIE])
+        .rounds(2)
+        .example(r#"{ "email": "jane.doe@example.com" }"#)
+        .success(&[
+            (
+                "sso",
+                r#"{
+                    "authData": {
+                        "authMethod": "sso",
+                        "redirectURL": "https://api.workos.com/sso/authorize?client_id=...",
+                        "state": "a_random_state_string_for_security"
+                    }
+                }"#,
+            ),
+            ("magic_auth", r#"{ "authData": { "authMethod": "magic_auth" } }"#),
+        ]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { table: Table::load(env)?, workos: WorkOs::load(env)?, authorize: Authorize::load(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Output>, ApiError> {
-    let email = &req.body.email;
-    let (admitted, connection, user) = tokio::join!(
-        LIMITS.admit(&ctx.table, email, &req.client),
-        ctx.workos.sso_connection(email.domain()),
-        ctx.workos.find_user(email),
-    );
-    admitted?;
-    if let Some(connection) = connection? {
-        let started =
-            ctx.authorize.start(Selector::Connection(connection), &req.cookies, Some(email.as_str()))?;
-        let (auth_data, cookie) = started.into_sso();
-        return Ok(Response::new(Output { auth_data }).cookie(cookie));
+impl SignIn {
+    /// Returns how the person proceeds.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<AuthResponse>, ApiError> {
+        let email = &req.input.email;
+        let (admitted, connection, user) = tokio::join!(
+            LIMITS.admit(&self.table, email, &req.client),
+            self.workos.sso_connection(email.domain()),
+            self.workos.find_user(email),
+        );
+        admitted?;
+        if let Some(connection) = connection? {
+            let selector = Selector::Connection(connection);
+            let started = self.authorize.start(selector, &req.cookies, Some(email.as_str()))?;
+            let (auth_data, cookie) = started.into_sso();
+            return Ok(Response::new(auth_data.into()).cookie(cookie));
+        }
+        if user?.is_some() {
+            self.workos.send_code(email, &req.client).await?;
+        }
+        Ok(Response::new(AuthData::magic_auth().into()))
     }
-    if user?.is_some() {
-        ctx.workos.send_code(email, &req.client).await?;
-    }
-    Ok(Response::new(Output { auth_data: AuthData::magic_auth() }))
 }

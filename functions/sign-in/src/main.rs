@@ -1,7 +1,3 @@
-//! Boots `sign-in`.
+//! The Lambda function `sign-in`.
 
-use sign_in::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(sign_in::SignIn);

@@ -1,39 +1,44 @@
-//! `POST /auth/sign-out`: ends the session at once and answers where the browser ends the one at WorkOS.
+//! Ends the session at once and returns where the browser ends the one at WorkOS.
 
-use api::{ApiError, AuthData, ConfigError, Env, Nothing, Reason, Request, Response, Route};
-use schemars::JsonSchema;
-use serde::Serialize;
-use session::Sessions;
-use workos::LogOut;
+use api::auth_data::AuthResponse;
+use api::{ApiError, AuthData, ConfigError, Endpoint, Env, Nothing, Request, Response, Route, Tag};
+use session::{SESSION_COOKIE, Sessions};
+use workos::{LogOut, OAUTH_COOKIE};
 
-/// The route.
-pub const ROUTE: Route =
-    Route::protected("sign-out", "/auth/sign-out").reasons(&[Reason::NotSignedIn, Reason::StoreUnavailable]);
-
-/// Where the browser goes next.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Output {
-    auth_data: AuthData,
-}
-
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/sign-out`.
+pub struct SignOut {
     log_out: LogOut,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for SignOut {
+    const ROUTE: Route = Route::post("/auth/sign-out")
+        .session()
+        .tag(Tag::Session)
+        .summary("Sign out")
+        .details("The session ends at once. The browser goes to `redirectURL`, which ends the one at WorkOS.")
+        .reasons(&[store::FAILURES])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .rounds(1)
+        .success(&[(
+            "redirect",
+            r#"{
+                "authData": {
+                    "redirectURL": "https://api.workos.com/user_management/sessions/logout?return_to=...&session_id=session_01JZG38PH9VWFRMCXZB8M5B6SR"
+                }
+            }"#,
+        )]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { log_out: LogOut::load(env)?, sessions: Sessions::load(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
-    let redirect_url = ctx.log_out.url(&req.caller()?.session_id);
-    let [session, flow] = ctx.sessions.end(&req).await?;
-    let auth_data = AuthData::redirect(redirect_url, None);
-    Ok(Response::new(Output { auth_data }).cookie(session).cookie(flow))
+impl SignOut {
+    /// Ends the session of the request's token.
+    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
+        let redirect_url = self.log_out.url(&req.caller()?.session_id);
+        let [session, flow] = self.sessions.end(&req).await?;
+        Ok(Response::new(AuthData::redirect(redirect_url, None).into()).cookie(session).cookie(flow))
+    }
 }

@@ -1,7 +1,3 @@
-//! Boots `sign-out`.
+//! The Lambda function `sign-out`.
 
-use sign_out::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(sign_out::SignOut);

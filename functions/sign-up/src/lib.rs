@@ -1,24 +1,12 @@
-//! `POST /auth/sign-up`: creates an account by sending a sign-in code to a new address.
+//! Creates an account by sending a sign-in code to a new address.
 //!
-//! A known address gets a code to sign in with, and the same answer: nobody learns who has an account.
+//! A known address gets a code to sign in with, and the same response: nobody learns who has an account.
 
-use api::response::Done;
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::{Limits, Rate, Table};
 use workos::WorkOs;
-
-/// The route.
-pub const ROUTE: Route = Route::public("sign-up", "/auth/sign-up").creates().reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::InvalidEmail,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
 
 const LIMITS: Limits = Limits {
     scope: "sign-up",
@@ -26,28 +14,41 @@ const LIMITS: Limits = Limits {
     per_source: Rate { max: 60, seconds: 600 },
 };
 
-/// Whom to create an account for.
+/// The person to create an account for.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     email: EmailAddress,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/sign-up`.
+pub struct SignUp {
     table: Table,
     workos: WorkOs,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for SignUp {
+    const ROUTE: Route = Route::post("/auth/sign-up")
+        .creates()
+        .summary("Create an account")
+        .details(
+            "Sends a sign-in code to the address, to be redeemed by `finalize-magic-auth`. A known address gets the same \
+             response.",
+        )
+        .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
+        .rounds(2)
+        .example(r#"{ "email": "new.user@example.com" }"#)
+        .success(&[("created", r#"{ "code": 201, "message": "Created" }"#)]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { table: Table::load(env)?, workos: WorkOs::load(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Done>, ApiError> {
-    LIMITS.admit(&ctx.table, &req.body.email, &req.client).await?;
-    ctx.workos.invite(&req.body.email, &req.client).await?;
-    Ok(Response::new(Done::CREATED))
+impl SignUp {
+    /// Sends the code.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
+        LIMITS.admit(&self.table, &req.input.email, &req.client).await?;
+        self.workos.invite(&req.input.email, &req.client).await?;
+        Ok(Response::new(Done::CREATED))
+    }
 }

@@ -1,7 +1,3 @@
-//! Boots `sign-up`.
+//! The Lambda function `sign-up`.
 
-use sign_up::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(sign_up::SignUp);

@@ -1,70 +1,31 @@
-//! `POST /api/v1/livekit/stop-recording`: stops a recording of the caller's organization. Stopping it again gives the
-//! same answer.
-//! Reasons: `missing_field`, `invalid_field`, `not_signed_in`, `organization_not_allowed`, `not_in_room`,
-//! `room_not_found`, `recording_not_found`, `livekit_unavailable`, `livekit_busy`, `store_unavailable`.
+//! Stops a recording of the caller's organization. Stopping it again returns the same response.
 
-use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
-use livekit::RoomName;
-use recording::{EgressId, Stop, Stopper, ZoneId};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
+use recording::{Stop, Stopped, Stopper};
 
-/// The route.
-pub static ROUTE: Route = Route::protected("stop-recording", "/api/v1/livekit/stop-recording").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::NotSignedIn,
-    Reason::OrganizationNotAllowed,
-    Reason::NotInRoom,
-    Reason::RoomNotFound,
-    Reason::RecordingNotFound,
-    Reason::LivekitUnavailable,
-    Reason::LivekitBusy,
-    Reason::StoreUnavailable,
-]);
+/// `POST /api/v1/livekit/stop-recording`.
+pub struct StopRecording(Stopper);
 
-/// What to stop.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Input {
-    /// The room, as at the start.
-    pub room_name: RoomName,
-    /// The recording.
-    pub egress_id: EgressId,
-    /// The place in the application, as at the start.
-    pub zone_id: ZoneId,
-}
+impl Endpoint for StopRecording {
+    const ROUTE: Route = Route::post("/api/v1/livekit/stop-recording")
+        .session()
+        .tag(Tag::Rooms)
+        .summary("Stop a recording")
+        .details("Room and zone must be those of the start. Stopping again returns the same response.")
+        .reasons(&[api::INPUT, recording::ADMISSION, &[Reason::RecordingNotFound], recording::FAILURES])
+        .rounds(3)
+        .example(r#"{ "roomName": "test-room", "egressId": "egress-456789", "zoneId": "1" }"#)
+        .after(&[Step::Request("start-recording"), Step::Take("egressId", "/egressId")])
+        .success(&[("stopped", r#"{ "egressId": "egress-456789", "timestamp": 1752486896 }"#)]);
 
-/// The recording.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Output {
-    /// LiveKit's id of the recording.
-    pub egress_id: String,
-    /// When it was stopped, in seconds since the Unix epoch.
-    pub timestamp: u64,
-}
-
-/// What the endpoint uses.
-pub struct Context {
-    stopper: Stopper,
-}
-
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { stopper: Stopper::load(env)? })
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Stopper::load(env).map(Self)
     }
 }
 
-/// Stops the recording.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Output>, ApiError> {
-    let caller = req.caller()?;
-    let stop = Stop {
-        room_name: req.body.room_name.clone(),
-        egress_id: req.body.egress_id.clone(),
-        zone_id: req.body.zone_id.clone(),
-    };
-    let stopped = ctx.stopper.stop(caller, &stop).await?;
-    Ok(Response::new(Output { egress_id: stopped.egress_id, timestamp: stopped.stopped_at }))
+impl StopRecording {
+    /// Stops the recording.
+    pub async fn handle(&self, req: Request<Stop>) -> Result<Response<Stopped>, ApiError> {
+        self.0.stop(req.caller()?, &req.input).await.map(Response::new)
+    }
 }

@@ -1,5 +1,3 @@
 //! The Lambda function `stop-recording`.
 
-fn main() -> std::process::ExitCode {
-    api::run(&stop_recording::ROUTE, stop_recording::Context::load, stop_recording::handle)
-}
+api::main!(stop_recording::StopRecording);

@@ -1,36 +1,15 @@
-//! `POST /auth/switch-organization`: moves the session to another organization, under a new token.
+//! Moves the session to another organization, under a new token.
 //!
-//! It acts for whoever holds the session and so checks it by itself: `email` must be the session's. A refusal leaves
-//! the session as it was.
+//! The route is public, but it acts for someone who is signed in, so the function checks the session itself: `email` must
+//! be the session's. A refusal leaves the session unchanged.
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{OrganizationId, WorkOs};
+use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
+use workos::{OAUTH_COOKIE, OrganizationId, WorkOs};
 
-/// The route.
-pub const ROUTE: Route = Route::public("switch-organization", "/auth/switch-organization").reasons(&[
-    Reason::MissingField,
-    Reason::InvalidField,
-    Reason::InvalidEmail,
-    Reason::NotSignedIn,
-    Reason::EmailMismatch,
-    Reason::OrganizationNotAllowed,
-    Reason::SsoRequired,
-    Reason::EmailVerificationRequired,
-    Reason::MfaEnrollment,
-    Reason::MfaChallenge,
-    Reason::AuthenticationMethodNotAllowed,
-    Reason::SignInRefused,
-    Reason::SessionChanged,
-    Reason::RateLimited,
-    Reason::WorkosUnavailable,
-    Reason::WorkosBusy,
-    Reason::StoreUnavailable,
-]);
-
-/// Who switches, and where to.
+/// The person who switches, and the organization to switch to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
@@ -38,20 +17,38 @@ pub struct Input {
     organization_id: OrganizationId,
 }
 
-/// The clients that this endpoint uses.
-pub struct Context {
+/// `POST /auth/switch-organization`.
+pub struct SwitchOrganization {
     workos: WorkOs,
     sessions: Sessions,
 }
 
-impl Context {
-    /// Reads the configuration.
-    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+impl Endpoint for SwitchOrganization {
+    const ROUTE: Route = Route::post("/auth/switch-organization")
+        .own_session()
+        .tag(Tag::Session)
+        .summary("Move the session to another organization")
+        .details("Needs a session, and its own `email`. The session gets a new token; a refusal leaves it unchanged.")
+        .reasons(&[
+            api::INPUT,
+            &[Reason::InvalidEmail, Reason::EmailMismatch, Reason::SessionChanged],
+            workos::GRANT,
+            store::FAILURES,
+        ])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .rounds(4)
+        .example(r#"{ "email": "johndoe@abc.com", "organizationId": "org_01K2Z1R2MEJK6B41WW7428G9YC" }"#)
+        .after(&[Step::Request("select-organization"), Step::Take("organizationId", "/user/organizations/1/id")])
+        .success(&[("switched", examples::PERSON)]);
+
+    fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
     }
 }
 
-/// Answers a request.
-pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    ctx.sessions.switch(&ctx.workos, &req.body.email, &req.body.organization_id, &req).await
+impl SwitchOrganization {
+    /// Switches the organization.
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        self.sessions.switch(&self.workos, &req.input.email, &req.input.organization_id, &req).await
+    }
 }

@@ -1,7 +1,3 @@
-//! Boots `switch-organization`.
+//! The Lambda function `switch-organization`.
 
-use switch_organization::{Context, ROUTE, handle};
-
-fn main() -> std::process::ExitCode {
-    api::run(&ROUTE, Context::load, handle)
-}
+api::main!(switch_organization::SwitchOrganization);

@@ -18,6 +18,20 @@ pub struct AuthData {
     pub state: Option<String>,
 }
 
+/// The response of an endpoint that starts or ends something in the browser.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthResponse {
+    /// How the client goes on.
+    pub auth_data: AuthData,
+}
+
+impl From<AuthData> for AuthResponse {
+    fn from(auth_data: AuthData) -> Self {
+        Self { auth_data }
+    }
+}
+
 /// The way a person proves who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -91,8 +91,11 @@ reasons! {
     DeadlineExceeded "deadline_exceeded" 503 retry "The answer took too long: try again after `Retry-After` seconds.";
 }
 
+/// The reasons of every endpoint that takes an input.
+pub const INPUT: &[Reason] = &[Reason::MissingField, Reason::InvalidField];
+
 impl Reason {
-    /// Reasons that any endpoint can answer: they come from what all endpoints share.
+    /// The reasons of every endpoint: they come from what all endpoints share.
     pub const COMMON: &'static [Self] = &[
         Self::InvalidJson,
         Self::OriginNotAllowed,
@@ -102,8 +105,8 @@ impl Reason {
         Self::DeadlineExceeded,
     ];
 
-    /// Reasons that any protected endpoint can answer: that nobody is signed in, and those for which the authorizer could
-    /// not tell, see [`crate::caller::Verdict`].
+    /// The reasons of every endpoint behind the authorizer: not signed in, and the failures that leave the authorizer without
+    /// a decision, see [`crate::Verdict`].
     pub const PROTECTION: &'static [Self] =
         &[Self::NotSignedIn, Self::WorkosUnavailable, Self::WorkosBusy, Self::StoreUnavailable];
 

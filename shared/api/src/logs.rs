@@ -25,6 +25,14 @@ struct Invocation {
     trace_id: String,
 }
 
+/// Runs `work` as one invocation: its lines carry the ids of `context`.
+pub(crate) async fn invocation<T>(context: &lambda_runtime::Context, work: impl Future<Output = T>) -> T {
+    begin_invocation(&context.request_id, context.xray_trace_id.as_deref().unwrap_or_default());
+    let output = work.await;
+    end_invocation();
+    output
+}
+
 /// Begins an invocation: the lines that follow carry its ids.
 pub(crate) fn begin_invocation(request_id: &str, trace_id: &str) {
     let mut invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);

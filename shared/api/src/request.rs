@@ -1,17 +1,17 @@
-//! A request, as an endpoint sees it.
+//! A request as an endpoint sees it.
 
 use std::net::IpAddr;
 
 use crate::{ApiError, Caller, Cookies, Reason};
 
-/// A request whose origin, body and caller have been checked.
+/// A request whose origin, caller and input have been checked.
 #[derive(Debug)]
 pub struct Request<I> {
-    /// The body.
-    pub body: I,
-    /// Where it comes from.
+    /// The body, or path and query, as the endpoint's own type.
+    pub input: I,
+    /// Where the request comes from.
     pub client: Client,
-    /// Its cookies.
+    /// The request's cookies.
     pub cookies: Cookies,
     /// The token of `Authorization: Bearer`, for clients without cookies.
     pub bearer: Option<crate::Secret>,
@@ -19,13 +19,16 @@ pub struct Request<I> {
 }
 
 impl<I> Request<I> {
-    /// Who calls. A protected endpoint always has a caller; a public one has none.
+    /// The signed-in caller. An endpoint behind the authorizer always has one, any other never.
+    ///
+    /// # Errors
+    /// `not_signed_in` if there is none.
     pub fn caller(&self) -> Result<&Caller, ApiError> {
         self.caller.as_ref().ok_or_else(|| Reason::NotSignedIn.into())
     }
 }
 
-/// Where a request comes from, as API Gateway saw it: never from a header that the client could set.
+/// Where a request comes from, as API Gateway reports it: never from a header that the client could set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// The address of the connection.
@@ -35,7 +38,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// The address as text; `unknown` for an event that has none.
+    /// The address as text; `unknown` if the event has none.
     pub fn ip_text(&self) -> String {
         self.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())
     }

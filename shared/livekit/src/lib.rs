@@ -6,5 +6,8 @@
 pub mod keys;
 pub mod room;
 
+/// The reasons that [`RoomScope::room`] fails with.
+pub const SCOPE: &[api::Reason] = &[api::Reason::OrganizationNotAllowed];
+
 pub use keys::{JOIN_TTL, Keys, SERVER_TTL};
 pub use room::{Room, RoomName, RoomScope, Username};

@@ -53,7 +53,7 @@ impl Events {
         if webhook.bytes.len() > MAX_BYTES {
             return Err(Reason::BodyTooLarge.into());
         }
-        let token = webhook.authorization.as_deref().ok_or(Reason::NotSignedIn)?;
+        let token = webhook.signature.as_deref().ok_or(Reason::NotSignedIn)?;
         let token = token.strip_prefix("Bearer ").unwrap_or(token);
         let body = str::from_utf8(&webhook.bytes).map_err(|_| Reason::NotSignedIn)?;
         self.receiver.receive(body, token).map_err(|error| match error {

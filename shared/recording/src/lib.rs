@@ -24,6 +24,14 @@
 //! | an egress turns up after another start took the room | two egresses | the webhook `egress_started` stops the one that the room does not have |
 //! | a stop breaks after LiveKit's answer | a record that says active | the webhook, or the client's retry: a stop can be repeated |
 
+use api::Reason;
+
+/// The reasons that a caller is not admitted to a room's recording with.
+pub const ADMISSION: &[Reason] = &[Reason::OrganizationNotAllowed, Reason::NotInRoom, Reason::RoomNotFound];
+
+/// The failures of LiveKit and of the table.
+pub const FAILURES: &[Reason] = &[Reason::LivekitUnavailable, Reason::LivekitBusy, Reason::StoreUnavailable];
+
 pub mod bucket;
 mod deadline;
 mod egress;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock, random};
 use livekit::{RoomName, RoomScope};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use store::Table;
 use store::recording::{Claim, Claimed, Confirmation, Confirmed, Phase, RecordingStatus, RoomItem};
 
@@ -35,24 +37,30 @@ pub struct Recorder {
 }
 
 /// What to record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartRecordingRequest")]
 pub struct NewRecording {
     /// The room, as the client names it.
     pub room_name: RoomName,
     /// The place in the application.
     pub zone_id: ZoneId,
     /// The conference's topic.
+    #[serde(rename = "conferenceTopic")]
     pub topic: Topic,
     /// Who takes part, as the client says.
     pub participants: Participants,
 }
 
 /// A recording that runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartRecordingResponse")]
 pub struct Started {
     /// LiveKit's id of the egress.
     pub egress_id: String,
     /// When it was started, in seconds since the Unix epoch.
+    #[serde(rename = "timestamp")]
     pub started_at: u64,
 }
 

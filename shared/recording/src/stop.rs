@@ -2,6 +2,8 @@
 
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock};
 use livekit::{Room, RoomName, RoomScope};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use store::Table;
 use store::recording::{Progress, RecordingItem, RecordingStatus};
 
@@ -21,7 +23,9 @@ pub struct Stopper {
 }
 
 /// What to stop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StopRecordingRequest")]
 pub struct Stop {
     /// The room, as the client names it.
     pub room_name: RoomName,
@@ -32,11 +36,14 @@ pub struct Stop {
 }
 
 /// A recording that has stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StopRecordingResponse")]
 pub struct Stopped {
     /// LiveKit's id of the egress.
     pub egress_id: String,
     /// When it was stopped, or ended by itself, in seconds since the Unix epoch.
+    #[serde(rename = "timestamp")]
     pub stopped_at: u64,
 }
 

@@ -6,6 +6,7 @@
 //! there is no server key to keep or rotate, and a stolen copy of the table lets nobody in.
 
 mod authenticate;
+pub mod examples;
 mod lifetimes;
 mod sessions;
 mod signed_in;

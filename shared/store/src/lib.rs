@@ -16,6 +16,9 @@ pub mod recording;
 pub mod session;
 mod table;
 
+/// The reasons that every call to the table fails with.
+pub const FAILURES: &[api::Reason] = &[api::Reason::StoreUnavailable];
+
 pub use limit::{Cooldown, Limits, Rate, SourceLimit};
 pub use session::{SessionItem, SessionKey};
 pub use table::{SESSION_TABLE, Table};

@@ -1,11 +1,12 @@
 //! The URLs at which a browser begins a sign-in. Nothing is called and no API key is needed.
 
+use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, SameSite, SetCookie};
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, Response, Route, SameSite, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
-use crate::{ConnectionId, OAuthFlow};
+use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow};
 
 /// Whom the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,17 @@ impl Started {
     }
 }
 
+/// The route of an endpoint that starts a sign-in with one provider.
+pub const fn continue_with(path: &'static str) -> Route {
+    Route::post(path)
+        .details("The browser goes to `redirectURL` and comes back with `code` and `state`, for `finalize-oauth`.")
+        .cookies(&[OAUTH_COOKIE])
+        .success(&[(
+            "redirect",
+            r#"{ "authData": { "redirectURL": "https://yourapp.com/redirecturl", "state": "xyz123stateToken" } }"#,
+        )])
+}
+
 impl Authorize {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
@@ -88,6 +100,19 @@ impl Authorize {
     ) -> Result<Started, ApiError> {
         let (flow, cookie) = OAuthFlow::begin(cookies, self.same_site)?;
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
+    }
+
+    /// Starts a flow to a provider without further ado: the response of [`continue_with`]'s endpoints.
+    ///
+    /// # Errors
+    /// As [`Authorize::start`].
+    pub fn continue_with(
+        &self,
+        provider: Selector,
+        cookies: &Cookies,
+    ) -> Result<Response<AuthResponse>, ApiError> {
+        let (auth_data, cookie) = self.start(provider, cookies, None)?.into_redirect();
+        Ok(Response::new(auth_data.into()).cookie(cookie))
     }
 
     /// The URL at which `flow` begins.

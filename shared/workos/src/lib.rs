@@ -19,15 +19,17 @@ pub mod flow;
 mod jwks;
 pub mod log_out;
 mod lookup;
+pub mod reasons;
 mod refusal;
 pub mod sign_in;
 mod transport;
 pub mod verifier;
 
-pub use authorize::{Authorize, Selector, Started};
+pub use authorize::{Authorize, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
 pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
+pub use reasons::{CODE, FAILURES, GRANT};
 pub use log_out::{LogOut, logout_url};
 pub use sign_in::{
     Authentication, Claims, MagicAuthError, Organization, RefreshError, Refreshed, Selection, SignIn,

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use api::config::Default;
-use api::{ConfigError, Env, Variable};
-
-use crate::endpoints;
+use api::{Env, Variable};
+use catalog::Function;
 
 /// A value for every variable, so that no function stops reading halfway.
 pub const FULL: [(&str, &str); 30] = [
@@ -44,14 +43,14 @@ pub const FULL: [(&str, &str); 30] = [
 
 /// The variables that a function reads, in the order of their names: with everything set, and with every optional one
 /// unset, where it may turn to others.
-pub fn read_by(load: fn(&Env) -> Result<(), ConfigError>) -> Vec<&'static Variable> {
+pub fn read_by(function: &Function) -> Vec<&'static Variable> {
     let full = Env::fixed(FULL);
-    load(&full).expect("a function loads where everything is set");
+    function.load(&full).expect("a function loads where everything is set");
     let mut read: BTreeMap<_, _> =
         full.asked().into_iter().map(|variable| (variable.name, variable)).collect();
     let required = |name: &str| read.get(name).is_some_and(|variable| variable.default == Default::Required);
     let bare = Env::fixed(FULL.into_iter().filter(|(name, _)| required(name)).collect::<Vec<_>>());
-    load(&bare).expect("a function loads with what it requires");
+    function.load(&bare).expect("a function loads with what it requires");
     read.extend(bare.asked().into_iter().map(|variable| (variable.name, variable)));
     read.into_values().collect()
 }
@@ -79,12 +78,12 @@ machine and is not in the template.
 #[test]
 fn the_document_lists_every_variable() {
     let mut variables: BTreeMap<&str, (&Variable, Vec<&str>)> = BTreeMap::new();
-    let functions = endpoints::functions();
-    for (function, load) in &functions {
-        for variable in read_by(*load) {
+    let functions = catalog::functions();
+    for function in functions {
+        for variable in read_by(function) {
             let (known, readers) = variables.entry(variable.name).or_insert((variable, Vec::new()));
             assert_eq!(*known, variable, "two declarations of {} differ", variable.name);
-            readers.push(function);
+            readers.push(function.name);
         }
     }
     let table = |lambda: bool| {
@@ -97,7 +96,7 @@ fn the_document_lists_every_variable() {
         table
     };
     let text = format!("{INTRODUCTION}{}{LAMBDA}{}", table(false), table(true));
-    crate::golden::check("docs/configuration.md", &text);
+    super::golden::check("docs/configuration.md", &text);
 }
 
 fn row(table: &mut String, variable: &Variable, readers: &[&str], functions: usize) {
@@ -110,7 +109,7 @@ fn row(table: &mut String, variable: &Variable, readers: &[&str], functions: usi
     let readers = match readers {
         all if all.len() == functions => "all".to_owned(),
         // What every endpoint reads, and the authorizer does not.
-        most if most.len() + 1 == functions && !most.contains(&authorizer::NAME) => {
+        most if most.len() + 1 == functions && !most.contains(&"authorizer") => {
             "all but authorizer".to_owned()
         }
         some => some.join(", "),

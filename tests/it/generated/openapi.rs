@@ -1,32 +1,25 @@
-//! openapi.yaml, from the code: the functions' routes, the schemas of their types, the table of reasons. What the types
-//! do not say stands in [`described`].
+//! openapi.yaml, from the code: the endpoints' routes, the schemas of their types, the table of reasons.
 
-mod described;
 mod responses;
 mod yaml;
 
 use std::collections::BTreeMap;
 
+use api::handler::NamedSchema;
 use api::response::{ErrorBody, HEADERS};
-use api::{Access, Route};
+use api::{Access, Reason, Route, Tag};
+use catalog::Function;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema as _, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
-use crate::endpoints::{self, Named};
-
 pub use responses::gateway_answers;
-
-/// The cookies that an endpoint can set or clear.
-pub fn cookies(name: &str) -> &'static [&'static str] {
-    described::of(name).cookies
-}
 
 #[test]
 fn the_document_is_what_the_code_says() {
     let text = serde_yaml_ng::to_string(&document()).expect("YAML");
-    crate::golden::check("openapi.yaml", &format!("# Generated from the code by `make generate`.\n{text}"));
+    super::golden::check("openapi.yaml", &format!("# Generated from the code by `make generate`.\n{text}"));
 }
 
 const INTRODUCTION: &str = "\
@@ -50,19 +43,17 @@ fn document() -> Yaml {
     let mut schemas = BTreeMap::new();
 
     schemas.insert("Error".to_owned(), answer(ErrorBody::json_schema(&mut answers)));
-    let mut paths = Vec::new();
-    for endpoint in endpoints::ALL {
-        let request = (endpoint.request)(&mut requests)
-            .map(|named| add(&mut schemas, endpoint.route, named, "Request"));
-        let Named { name, schema } = (endpoint.response)(&mut answers);
-        let response = Named { name, schema: answer(schema) };
-        let response = add(&mut schemas, endpoint.route, response, "Response");
-        let operation = operation(endpoint.route, request, &response);
-        paths.push((
-            endpoint.route.path.to_owned(),
-            yaml::mapping([("post".to_owned(), yaml::ordered(operation))]),
-        ));
+    let mut paths: Vec<(String, Vec<(String, Yaml)>)> = Vec::new();
+    for function in catalog::endpoints() {
+        let operation = operation(function, &mut schemas, &mut requests, &mut answers);
+        let method = function.route.method.name().to_lowercase();
+        let operation = (method, yaml::ordered(operation));
+        match paths.last_mut() {
+            Some((path, operations)) if path == function.route.path => operations.push(operation),
+            _ => paths.push((function.route.path.to_owned(), vec![operation])),
+        }
     }
+    let paths = paths.into_iter().map(|(path, operations)| (path, yaml::mapping(operations)));
     for (generator, answers) in [(requests, false), (answers, true)] {
         for (name, schema) in generator.clone().take_definitions(true) {
             let schema = if answers { never_null(schema) } else { schema };
@@ -93,11 +84,11 @@ fn generator(contract: fn(SchemaSettings) -> SchemaSettings) -> SchemaGenerator 
     settings.with(|settings| settings.definitions_path = "/components/schemas".into()).into_generator()
 }
 
-/// Puts the schema under a name of its own among the components, and gives the reference to it.
-fn add(schemas: &mut BTreeMap<String, Schema>, route: &Route, named: Named, suffix: &str) -> String {
+/// Puts the schema under a name of its own among the components, and returns the reference to it.
+fn add(schemas: &mut BTreeMap<String, Schema>, function: &str, named: NamedSchema, suffix: &str) -> String {
     // Each function calls its own types `Input` and `Output`.
     let name = match named.name.as_str() {
-        "Input" | "Output" => pascal(route.name) + suffix,
+        "Input" | "Output" => pascal(function) + suffix,
         shared => shared.to_owned(),
     };
     schemas.insert(name.clone(), named.schema);
@@ -163,53 +154,124 @@ fn tidy(mut schema: Value) -> Value {
     schema
 }
 
-fn operation(route: &Route, request: Option<String>, response: &str) -> Value {
-    let about = described::of(route.name);
+fn operation(
+    function: &Function,
+    schemas: &mut BTreeMap<String, Schema>,
+    requests: &mut SchemaGenerator,
+    answers: &mut SchemaGenerator,
+) -> Value {
+    let Function { name, route, .. } = function;
+    let NamedSchema { name: output, schema } = function.output.expect("an endpoint has an output")(answers);
+    let response = add(schemas, name, NamedSchema { name: output, schema: answer(schema) }, "Response");
     let mut operation = json!({
-        "operationId": route.name,
-        "summary": about.summary,
-        "description": about.details,
-        "tags": [about.tag],
+        "operationId": name,
+        "summary": route.summary,
+        "description": route.details,
+        "tags": [tag(route.tag).0],
         "security": security(route),
-        "responses": responses::responses(route, &about, response),
+        "responses": responses::responses(route, &response),
     });
-    match request {
-        Some(schema) => {
-            let takes_none = schema.ends_with("/Nothing");
-            let mut content = json!({ "schema": { "$ref": schema } });
-            if !about.request.is_null() {
-                content["example"] = about.request;
+    let mut parameters = Vec::new();
+    match function.input.map(|input| input(requests)) {
+        Some(input) if route.method == api::endpoint::Method::Post => {
+            let body = without_path_parameters(input, route);
+            let takes_none = body.name == "Nothing";
+            parameters.extend(path_parameters(route).map(|name| parameter(name, "path", &json!({ "type": "string" }), true)));
+            let mut content = json!({ "schema": { "$ref": add(schemas, name, body, "Request") } });
+            if !route.example.is_empty() {
+                content["example"] = parse(route.example);
             }
             operation["requestBody"] =
                 json!({ "required": !takes_none, "content": { "application/json": content } });
         }
-        // LiveKit's webhooks are JSON of another content type, and signed as they come.
+        Some(input) => parameters.extend(input_parameters(&input, route)),
+        // A webhook is JSON of another content type, and signed as it is.
         None => {
             operation["requestBody"] =
                 json!({ "required": true, "content": { "application/webhook+json": {} } });
         }
     }
-    if route.name == "finalize-oauth" {
-        operation["parameters"] = json!([{
-            "name": workos::OAUTH_COOKIE,
-            "in": "cookie",
-            "description": "The sign-ins that this browser has begun. Without it: 400 `flow_expired`.",
-            "required": false,
-            "schema": { "type": "string" },
-        }]);
+    if route.all_reasons().contains(&Reason::FlowExpired) {
+        let mut flow = parameter(workos::OAUTH_COOKIE, "cookie", &json!({ "type": "string" }), false);
+        flow["description"] =
+            json!("The sign-ins in progress in this browser. Without it: 400 `flow_expired`.");
+        parameters.push(flow);
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
     }
     operation
 }
 
-fn security(route: &Route) -> Value {
-    match (route.access, route.name) {
-        // It checks the session by itself.
-        (Access::Protected, _) | (Access::Public, "switch-organization") => {
-            json!([{ "cookie": [] }, { "bearer": [] }])
+/// JSON that an endpoint declares.
+fn parse(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in the example {json}"))
+}
+
+/// The names of a route's `{name}` segments.
+fn path_parameters(route: &Route) -> impl Iterator<Item = &'static str> {
+    route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// The fields of an input that come from path and query.
+fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
+    let schema = serde_json::to_value(&input.schema).expect("a schema is JSON");
+    let required = |name: &str| {
+        schema["required"].as_array().into_iter().flatten().any(|each| each.as_str() == Some(name))
+    };
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    fields
+        .map(|(name, schema)| {
+            let place = if path_parameters(route).any(|each| each == name) { "path" } else { "query" };
+            parameter(name, place, &tidy(never_null(schema.clone())), required(name))
+        })
+        .collect()
+}
+
+/// The body of a `POST`: what does not come from the path.
+fn without_path_parameters(mut input: NamedSchema, route: &Route) -> NamedSchema {
+    for name in path_parameters(route) {
+        if let Some(fields) = input.schema.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.remove(name);
         }
-        (Access::Public, "livekit-webhook") => json!([{ "livekit": [] }]),
-        (Access::Public, _) => json!([]),
+        if let Some(required) = input.schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|each| each != name);
+        }
     }
+    input
+}
+
+fn parameter(name: &str, place: &str, schema: &Value, required: bool) -> Value {
+    let mut schema = schema.clone();
+    let description = schema.as_object_mut().and_then(|fields| fields.remove("description"));
+    let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": schema });
+    if let Some(description) = description {
+        parameter["description"] = description;
+    }
+    parameter
+}
+
+/// The name and description of a section.
+fn tag(tag: Tag) -> (&'static str, &'static str) {
+    match tag {
+        Tag::SignIn => ("Sign-in", "Ways into a session."),
+        Tag::Session => ("Session", "The session itself."),
+        Tag::Rooms => ("Rooms and recordings", "LiveKit, behind a session."),
+        Tag::Webhooks => ("Webhooks", "Called by other services."),
+    }
+}
+
+fn security(route: &Route) -> Value {
+    match route.access {
+        Access::Session | Access::OwnSession => json!([{ "cookie": [] }, { "bearer": [] }]),
+        Access::Signed(_) => json!([{ sender(route): [] }]),
+        Access::Public | Access::Scheduled | Access::Authorizer => json!([]),
+    }
+}
+
+/// The service that signs the requests of a route, by the route's last segment.
+fn sender(route: &Route) -> &'static str {
+    route.path.rsplit('/').next().unwrap_or_default()
 }
 
 /// The headers that are the same on every answer of a function, but for its content type.
@@ -250,12 +312,8 @@ fn servers() -> Value {
 }
 
 fn tags() -> Value {
-    json!([
-        { "name": described::SIGN_IN, "description": "Ways into a session." },
-        { "name": described::SESSION, "description": "What a session can do with itself." },
-        { "name": described::ROOMS, "description": "LiveKit, behind a session." },
-        { "name": described::WEBHOOKS, "description": "Called by LiveKit." },
-    ])
+    let tags = [Tag::SignIn, Tag::Session, Tag::Rooms, Tag::Webhooks].map(tag);
+    json!(tags.map(|(name, description)| json!({ "name": name, "description": description })))
 }
 
 fn gateway_error() -> (String, Value) {
@@ -283,24 +341,33 @@ fn components(schemas: Map<String, Value>) -> Value {
         "headers": headers,
         "responses": responses::shared(),
         "examples": responses::examples(),
-        "securitySchemes": {
-            "cookie": {
-                "type": "apiKey",
-                "in": "cookie",
-                "name": session::SESSION_COOKIE,
-                "description": "Set by every sign-in; HttpOnly, Secure, SameSite.",
-            },
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "The same token, for clients without cookies.",
-            },
-            "livekit": {
+        "securitySchemes": security_schemes(),
+    })
+}
+
+fn security_schemes() -> Value {
+    let mut schemes = json!({
+        "cookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": session::SESSION_COOKIE,
+            "description": "Set by every sign-in; HttpOnly, Secure, SameSite.",
+        },
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The same token, for clients without cookies.",
+        },
+    });
+    for Function { route, .. } in catalog::endpoints() {
+        if let Access::Signed(header) = route.access {
+            schemes[sender(route)] = json!({
                 "type": "apiKey",
                 "in": "header",
-                "name": "Authorization",
-                "description": "A token that LiveKit signs with the API secret; it holds the body's SHA-256.",
-            },
-        },
-    })
+                "name": title(header),
+                "description": route.details,
+            });
+        }
+    }
+    schemes
 }

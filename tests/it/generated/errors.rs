@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use api::Reason;
 
-use crate::endpoints;
-
 const INTRODUCTION: &str = r#"# Errors
 
 Every error of the API itself has this body, whose `code` is the HTTP status and whose `message` is that status' fixed text:
@@ -54,17 +52,17 @@ fn the_document_lists_every_reason() {
     }
     text.push_str(GATEWAY);
     text.push_str("\nGenerated from the code by `make generate`.\n");
-    crate::golden::check("docs/errors.md", &text);
+    super::golden::check("docs/errors.md", &text);
 }
 
 fn endpoints_with(reason: Reason) -> String {
     if Reason::COMMON.contains(&reason) {
         return "all".to_owned();
     }
-    let names = endpoints::ALL.iter().map(|endpoint| endpoint.route);
-    let names: Vec<_> = names
-        .filter(|route| route.all_reasons().any(|each| each == reason))
-        .map(|route| route.name)
+    let names: Vec<_> = catalog::functions()
+        .iter()
+        .filter(|function| function.route.is_http() && function.route.all_reasons().contains(&reason))
+        .map(|function| function.name)
         .collect();
     assert!(!names.is_empty(), "no endpoint answers {}", reason.name());
     names.join(", ")

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use api::{Access, Reason, Route};
 use serde_json::{Map, Value, json};
 
-use super::described::Description;
-
 /// The answers that API Gateway gives by itself on a route, with their messages.
 pub fn gateway_answers(route: &Route) -> Vec<(u16, &'static str)> {
-    let refusal = (route.access == Access::Protected).then_some((403, "Forbidden"));
+    let refusal = (route.access == Access::Session).then_some((403, "Forbidden"));
     let others = [
         (413, "Request Entity Too Large"),
         (429, "Too Many Requests"),
@@ -21,27 +19,24 @@ pub fn gateway_answers(route: &Route) -> Vec<(u16, &'static str)> {
 }
 
 /// All answers of a route: the OpenAPI `responses`.
-pub fn responses(route: &Route, about: &Description, success: &str) -> Value {
+pub fn responses(route: &Route, success: &str) -> Value {
     let mut reasons: BTreeMap<u16, Vec<Reason>> = BTreeMap::new();
     for reason in route.all_reasons() {
-        let same_status = reasons.entry(reason.status()).or_default();
-        if !same_status.contains(&reason) {
-            same_status.push(reason);
-        }
+        reasons.entry(reason.status()).or_default().push(reason);
     }
     let gateway: BTreeMap<_, _> = gateway_answers(route).into_iter().collect();
     let mut responses = Map::new();
-    responses.insert(route.success.to_string(), successful(about, success));
+    responses.insert(route.success.to_string(), successful(route, success));
     let statuses: std::collections::BTreeSet<_> = reasons.keys().chain(gateway.keys()).collect();
     for status in statuses {
         let own = reasons.get(status).map(Vec::as_slice).unwrap_or_default();
         let response = match shared_name(*status) {
             Some(name) => {
                 let common = own.iter().all(|reason| Reason::COMMON.contains(reason));
-                assert!(common, "{}: {status} is not the same on all routes", route.name);
+                assert!(common, "{}: {status} is not the same on all routes", route.path);
                 json!({ "$ref": format!("#/components/responses/{name}") })
             }
-            None => failed(*status, own, gateway.get(status).copied(), about.cookies),
+            None => failed(*status, own, gateway.get(status).copied(), route.cookies),
         };
         responses.insert(status.to_string(), response);
     }
@@ -61,7 +56,7 @@ fn shared_name(status: u16) -> Option<&'static str> {
 
 /// The answers that are the same on every route, by name.
 pub fn shared() -> Value {
-    let gateway: BTreeMap<_, _> = gateway_answers(&Route::public("", "")).into_iter().collect();
+    let gateway: BTreeMap<_, _> = gateway_answers(&Route::post("/")).into_iter().collect();
     let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
         let reasons: Vec<_> =
             Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
@@ -79,19 +74,18 @@ pub fn examples() -> Value {
     )
 }
 
-fn successful(about: &Description, schema: &str) -> Value {
+fn successful(route: &Route, schema: &str) -> Value {
+    let example = |json| json!({ "value": super::parse(json) });
     let examples: Map<_, _> =
-        about.responses.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect();
+        route.responses.iter().map(|(name, json)| ((*name).to_owned(), example(json))).collect();
     json!({
         "description": "Success.",
-        "headers": headers(about.cookies, "sets or clears"),
+        "headers": headers(route.cookies, "sets or clears"),
         "content": { "application/json": { "schema": { "$ref": schema }, "examples": examples } },
     })
 }
 
 fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&str]) -> Value {
-    let mut reasons = reasons.to_vec();
-    reasons.sort();
     let mut description: Vec<_> =
         reasons.iter().map(|reason| format!("- `{}`: {}", reason.name(), reason.action())).collect();
     let mut schemas = Vec::new();

@@ -1,0 +1,98 @@
+//! The authorizer's event.
+
+use serde::Deserialize;
+
+use crate::{Client, Cookies, Secret, request};
+
+/// What a client identifies itself with.
+#[derive(Debug)]
+pub struct Credentials {
+    /// Its cookies.
+    pub cookies: Cookies,
+    /// The token of `Authorization: Bearer`.
+    pub bearer: Option<Secret>,
+    /// Where the request comes from.
+    pub client: Client,
+}
+
+/// The parts of an authorizer's event (payload 2.0, header names in lower case) that decide. The rest, three quarters of
+/// it, is skipped: this runs before every protected request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuthorizerEvent {
+    #[serde(default)]
+    cookies: Option<Vec<String>>,
+    #[serde(default)]
+    headers: Headers,
+    request_context: Context,
+}
+
+#[derive(Default, Deserialize)]
+struct Headers {
+    #[serde(alias = "Cookie")]
+    cookie: Option<String>,
+    #[serde(alias = "Authorization")]
+    authorization: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Http {
+    source_ip: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl From<AuthorizerEvent> for Credentials {
+    fn from(event: AuthorizerEvent) -> Self {
+        let cookies = match event.cookies.as_deref() {
+            None | Some([]) => Cookies::parse(event.headers.cookie.as_deref()),
+            Some(listed) => Cookies::parse(listed.iter().map(String::as_str)),
+        };
+        let http = event.request_context.http;
+        Self {
+            cookies,
+            bearer: event.headers.authorization.as_deref().and_then(request::bearer),
+            client: Client {
+                ip: http.source_ip.and_then(|ip| ip.parse().ok()),
+                user_agent: http.user_agent,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(event: serde_json::Value) -> Credentials {
+        serde_json::from_value::<AuthorizerEvent>(event).unwrap().into()
+    }
+
+    #[test]
+    fn an_event_is_read_as_api_gateway_sends_it() {
+        let event = include_str!("../../../events/authorizer/unknown-session.json");
+        let read = credentials(serde_json::from_str(event).unwrap());
+        assert!(read.cookies.get("__Host-session").is_some());
+        assert!(read.bearer.is_none());
+        assert_eq!(read.client.ip_text(), "203.0.113.7");
+        assert!(read.client.user_agent.is_some_and(|agent| agent.starts_with("Mozilla/5.0")));
+    }
+
+    #[test]
+    fn cookies_may_come_as_a_header_and_the_session_as_bearer() {
+        let context = serde_json::json!({ "http": { "sourceIp": "::1" } });
+        let read =
+            credentials(serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }));
+        assert_eq!(read.cookies.get("b"), Some("2"));
+        let headers = serde_json::json!({ "authorization": "Bearer x" });
+        let read = credentials(serde_json::json!({ "headers": headers, "requestContext": context }));
+        assert_eq!(read.bearer.unwrap().expose(), "x");
+        let read = credentials(serde_json::json!({ "requestContext": context }));
+        assert!(read.cookies.get("a").is_none() && read.bearer.is_none());
+    }
+}

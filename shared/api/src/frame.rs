@@ -1,0 +1,151 @@
+//! The frame around every request: what all endpoints check before `handle`, and what becomes of its result.
+
+use std::future::Future;
+use std::time::Instant;
+
+use http::{HeaderMap, header};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerSimpleResponse;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, RequestExt as _};
+use serde::Serialize;
+
+use crate::boot::DEADLINE;
+use crate::caller::Verdict;
+use crate::endpoint::Frame;
+use crate::input::Input;
+use crate::{
+    Access, ApiConfig, ApiError, Client, Cookies, Reason, Request, Response, Secret, logs, request, response,
+};
+
+/// Responds to one request and logs it, once.
+pub(crate) async fn respond<I, O, Fut>(
+    frame: Frame,
+    config: &ApiConfig,
+    handle: impl FnOnce(Request<I>) -> Fut,
+    event: lambda_http::Request,
+) -> http::Response<Body>
+where
+    I: Input,
+    O: Serialize,
+    Fut: Future<Output = Result<Response<O>, ApiError>>,
+{
+    let started = Instant::now();
+    let invocation = event.lambda_context();
+    let answer = async {
+        let result = async { handle(read(frame, config, event)?).await };
+        let result = tokio::time::timeout(DEADLINE, result)
+            .await
+            .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
+            .and_then(|success| {
+                response::success(frame.success, &success)
+                    .map_err(|error| ApiError::new(Reason::Internal).because(error))
+            });
+        match result {
+            Ok(response) => {
+                let duration_ms = millis_since(started);
+                tracing::info!(route = frame.path, status = frame.success, duration_ms, "answered");
+                response
+            }
+            Err(error) => {
+                log_error(frame.path, &error, started);
+                response::failure(&error, &invocation.request_id)
+            }
+        }
+    };
+    logs::invocation(&invocation, answer).await
+}
+
+/// Runs a scheduled invocation within the deadline. A failure fails the invocation, so that Lambda retries it and counts it
+/// as an error.
+pub(crate) async fn on_schedule(
+    name: &'static str,
+    work: impl Future<Output = Result<(), ApiError>>,
+) -> Result<(), &'static str> {
+    let started = Instant::now();
+    match tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into())) {
+        Ok(()) => {
+            tracing::info!(duration_ms = millis_since(started), "done");
+            Ok(())
+        }
+        Err(error) => {
+            log_error(name, &error, started);
+            Err(error.reason().name())
+        }
+    }
+}
+
+/// Waits for an authorizer's verdict within the deadline, and answers API Gateway with it.
+pub(crate) async fn authorize(
+    invocation: &lambda_runtime::Context,
+    verdict: impl Future<Output = Option<Verdict>>,
+) -> ApiGatewayV2CustomAuthorizerSimpleResponse<serde_json::Value> {
+    let verdict = logs::invocation(invocation, tokio::time::timeout(DEADLINE, verdict)).await;
+    let verdict = verdict.unwrap_or(Some(Verdict::Unknown(Reason::DeadlineExceeded)));
+    let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
+    response.is_authorized = verdict.is_some();
+    response.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
+    response
+}
+
+/// Server errors are ours and logged as errors. Refusals are the client's and logged as information.
+fn log_error(route: &str, error: &ApiError, started: Instant) {
+    let (status, reason, at, cause, duration_ms) = (
+        error.reason().status(),
+        error.reason().name(),
+        error.at(),
+        error.cause(),
+        millis_since(started),
+    );
+    if status >= 500 {
+        tracing::error!(route, status, reason, at, cause, duration_ms, "failed");
+    } else {
+        tracing::info!(route, status, reason, at, cause, duration_ms, "refused");
+    }
+}
+
+fn millis_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Checks the origin, then the caller, then the input: a page of a foreign origin learns nothing else.
+fn read<I: Input>(
+    frame: Frame,
+    config: &ApiConfig,
+    event: lambda_http::Request,
+) -> Result<Request<I>, ApiError> {
+    check_origin(config, event.headers())?;
+    let (client, authorizer) = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => (
+            Client {
+                ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+                user_agent: context.http.user_agent.clone(),
+            },
+            context.authorizer.as_ref().map(|authorizer| &authorizer.fields),
+        ),
+        _ => (Client::default(), None),
+    };
+    let caller = match frame.access {
+        Access::Session => {
+            let context = authorizer.map(|fields| fields.clone().into_iter().collect());
+            Some(Verdict::from_context(context)?)
+        }
+        _ => None,
+    };
+    let input = I::read(frame, &event)?;
+    Ok(Request { input, client, cookies: cookies(event.headers()), bearer: bearer(event.headers()), caller })
+}
+
+fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let all_allowed = origins
+        .all(|origin| config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()));
+    if all_allowed { Ok(()) } else { Err(Reason::OriginNotAllowed.into()) }
+}
+
+fn cookies(headers: &HeaderMap) -> Cookies {
+    Cookies::parse(headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    request::bearer(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+}

@@ -1,0 +1,148 @@
+//! From the signature of `handle` to a Lambda function.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use crate::authorizer::AuthorizerEvent;
+use crate::boot::boot;
+use crate::caller::Verdict;
+use crate::input::Input;
+use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, frame, logs};
+
+/// A `handle` method that a Lambda function can be made of. Its signature decides what invokes the function:
+///
+/// | signature, after `&self` | invoked by |
+/// |---|---|
+/// | `Request<I>` → `Result<Response<O>, ApiError>` | API Gateway, on the endpoint's route |
+/// | [`Schedule`] → `Result<(), ApiError>` | EventBridge, on the endpoint's schedule |
+/// | [`Credentials`] → `Option<Verdict>` | API Gateway, as the authorizer |
+///
+/// `M` marks the signature. The compiler infers it.
+///
+/// The futures are boxed: rustc computes the layout of nested futures recursively and gives up at a depth of 128, which the
+/// authorizer reaches.
+pub trait Handler<E, M>: Copy + Send + Sync + 'static {
+    /// Serves invocations until Lambda ends the process.
+    fn run(self, name: &'static str) -> ExitCode;
+
+    /// The schemas of input and output, for documents and tests. It is never part of a function's binary.
+    fn schemas(self) -> Schemas;
+}
+
+/// The schemas of an endpoint's types.
+#[derive(Default)]
+pub struct Schemas {
+    /// The input; `None` if it is not JSON.
+    pub input: Option<Generate>,
+    /// The output of a success.
+    pub output: Option<Generate>,
+}
+
+/// Generates the schema of a type.
+pub type Generate = fn(&mut SchemaGenerator) -> NamedSchema;
+
+/// A schema and the name of its type.
+pub struct NamedSchema {
+    /// The name.
+    pub name: String,
+    /// The schema.
+    pub schema: Schema,
+}
+
+impl NamedSchema {
+    /// The schema of `T`.
+    pub fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Self {
+        Self { name: T::schema_name().into_owned(), schema: T::json_schema(generator) }
+    }
+}
+
+/// Marks handlers of HTTP requests.
+pub struct Http<I, O>(I, O);
+
+impl<E, I, O, F, Fut> Handler<E, Http<I, O>> for F
+where
+    E: Endpoint,
+    I: Input,
+    O: Serialize + JsonSchema,
+    F: Fn(&'static E, Request<I>) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response<O>, ApiError>> + Send,
+{
+    fn run(self, name: &'static str) -> ExitCode {
+        boot(
+            name,
+            |env| Ok((ApiConfig::load(env)?, E::load(env)?)),
+            async |context| {
+                let (config, endpoint) = context;
+                lambda_http::run(service_fn(move |event| async move {
+                    let frame = const { E::ROUTE.frame() };
+                    let handle = move |request| Box::pin(self(endpoint, request));
+                    Ok::<_, lambda_http::Error>(frame::respond(frame, config, handle, event).await)
+                }))
+                .await
+            },
+        )
+    }
+
+    fn schemas(self) -> Schemas {
+        Schemas { input: I::SCHEMA, output: Some(NamedSchema::of::<O>) }
+    }
+}
+
+/// An invocation by EventBridge.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Schedule {
+    /// When it was due, as RFC 3339 in UTC.
+    pub time: String,
+}
+
+/// Marks handlers of schedules.
+pub struct Scheduled;
+
+impl<E, F, Fut> Handler<E, Scheduled> for F
+where
+    E: Endpoint,
+    F: Fn(&'static E, Schedule) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), ApiError>> + Send,
+{
+    fn run(self, name: &'static str) -> ExitCode {
+        boot(name, E::load, async |endpoint| {
+            lambda_runtime::run(service_fn(move |event: LambdaEvent<Schedule>| async move {
+                let work = Box::pin(self(endpoint, event.payload));
+                logs::invocation(&event.context, frame::on_schedule(name, work)).await
+            }))
+            .await
+        })
+    }
+
+    fn schemas(self) -> Schemas {
+        Schemas::default()
+    }
+}
+
+/// Marks handlers of authorizer requests.
+pub struct Authorizes;
+
+impl<E, F, Fut> Handler<E, Authorizes> for F
+where
+    E: Endpoint,
+    F: Fn(&'static E, Credentials) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Option<Verdict>> + Send,
+{
+    fn run(self, name: &'static str) -> ExitCode {
+        boot(name, E::load, async |endpoint| {
+            let service = service_fn(move |event: LambdaEvent<AuthorizerEvent>| async move {
+                let verdict = Box::pin(self(endpoint, event.payload.into()));
+                Ok::<_, lambda_runtime::Error>(frame::authorize(&event.context, verdict).await)
+            });
+            lambda_runtime::run(service).await
+        })
+    }
+
+    fn schemas(self) -> Schemas {
+        Schemas::default()
+    }
+}

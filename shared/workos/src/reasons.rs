@@ -1,0 +1,23 @@
+//! The reasons that calls to WorkOS fail with, in the groups that endpoints declare.
+
+use api::Reason;
+
+/// Every call.
+pub const FAILURES: &[Reason] = &[Reason::WorkosUnavailable, Reason::WorkosBusy];
+
+/// A grant that redeems a code.
+pub const CODE: &[Reason] = &[Reason::CodeRejected];
+
+/// Every grant: refusals, steps that are still needed, and failures.
+pub const GRANT: &[Reason] = &[
+    Reason::SignInRefused,
+    Reason::OrganizationNotAllowed,
+    Reason::SsoRequired,
+    Reason::EmailVerificationRequired,
+    Reason::MfaEnrollment,
+    Reason::MfaChallenge,
+    Reason::AuthenticationMethodNotAllowed,
+    Reason::RateLimited,
+    Reason::WorkosUnavailable,
+    Reason::WorkosBusy,
+];

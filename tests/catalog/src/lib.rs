@@ -1,0 +1,83 @@
+//! All functions with what they declare, found in the folders of functions/: for documents, static checks, test matrices
+//! and benchmarks. No list is kept by hand.
+
+use std::sync::LazyLock;
+
+use api::handler::Generate;
+use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
+
+include!(concat!(env!("OUT_DIR"), "/functions.rs"));
+
+/// A function.
+pub struct Function {
+    /// The name of its folder, package and binary.
+    pub name: &'static str,
+    /// What it declares.
+    pub route: Route,
+    /// The schema of its input; `None` if it is not JSON.
+    pub input: Option<Generate>,
+    /// The schema of its success; `None` for a function without a route.
+    pub output: Option<Generate>,
+    load: fn(&Env) -> Result<(), ConfigError>,
+}
+
+impl Function {
+    fn of<E: Endpoint, M>(name: &'static str, handle: impl Handler<E, M>) -> Self {
+        let schemas = handle.schemas();
+        let load = |env: &Env| E::load(env).map(drop);
+        Self { name, route: E::ROUTE, input: schemas.input, output: schemas.output, load }
+    }
+
+    /// Loads its configuration as its process does.
+    ///
+    /// # Errors
+    /// As [`Endpoint::load`].
+    pub fn load(&self, env: &Env) -> Result<(), ConfigError> {
+        if self.route.is_http() {
+            ApiConfig::load(env)?;
+        }
+        (self.load)(env)
+    }
+}
+
+static ALL: LazyLock<Vec<Function>> = LazyLock::new(all);
+
+/// All functions in the order of their names, those without a route included.
+pub fn functions() -> &'static [Function] {
+    &ALL
+}
+
+/// The functions with a route, in the order of the API document: by section and path.
+pub fn endpoints() -> Vec<&'static Function> {
+    let mut endpoints: Vec<_> = ALL.iter().filter(|function| function.route.is_http()).collect();
+    endpoints.sort_by_key(|Function { route, .. }| (route.tag, route.path, route.method.name()));
+    endpoints
+}
+
+/// The function `name`.
+pub fn function(name: &str) -> Option<&'static Function> {
+    ALL.iter().find(|function| function.name == name)
+}
+
+/// The function that serves a request, by method and path.
+pub fn at(method: &str, path: &str) -> Option<&'static Function> {
+    let serves = |route: &Route| route.method.name() == method && matches(route.path, path);
+    endpoints().into_iter().find(|function| serves(&function.route))
+}
+
+/// Whether a path is one of a route, whose `{name}` segments match anything.
+fn matches(route: &str, path: &str) -> bool {
+    let (route, path) = (route.split('/'), path.split('/'));
+    route.clone().count() == path.clone().count()
+        && route.zip(path).all(|(expected, segment)| expected.starts_with('{') || expected == segment)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_parameter_matches_one_segment() {
+        assert!(super::matches("/a/{id}", "/a/1"));
+        assert!(!super::matches("/a/{id}", "/a/1/2"));
+        assert!(!super::matches("/a/{id}", "/b/1"));
+    }
+}
