@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+pub use catalog::Answer;
 use local::cloud::{Cloud, CloudOptions};
 use local::dynamodb::DynamoDb;
 use local::livekit::LiveKit;
@@ -245,11 +246,6 @@ pub struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    /// The product that it calls.
-    pub fn app(&self) -> &'a App {
-        self.app
-    }
-
     /// Sends a header with every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
@@ -350,8 +346,10 @@ impl<'a> Browser<'a> {
         if let Some(token) = &self.bearer {
             request = request.bearer_auth(token);
         }
-        let answer = Answer::read(request.send().await.expect("the gateway answers")).await;
-        crate::reasons::check("POST", path, &answer);
+        let answer = Answer::read(request.send().await.expect("the gateway answers")).await.expect("a whole body");
+        if let Some(function) = catalog::at("POST", path) {
+            crate::reasons::check(function, &answer);
+        }
         self.keep(&answer);
         answer
     }
@@ -367,63 +365,5 @@ impl<'a> Browser<'a> {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-    }
-}
-
-/// An answer of the gateway.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub cookies: Vec<String>,
-    pub body: Value,
-}
-
-impl Answer {
-    /// Reads an answer; a body that is no JSON becomes a string.
-    pub async fn read(response: reqwest::Response) -> Self {
-        let (status, headers) = (response.status(), response.headers().clone());
-        let cookies = headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
-        let cookies = cookies.map(str::to_owned).collect();
-        let text = response.text().await.expect("a whole body");
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Self { status, headers, cookies, body }
-    }
-
-    /// Asserts the status.
-    #[track_caller]
-    pub fn is(self, status: u16) -> Self {
-        assert_eq!(self.status.as_u16(), status, "{}", self.body);
-        self
-    }
-
-    /// Asserts that it is an error of our shape with this status and reason.
-    #[track_caller]
-    pub fn refused(self, status: u16, reason: &str) -> Self {
-        let answer = self.is(status);
-        assert_eq!(answer.body["reason"], reason, "{}", answer.body);
-        assert_eq!(answer.body["code"], status);
-        assert!(answer.body["message"].is_string());
-        assert!(answer.body["requestId"].as_str().is_some_and(|id| !id.is_empty()));
-        answer
-    }
-
-    /// Asserts that it is a refusal that names `field`.
-    #[track_caller]
-    pub fn names(self, field: &str) -> Self {
-        assert_eq!(self.body["field"], field, "{}", self.body);
-        self
-    }
-
-    /// A header's text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// The body's text at a JSON pointer.
-    #[track_caller]
-    pub fn text(&self, pointer: &str) -> String {
-        let value = self.body.pointer(pointer).and_then(Value::as_str);
-        value.unwrap_or_else(|| panic!("no text at {pointer} in {}", self.body)).to_owned()
     }
 }

@@ -1,275 +1,122 @@
-//! Faults of WorkOS and of DynamoDB, at every endpoint that calls them: the answer is an error of ours with a
-//! documented reason, in time, and the same request works once the fault is gone.
+//! Faults of WorkOS, DynamoDB and LiveKit at every endpoint that calls them: the response is an error of ours with a
+//! documented reason, in time, and the same request works once the fault is gone. The endpoints and what they call are
+//! found by the survey of [`Stage`].
 
 use std::time::{Duration, Instant};
 
 use api::Reason;
+use catalog::{Answer, Function};
 use futures_util::future::join_all;
 use local::front::{Effect, Fault, Front};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::app::{Answer, App, Browser};
+use crate::app::App;
+use crate::stage::{Ready, Stage, Survey, body};
 
 /// A request of the product ends after 8 s, and the local cloud needs a moment around it.
 const DEADLINE: Duration = Duration::from_millis(9000);
 
-/// Endpoints that need WorkOS.
-const WORKOS: [&str; 8] = [
-    "sign-in",
-    "sign-up",
-    "resend-magic-auth",
-    "finalize-magic-auth",
-    "finalize-oauth",
-    "select-organization",
-    "switch-organization",
-    "dev-sign-in",
-];
-
-/// Endpoints that need the table.
-const TABLE: [&str; 12] = [
-    "sign-in",
-    "sign-up",
-    "resend-magic-auth",
-    "finalize-magic-auth",
-    "finalize-oauth",
-    "select-organization",
-    "switch-organization",
-    "dev-sign-in",
-    "room-auth",
-    "start-recording",
-    "stop-recording",
-    "sign-out",
-];
-
-/// One endpoint of each kind: public, with a session of its own, protected.
+/// One endpoint of each kind, for faults that one place in the code reads: public, with a session of its own, protected.
 const SOME: [&str; 4] = ["finalize-magic-auth", "switch-organization", "room-auth", "start-recording"];
 
-/// Functions with the table in their environment, the authorizer included.
-const STORES: [&str; 11] = [
-    "authorizer",
-    "sign-in",
-    "sign-up",
-    "resend-magic-auth",
-    "finalize-magic-auth",
-    "finalize-oauth",
-    "select-organization",
-    "switch-organization",
-    "dev-sign-in",
-    "sign-out",
-    "start-recording",
-];
-
-const ROOM: &str = "room";
-
-/// A request that works while nothing is wrong, with all that it needs.
-struct Prepared<'a> {
-    endpoint: &'static str,
-    browser: Browser<'a>,
-    path: String,
-    body: Value,
+async fn timed(ready: &mut Ready<'_>) -> (Answer, Duration) {
+    let began = Instant::now();
+    (ready.send().await, began.elapsed())
 }
 
-impl Prepared<'_> {
-    async fn send(&mut self) -> (Answer, Duration) {
-        let began = Instant::now();
-        let answer = self.browser.post(&self.path, self.body.clone()).await;
-        (answer, began.elapsed())
-    }
-}
-
-/// Two organizations for everybody who needs a choice.
-struct Stage {
-    app: App,
-    organizations: [String; 2],
-    number: u32,
-}
-
-impl Stage {
-    async fn open() -> Self {
-        let app = App::start().await;
-        let organizations = ["One", "Two"].map(|name| app.workos().add_organization(name, &[]));
-        Self { app, organizations, number: 0 }
-    }
-
-    /// A new person, in both organizations or in none.
-    fn person(&mut self, member: bool) -> String {
-        self.number += 1;
-        let email = format!("person{}@example.com", self.number);
-        let user = self.app.workos().add_user(&email);
-        for organization in self.organizations.iter().filter(|_| member) {
-            self.app.workos().add_membership(&user, organization, "member", &["rooms:join"]);
-        }
-        email
-    }
-
-    async fn choosing(&self, browser: &mut Browser<'_>, email: &str) -> String {
-        browser.sign_up(email).await.is(201);
-        let answer = browser.finalize_magic_auth(email, &self.app.code(email)).await.is(200);
-        answer.text("/user/pendingAuthenticationToken")
-    }
-
-    async fn prepare(&mut self, endpoint: &'static str) -> Prepared<'_> {
-        let several = ["select-organization", "switch-organization"].contains(&endpoint);
-        let email = self.person(several);
-        let (app, [here, there]) = (&self.app, &self.organizations);
-        let mut browser = app.browser();
-        let mut path = format!("/auth/{endpoint}");
-        let body = match endpoint {
-            "sign-in" | "sign-up" | "resend-magic-auth" => json!({ "email": email }),
-            "finalize-magic-auth" => {
-                browser.sign_up(&email).await.is(201);
-                json!({ "email": email, "code": app.code(&email) })
-            }
-            "finalize-oauth" => {
-                let url = browser.continue_with_google().await.is(200).text("/authData/redirectURL");
-                let back = app.at_provider(&url, &email).await;
-                json!({ "code": back.code, "state": back.state })
-            }
-            "select-organization" => {
-                let pending = self.choosing(&mut browser, &email).await;
-                json!({ "pendingAuthenticationToken": pending, "organizationId": here })
-            }
-            "switch-organization" => {
-                let pending = self.choosing(&mut browser, &email).await;
-                browser.select_organization(&pending, here).await.is(200);
-                json!({ "email": email, "organizationId": there })
-            }
-            // WorkOS limits the mails to one address.
-            "dev-sign-in" => {
-                let email = [("DEV_SIGN_IN_EMAIL", Some(email.as_str()))];
-                app.runtime().set_environment("dev-sign-in", email).unwrap();
-                json!({})
-            }
-            _ => {
-                browser = app.signed_in(&email).await;
-                path = match endpoint {
-                    "sign-out" => path,
-                    _ => format!("/api/v1/livekit/{endpoint}"),
-                };
-                let room = format!("{ROOM}{}", self.number);
-                match endpoint {
-                    "room-auth" => json!({ "username": "Kim", "roomId": room }),
-                    "sign-out" => json!({}),
-                    _ => {
-                        let token = browser.room_auth("Kim", &room).await.is(200).text("/token");
-                        app.livekit().join(&token).expect("Kim joins");
-                        let start = json!({
-                            "roomName": room, "conferenceTopic": "T", "zoneId": "1", "participants": "a",
-                        });
-                        if endpoint == "start-recording" {
-                            start
-                        } else {
-                            let egress = browser.start_recording(start).await.is(200).text("/egressId");
-                            json!({ "roomName": room, "egressId": egress, "zoneId": "1" })
-                        }
-                    }
-                }
-            }
-        };
-        Prepared { endpoint, browser, path, body }
-    }
-}
-
-/// Grants that come before the first call to the table: where that fails they are spent, and the person begins again.
-const SPENT: [&str; 2] = ["finalize-oauth", "select-organization"];
-
-/// Owns what the requests of one round borrow.
-async fn prepare_all(stage: &mut Stage, endpoints: &[&'static str]) -> Vec<(&'static str, Kept)> {
-    let mut kept = Vec::new();
-    for endpoint in endpoints {
-        let Prepared { endpoint, browser, path, body } = stage.prepare(endpoint).await;
-        kept.push((endpoint, Kept { cookies: browser.cookies.clone(), path, body }));
-    }
-    kept
-}
-
-/// A prepared request without its loan of the stage.
-struct Kept {
-    cookies: std::collections::BTreeMap<String, String>,
-    path: String,
-    body: Value,
-}
-
-impl Kept {
-    fn on<'a>(self, app: &'a App, endpoint: &'static str) -> Prepared<'a> {
-        let mut browser = app.browser();
-        browser.cookies = self.cookies;
-        Prepared { endpoint, browser, path: self.path, body: self.body }
-    }
+/// Whether the request redeems something before its first call to the table: if the table then fails, it is used up, and
+/// the person starts over.
+fn is_used_up(survey: &Survey, ready: &Ready<'_>) -> bool {
+    let calls = &survey[ready.function().name];
+    let redeems = calls.iter().position(|(_, call)| call.starts_with("authenticate."));
+    let writes = calls.iter().position(|(upstream, _)| *upstream == "DynamoDB");
+    let body = body(&ready.outgoing);
+    let single_use = body.get("code").or(body.get("pendingAuthenticationToken")).is_some();
+    single_use && redeems.zip(writes).is_some_and(|(redeems, writes)| redeems < writes)
 }
 
 /// Sends every request at once while the fault lasts, and again after it.
 async fn survive(
-    stage: &mut Stage,
+    stage: &Stage,
+    survey: &Survey,
     what: &str,
-    endpoints: &[&'static str],
+    endpoints: &[&'static Function],
     begin: impl Fn(&App),
     end: impl Fn(&App),
     expected: Reason,
 ) {
-    forget_limits(&stage.app);
-    let kept = prepare_all(stage, endpoints).await;
-    let app = &stage.app;
-    let mut prepared: Vec<_> = kept.into_iter().map(|(endpoint, kept)| kept.on(app, endpoint)).collect();
-    begin(app);
-    let answers = join_all(prepared.iter_mut().map(Prepared::send)).await;
-    end(app);
-    for (request, (answer, took)) in prepared.iter().zip(&answers) {
-        let endpoint = request.endpoint;
-        assert!(*took < DEADLINE, "{what}: {endpoint} took {took:?}");
-        let name = answer.body["reason"].as_str().unwrap_or_default();
-        let reason = Reason::named(name).unwrap_or_else(|| panic!("{what}: {endpoint}: {}", answer.body));
-        assert_eq!(answer.status, reason.status(), "{what}: {endpoint}");
+    assert!(!endpoints.is_empty(), "{what}: no endpoint");
+    stage.reset_limits();
+    let mut requests = Vec::new();
+    for function in endpoints {
+        requests.push(stage.ready(function).await);
+    }
+    begin(&stage.app);
+    let answers = join_all(requests.iter_mut().map(timed)).await;
+    end(&stage.app);
+    for (request, (answer, took)) in requests.iter().zip(&answers) {
+        let name = request.function().name;
+        assert!(*took < DEADLINE, "{what}: {name} took {took:?}");
+        let reason = answer.body["reason"].as_str().unwrap_or_default();
+        let reason = Reason::named(reason).unwrap_or_else(|| panic!("{what}: {name}: {}", answer.body));
+        assert_eq!(reason, expected, "{what}: {name}");
+        assert_eq!(answer.status, reason.status(), "{what}: {name}");
         assert_eq!(answer.body["code"], reason.status());
         assert_eq!(answer.body["message"], reason.message());
         assert!(answer.body["requestId"].is_string() && answer.header("content-type").is_some());
-        assert!(reason.retryable(), "{what}: {endpoint}: {name}");
-        assert_eq!(answer.header("retry-after").is_some(), reason.status() == 503, "{what}: {endpoint}");
-        assert_eq!(reason, expected, "{what}: {endpoint}");
-        assert!(!answer.body.to_string().contains("upstream-text"), "{what}: {endpoint}: {}", answer.body);
+        assert!(reason.retryable(), "{what}: {name}: {}", reason.name());
+        assert_eq!(answer.header("retry-after").is_some(), reason.status() == 503, "{what}: {name}");
+        assert!(!answer.body.to_string().contains("upstream-text"), "{what}: {name}: {}", answer.body);
     }
-    let (spent, same): (Vec<_>, Vec<_>) = prepared
+    let (used_up, same): (Vec<_>, Vec<_>) = requests
         .into_iter()
-        .partition(|request| expected == Reason::StoreUnavailable && SPENT.contains(&request.endpoint));
+        .partition(|request| expected == Reason::StoreUnavailable && is_used_up(survey, request));
     join_all(same.into_iter().map(|request| works_again(what, request))).await;
-    let spent: Vec<_> = spent
-        .into_iter()
-        .inspect(|request| assert!(!request.browser.cookies.contains_key("__Host-session"), "{what}"))
-        .map(|request| request.endpoint)
-        .collect();
-    for endpoint in spent {
-        let (answer, _) = stage.prepare(endpoint).await.send().await;
-        answer.is(200);
+    for request in used_up {
+        assert!(!request.person.cookies.contains_key("__Host-session"), "{what}");
+        stage.ready(request.function()).await.succeed().await;
     }
 }
 
-/// All tests come from one address, and there is a limit for that.
-fn forget_limits(app: &App) {
-    let table = app.cloud.table().expect("a table");
-    for mut item in app.items_of("limit#").into_iter().filter(|item| item.get("requests").is_some()) {
-        item["requests"] = json!({ "N": "0" });
-        app.dynamodb().put(table, &item).expect("the item is taken");
-    }
-}
-
-/// The client does as it is told: it tries again, later where the answer says so.
-async fn works_again(what: &str, mut request: Prepared<'_>) {
+/// The client does as it is told: it tries again, later if the response says so.
+async fn works_again(what: &str, mut request: Ready<'_>) {
     let patience = Instant::now() + Duration::from_secs(20);
+    let name = request.function().name;
     loop {
-        let (answer, _) = request.send().await;
+        let answer = request.send().await;
         if answer.status.is_success() {
             return;
         }
         let wait = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
-        let again = request.endpoint == "switch-organization" && answer.body["reason"] == "session_changed";
+        let again = name == "switch-organization" && answer.body["reason"] == "session_changed";
         assert!(
             again && Instant::now() < patience,
-            "{what}: {} does not work again: {} {}",
-            request.endpoint,
+            "{what}: {name} does not work again: {} {}",
             answer.status,
             answer.body
         );
         tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1))).await;
+    }
+}
+
+/// The endpoints that call an upstream.
+fn calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
+    let calls = |function: &&Function| survey[function.name].iter().any(|(each, _)| *each == upstream);
+    catalog::endpoints().into_iter().filter(calls).collect()
+}
+
+/// Those of [`SOME`] that call an upstream.
+fn some_calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
+    calling(survey, upstream).into_iter().filter(|function| SOME.contains(&function.name)).collect()
+}
+
+/// Sets a variable of every function that has it.
+fn point_at(app: &App, variable: &str, url: &str) {
+    for function in app.functions() {
+        let has_it = |function| app.cloud.environment_of(function).is_some_and(|all| all.contains_key(variable));
+        if has_it(&function) {
+            app.runtime().set_environment(&function, [(variable, Some(url))]).unwrap();
+        }
     }
 }
 
@@ -281,7 +128,9 @@ const PAGE: &str = "<!doctype html><html><body>upstream-text</body></html>";
 
 #[tokio::test]
 async fn faults_of_workos_lose_nothing() {
-    let mut stage = Stage::open().await;
+    let stage = Stage::open().await;
+    let survey = stage.survey().await;
+    let endpoints = calling(&survey, "WorkOS");
     let busy = Reason::WorkosBusy;
     let unavailable = Reason::WorkosUnavailable;
     let json = "{\"message\":\"upstream-text\"}";
@@ -296,30 +145,30 @@ async fn faults_of_workos_lose_nothing() {
         ("an unknown error", 400, "{\"code\":\"upstream-text\",\"message\":\"upstream-text\"}", unavailable),
     ] {
         let begin = |app: &App| fault(app.workos().front(), status, body);
-        survive(&mut stage, what, &WORKOS, begin, |app| app.workos().front().heal(), expected).await;
+        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().front().heal(), expected).await;
     }
     for (what, effect) in [("dropped", Effect::Drop), ("dropped mid-body", Effect::DropMidBody)] {
         let begin = |app: &App| app.workos().front().inject(Fault::new("*", effect.clone()));
-        survive(&mut stage, what, &WORKOS, begin, |app| app.workos().front().heal(), unavailable).await;
+        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().front().heal(), unavailable).await;
     }
 }
 
 #[tokio::test]
 async fn workos_stalling_or_gone_loses_nothing() {
-    let mut stage = Stage::open().await;
+    let stage = Stage::open().await;
+    let survey = stage.survey().await;
+    let endpoints = calling(&survey, "WorkOS");
     let unavailable = Reason::WorkosUnavailable;
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.workos().front().inject(stall.clone());
-    survive(&mut stage, "a stall", &WORKOS, begin, |app| app.workos().front().heal(), unavailable).await;
+    let end = |app: &App| app.workos().front().heal();
+    survive(&stage, &survey, "a stall", &endpoints, begin, end, unavailable).await;
 
     let url = stage.app.workos().url().to_owned();
-    let point_at = |app: &App, url: &str| {
-        for function in WORKOS {
-            app.runtime().set_environment(function, [("WORKOS_API_URL", Some(url))]).unwrap();
-        }
-    };
-    let gone = |app: &App| point_at(app, "http://127.0.0.1:1");
-    survive(&mut stage, "connection refused", &WORKOS, gone, |app| point_at(app, &url), unavailable).await;
+    // The provider's pages stay where they are: browsers go there, not functions.
+    let gone = |app: &App| point_at(app, "WORKOS_API_URL", "http://127.0.0.1:1");
+    let end = |app: &App| point_at(app, "WORKOS_API_URL", &url);
+    survive(&stage, &survey, "connection refused", &endpoints, gone, end, unavailable).await;
 }
 
 #[tokio::test]
@@ -387,73 +236,86 @@ async fn values_of_next_year_are_no_fault() {
 
 #[tokio::test]
 async fn faults_of_dynamodb_lose_nothing() {
-    let mut stage = Stage::open().await;
+    let stage = Stage::open().await;
+    let survey = stage.survey().await;
+    let (all, some) = (calling(&survey, "DynamoDB"), some_calling(&survey, "DynamoDB"));
     let kind = |name: &str| {
         format!("{{\"__type\":\"com.amazonaws.dynamodb.v20120810#{name}\",\"message\":\"upstream-text\"}}")
     };
     let answer = |status, body: String| Effect::Answer { status, headers: [].into(), body };
     for (what, endpoints, effect) in [
-        ("throttling", &TABLE[..], answer(400, kind("ProvisionedThroughputExceededException"))),
-        ("dropped mid-body", &TABLE[..], Effect::DropMidBody),
-        // One place reads what the table answers: some endpoints speak for all.
-        ("500", &SOME[..], answer(500, kind("InternalServerError"))),
-        ("503", &SOME[..], answer(503, String::new())),
-        ("a transaction conflict", &SOME[..], answer(400, kind("TransactionConflictException"))),
-        ("malformed JSON", &SOME[..], answer(200, "{\"Item\":{\"pk\":{\"S\":\"upstream-text".to_owned())),
-        ("a page", &SOME[..], answer(502, PAGE.to_owned())),
-        ("dropped", &SOME[..], Effect::Drop),
+        ("throttling", &all, answer(400, kind("ProvisionedThroughputExceededException"))),
+        ("dropped mid-body", &all, Effect::DropMidBody),
+        ("500", &some, answer(500, kind("InternalServerError"))),
+        ("503", &some, answer(503, String::new())),
+        ("a transaction conflict", &some, answer(400, kind("TransactionConflictException"))),
+        ("malformed JSON", &some, answer(200, "{\"Item\":{\"pk\":{\"S\":\"upstream-text".to_owned())),
+        ("a page", &some, answer(502, PAGE.to_owned())),
+        ("dropped", &some, Effect::Drop),
     ] {
         let begin = |app: &App| app.dynamodb().front().inject(Fault::new("*", effect.clone()));
         let end = |app: &App| app.dynamodb().front().heal();
-        survive(&mut stage, what, endpoints, begin, end, Reason::StoreUnavailable).await;
+        survive(&stage, &survey, what, endpoints, begin, end, Reason::StoreUnavailable).await;
     }
 }
 
 #[tokio::test]
 async fn dynamodb_stalling_or_gone_loses_nothing() {
-    let mut stage = Stage::open().await;
+    let stage = Stage::open().await;
+    let survey = stage.survey().await;
+    let endpoints = calling(&survey, "DynamoDB");
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.dynamodb().front().inject(stall.clone());
     let end = |app: &App| app.dynamodb().front().heal();
-    survive(&mut stage, "a stall", &TABLE, begin, end, Reason::StoreUnavailable).await;
+    survive(&stage, &survey, "a stall", &endpoints, begin, end, Reason::StoreUnavailable).await;
 
     let url = stage.app.dynamodb().url().to_owned();
-    let point_at = |app: &App, url: &str| {
-        for function in STORES.into_iter().chain(["stop-recording"]) {
-            app.runtime().set_environment(function, [("AWS_ENDPOINT_URL_DYNAMODB", Some(url))]).unwrap();
-        }
-    };
-    let gone = |app: &App| point_at(app, "http://127.0.0.1:1");
-    let end = |app: &App| point_at(app, &url);
-    survive(&mut stage, "connection refused", &SOME, gone, end, Reason::StoreUnavailable).await;
-}
-
-fn request_app<'a>(request: &Prepared<'a>) -> &'a App {
-    request.browser.app()
+    let gone = |app: &App| point_at(app, "AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1");
+    let end = |app: &App| point_at(app, "AWS_ENDPOINT_URL_DYNAMODB", &url);
+    let some = some_calling(&survey, "DynamoDB");
+    survive(&stage, &survey, "connection refused", &some, gone, end, Reason::StoreUnavailable).await;
 }
 
 #[tokio::test]
-async fn one_throttled_or_lost_call_to_dynamodb_is_not_even_seen() {
-    let mut stage = Stage::open().await;
+async fn one_throttled_or_lost_call_to_dynamodb_goes_unnoticed() {
+    let stage = Stage::open().await;
+    let endpoints = calling(&stage.survey().await, "DynamoDB");
     let throttled = "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ThrottlingException\"}";
     for fault in [
         Fault::answer("*", 400, throttled),
-        // The write has happened: sent again, it must not take itself for somebody else's.
+        // The write has happened: sent again, it must recognise itself.
         Fault::new("*", Effect::LoseAnswer),
     ] {
-        forget_limits(&stage.app);
-        for endpoint in TABLE {
-            let mut request = stage.prepare(endpoint).await;
-            let app = request_app(&request);
-            app.dynamodb().front().inject(fault.clone().times(1));
-            let (answer, _) = request.send().await;
-            app.dynamodb().front().heal();
+        stage.reset_limits();
+        for function in &endpoints {
+            let mut request = stage.ready(function).await;
+            stage.app.dynamodb().front().inject(fault.clone().times(1));
+            let answer = request.send().await;
+            stage.app.dynamodb().front().heal();
             assert!(
                 answer.status.is_success(),
-                "{endpoint} with {fault:?}: {} {}",
+                "{} with {fault:?}: {} {}",
+                function.name,
                 answer.status,
                 answer.body
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn faults_of_livekit_lose_nothing() {
+    let stage = Stage::open().await;
+    let survey = stage.survey().await;
+    let endpoints = calling(&survey, "LiveKit");
+    let front = |app: &App| app.livekit().front().clone();
+    for (what, effect) in [
+        ("dropped", Effect::Drop),
+        ("dropped mid-body", Effect::DropMidBody),
+        ("a page", Effect::Answer { status: 502, headers: [].into(), body: PAGE.to_owned() }),
+    ] {
+        let begin = |app: &App| front(app).inject(Fault::new("*", effect.clone()));
+        let end = |app: &App| front(app).heal();
+        survive(&stage, &survey, what, &endpoints, begin, end, Reason::LivekitUnavailable).await;
     }
 }

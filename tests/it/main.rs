@@ -16,6 +16,7 @@
 mod app;
 mod meeting;
 mod node;
+mod stage;
 
 mod boot;
 mod contract;

@@ -1,68 +1,99 @@
-//! Secrets reach no log: every flow is run with the logs captured and searched for everything that was handed out.
+//! Secrets reach no log: every endpoint is called with the logs captured and searched for everything that was handed out.
 
-use serde_json::json;
+use catalog::Person;
+use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::stage::{Stage, body};
+
+/// Field names whose values must not be logged.
+const SECRET_FIELDS: [&str; 4] = ["code", "pendingAuthenticationToken", "token", "state"];
+
+/// The texts in the fields of [`SECRET_FIELDS`].
+fn secrets(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if SECRET_FIELDS.contains(&name.as_str()) => found.push(text.clone()),
+                    _ => secrets(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| secrets(item, found)),
+        _ => {}
+    }
+}
+
+/// The values of a person's cookies, and the secrets in all that they received.
+fn of(person: &Person<'_>) -> Vec<String> {
+    let mut found: Vec<_> = person.cookies.values().cloned().collect();
+    person.responses.iter().for_each(|response| secrets(response, &mut found));
+    found
+}
+
+#[track_caller]
+fn assert_in_no_log(app: &App, secrets: &[String]) {
+    let logs = app.logs();
+    assert!(logs.len() > 30, "the logs were captured: {}", logs.len());
+    for secret in secrets.iter().filter(|secret| secret.len() > 4) {
+        let found = logs.iter().find(|line| line.contains(secret.as_str()));
+        assert!(found.is_none(), "{secret} is in the log: {found:?}");
+    }
+}
 
 #[tokio::test]
 async fn no_log_line_holds_a_token_code_key_or_cookie() {
-    let app = App::start().await;
-    let mut secrets: Vec<(String, String)> = [("the WorkOS API key", "sk_test_default")]
-        .map(|(what, secret)| (what.to_owned(), secret.to_owned()))
-        .to_vec();
-    let mut keep = |what: &str, secret: String| secrets.push((what.to_owned(), secret));
+    let stage = Stage::open().await;
+    let app = &stage.app;
+    let mut handed_out = vec!["sk_test_default".to_owned()];
+    for function in catalog::endpoints() {
+        let mut ready = stage.ready(function).await;
+        secrets(&body(&ready.outgoing), &mut handed_out);
+        handed_out.extend(ready.outgoing.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() > 100));
+        handed_out.extend(ready.person.cookies.values().cloned());
+        ready.succeed().await;
+        handed_out.extend(of(&ready.person));
+    }
+    handed_out.extend(app.workos().refresh_tokens());
+    handed_out.extend(app.workos().access_tokens());
+    assert!(handed_out.len() > 40, "{}", handed_out.len());
+    assert_in_no_log(app, &handed_out);
+}
 
-    let email = "jane.doe@example.com";
+#[tokio::test]
+async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
+    let stage = Stage::open().await;
+    let app = &stage.app;
     let mut browser = app.browser();
-    browser.sign_up("new.user@example.com").await.is(201);
-    browser.sign_in(email).await.is(200);
-    browser.resend_magic_auth(email).await.is(200);
-    let code = app.code(email);
-    browser.finalize_magic_auth(email, "999999").await;
-    browser.finalize_magic_auth(email, &code).await.is(200);
-    keep("a mail code", code);
-    keep("a session token", browser.token());
-    let token = browser.room_auth("Jane Doe", "room123").await.is(200).text("/token");
-    keep("a room token", token);
-    browser.sign_out().await.is(200);
-    browser.dev_sign_in().await.is(200);
-    keep("a session token", browser.token());
+    let email = "jane.doe@example.com";
     browser.bearer = Some("wrong-bearer-token".into());
     browser.room_auth("Jane Doe", "room123").await.is(403);
-    keep("a wrong token", "wrong-bearer-token".into());
     browser.bearer = None;
+    browser.post("/auth/finalize-magic-auth", json!({ "email": email, "code": "not-a-code-1" })).await.is(400);
+    browser.cookies.insert("__Host-oauth".into(), "junk-cookie-value".into());
+    browser.finalize_oauth("wrong-oauth-code", Some("wrong-state")).await.is(400);
+    browser.select_organization("wrong-pending-token", "org_wrong").await.is(400);
 
-    let mut other = app.browser();
-    other.post("/auth/finalize-magic-auth", json!({ "email": email, "code": "not-a-code-1" })).await.is(400);
-    keep("a wrong code", "not-a-code-1".into());
-    other.cookies.insert("__Host-oauth".into(), "junk-cookie-value".into());
-    other.finalize_oauth("wrong-oauth-code", Some("wrong-state")).await.is(400);
-    keep("a wrong OAuth code", "wrong-oauth-code".into());
-    keep("a flow cookie", "junk-cookie-value".into());
-    other.select_organization("wrong-pending-token", "org_wrong").await.is(400);
-    keep("a pending token", "wrong-pending-token".into());
-    for token in app.workos().refresh_tokens().into_iter().chain(app.workos().access_tokens()) {
-        keep("a WorkOS token", token);
+    // Errors with causes are logged: every upstream of every endpoint fails, with secrets in its response.
+    for function in catalog::endpoints() {
+        for (status, response) in
+            [(500, "{\"message\":\"leak-of-upstream\"}"), (400, "<html>leak-of-upstream</html>"), (200, "leak-of-upstream")]
+        {
+            let mut ready = stage.ready(function).await;
+            for (_, front) in stage.upstreams() {
+                front.inject(local::front::Fault::answer("*", status, response));
+            }
+            ready.send().await;
+            stage.upstreams().iter().for_each(|(_, front)| front.heal());
+            stage.reset_limits();
+        }
     }
-
-    // Errors with causes are logged: make WorkOS and the table fail, with secrets in their answers.
-    for (status, body) in [
-        (500, "{\"message\":\"leak-of-upstream\"}"),
-        (400, "<html>leak-of-upstream</html>"),
-        (200, "leak-of-upstream"),
-    ] {
-        app.workos().front().inject(local::front::Fault::answer("*", status, body).times(1));
-        app.browser().dev_sign_in().await.is(502);
-    }
-    keep("an upstream's body", "leak-of-upstream".into());
-
-    let logs = app.logs();
-    assert!(logs.len() > 30, "the logs were captured: {}", logs.len());
-    for (what, secret) in &secrets {
-        let found = logs.iter().find(|line| line.contains(secret.as_str()));
-        assert!(found.is_none(), "{what} is in the log: {found:?}");
-    }
-    assert!(secrets.len() > 10);
+    let refused = [
+        "wrong-bearer-token", "not-a-code-1", "wrong-oauth-code", "junk-cookie-value", "wrong-state",
+        "wrong-pending-token", "leak-of-upstream",
+    ];
+    assert_in_no_log(app, &refused.map(str::to_owned));
 }
 
 #[tokio::test]

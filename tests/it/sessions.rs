@@ -128,7 +128,7 @@ async fn dynamodb(app: &App, operation: &str, body: Value) -> Value {
         .header("authorization", authorization)
         .body(body.to_string());
     let answer = crate::app::Answer::read(request.send().await.unwrap()).await;
-    answer.is(200).body
+    answer.expect("a whole body").is(200).body
 }
 
 #[tokio::test]

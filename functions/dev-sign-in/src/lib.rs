@@ -5,7 +5,7 @@
 
 use api::config::STAGE;
 use api::{
-    ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Step, Variable,
+    ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Variable,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,7 +47,6 @@ impl Endpoint for DevSignIn {
         .cookies(&[SESSION_COOKIE])
         .rounds(3)
         .example("{}")
-        .after(&[Step::Variable("DEV_SIGN_IN_EMAIL")])
         .success(&[(
             "signed_in",
             r#"{ "user": { "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B", "email": "admin@cazzi.com" } }"#,

@@ -125,9 +125,7 @@ pub enum Step {
     JoinRoom,
     /// The field is taken from the latest response that has a value at the JSON pointer: `(field, pointer)`.
     Take(&'static str, &'static str),
-    /// The function's variable of this name holds the person's address.
-    Variable(&'static str),
-    /// LiveKit sends this event about the last `egressId`, signed.
+    /// LiveKit sends this event about the recording of the last `egressId`, which is active by now, signed.
     LivekitEvent(&'static str),
 }
 

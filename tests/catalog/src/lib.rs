@@ -1,14 +1,20 @@
 //! All functions with what they declare, found in the folders of functions/: for documents, static checks, test matrices
 //! and benchmarks. No list is kept by hand.
 
+mod answer;
+mod person;
+
 use std::sync::LazyLock;
 
 use api::handler::Generate;
 use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
+pub use answer::Answer;
+pub use person::{Outcome, Outgoing, Person};
 
 include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
 /// A function.
+#[derive(Debug)]
 pub struct Function {
     /// The name of its folder, package and binary.
     pub name: &'static str,

@@ -5,4 +5,5 @@ mod errors;
 mod golden;
 pub mod openapi;
 mod readme;
+mod rounds;
 mod router;

@@ -1,0 +1,266 @@
+//! A person in a browser who does what leads up to an endpoint's example: see [`Step`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use api::endpoint::Method;
+use api::{Access, Route, Step};
+use local::cloud::Cloud;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::{Answer, Function, function};
+
+/// What a step fails with.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Persons so far in this process: no two share an address or a room.
+static PERSONS: AtomicUsize = AtomicUsize::new(0);
+
+const SESSION_COOKIE: &str = "__Host-session";
+
+/// A request that is ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The function that serves it.
+    pub function: &'static Function,
+    /// Path and query.
+    pub target: String,
+    /// Headers, the cookies among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A person with an address, a room and a browser of their own.
+pub struct Person<'a> {
+    cloud: &'a Cloud,
+    http: reqwest::Client,
+    origin: String,
+    /// The person's address.
+    pub email: String,
+    room: String,
+    user_id: String,
+    /// The browser's cookies.
+    pub cookies: BTreeMap<String, String>,
+    /// The bodies of all responses, oldest first.
+    pub responses: Vec<Value>,
+    /// Values that the steps found for fields of the next request.
+    found: Map<String, Value>,
+    /// A body and its signature, as a service sends them.
+    signed: Option<(Vec<u8>, String)>,
+}
+
+impl<'a> Person<'a> {
+    /// Someone whom WorkOS knows, with a browser on a page of `origin`.
+    ///
+    /// # Errors
+    /// If a part of the cloud is not a double.
+    pub fn new(cloud: &'a Cloud, http: reqwest::Client, origin: &str) -> Outcome<Self> {
+        let number = PERSONS.fetch_add(1, Ordering::Relaxed);
+        let email = format!("person{number}@example.com");
+        let user_id = cloud.workos().ok_or("WorkOS is not the double")?.add_user(&email);
+        Ok(Self {
+            cloud,
+            http,
+            origin: origin.to_owned(),
+            email,
+            room: format!("room{number}"),
+            user_id,
+            cookies: BTreeMap::new(),
+            responses: Vec::new(),
+            found: Map::new(),
+            signed: None,
+        })
+    }
+
+    /// Does what leads up to the function's example and returns the example, ready to be sent.
+    ///
+    /// # Errors
+    /// Names the step that failed.
+    pub async fn prepare(&mut self, function: &'static Function) -> Outcome<Outgoing> {
+        self.found.clear();
+        self.signed = None;
+        let route = &function.route;
+        for step in route.steps {
+            self.step(step).await.map_err(|error| format!("{}, {step:?}: {error}", function.name))?;
+        }
+        if matches!(route.access, Access::Session | Access::OwnSession)
+            && !self.cookies.contains_key(SESSION_COOKIE)
+        {
+            let found = std::mem::take(&mut self.found);
+            self.request("finalize-magic-auth").await?;
+            self.found = found;
+        }
+        self.outgoing(function)
+    }
+
+    /// Sends a request and keeps the cookies of its response.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn send(&mut self, outgoing: &Outgoing) -> Outcome<Answer> {
+        let url = format!("{}{}", self.cloud.url(), outgoing.target);
+        let method = reqwest::Method::from_bytes(outgoing.function.route.method.name().as_bytes())?;
+        let mut request = self.http.request(method, url);
+        for (name, value) in &outgoing.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = &outgoing.body {
+            request = request.body(body.clone());
+        }
+        let answer = Answer::read(request.send().await?).await?;
+        self.keep(&answer);
+        Ok(answer)
+    }
+
+    /// Prepares a function's example, sends it and expects its success.
+    async fn request(&mut self, name: &str) -> Outcome<()> {
+        let function = function(name).ok_or_else(|| format!("there is no function {name}"))?;
+        let outgoing = Box::pin(self.prepare(function)).await?;
+        let answer = self.send(&outgoing).await?;
+        if answer.status != function.route.success {
+            return Err(format!("{name} responded with {} {}", answer.status, answer.body).into());
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> Outcome<()> {
+        match *step {
+            Step::Request(name) => {
+                let found = std::mem::take(&mut self.found);
+                self.request(name).await?;
+                self.found = found;
+            }
+            Step::JoinOrganizations => {
+                let workos = self.cloud.workos().ok_or("WorkOS is not the double")?;
+                for name in ["One", "Two"] {
+                    let organization = workos.add_organization(name, &[]);
+                    workos.add_membership(&self.user_id, &organization, "member", &["rooms:join"]);
+                }
+            }
+            Step::MailedCode => {
+                let workos = self.cloud.workos().ok_or("WorkOS is not the double")?;
+                let code = workos.last_code(&self.email).ok_or("no code was mailed")?;
+                self.found.insert("code".to_owned(), code.into());
+            }
+            Step::SignInAtProvider => self.sign_in_at_provider().await?,
+            Step::JoinRoom => {
+                let token = self.latest("/token")?;
+                let token = token.as_str().ok_or("the token is not text")?;
+                let livekit = self.cloud.livekit().ok_or("LiveKit is not the double")?;
+                livekit.join(token).map_err(|refused| format!("{refused:?}"))?;
+            }
+            Step::Take(field, pointer) => {
+                let value = self.latest(pointer)?;
+                self.found.insert(field.to_owned(), value);
+            }
+            Step::LivekitEvent(event) => {
+                let egress = self.latest("/egressId")?;
+                let egress = egress.as_str().ok_or("the egress id is not text")?;
+                let livekit = self.cloud.livekit().ok_or("LiveKit is not the double")?;
+                livekit.activate(egress);
+                let event = livekit.egress_event(event, egress).ok_or("LiveKit knows no such egress")?;
+                let (body, signature) = livekit.sign_webhook(&event)?;
+                self.signed = Some((body.into_bytes(), signature));
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the last `redirectURL` and signs in there.
+    async fn sign_in_at_provider(&mut self) -> Outcome<()> {
+        let url = self.latest("/authData/redirectURL")?;
+        let mut url: Url = url.as_str().ok_or("the URL is not text")?.parse()?;
+        url.query_pairs_mut().append_pair("login_hint", &self.email);
+        let response = self.http.get(url).send().await?;
+        let location = response.headers().get("location").ok_or("the provider does not redirect")?;
+        let back: Url = location.to_str()?.parse()?;
+        for (name, value) in back.query_pairs() {
+            self.found.insert(name.into_owned(), value.into());
+        }
+        Ok(())
+    }
+
+    fn outgoing(&mut self, function: &'static Function) -> Outcome<Outgoing> {
+        let route = &function.route;
+        let mut headers = Vec::from([("user-agent".to_owned(), "Mozilla/5.0 (tests)".to_owned())]);
+        if !self.cookies.is_empty() {
+            let cookies: Vec<_> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            headers.push(("cookie".to_owned(), cookies.join("; ")));
+        }
+        if let (Access::Signed(header), Some((body, signature))) = (route.access, self.signed.take()) {
+            headers.push((header.to_owned(), signature));
+            headers.push(("content-type".to_owned(), "application/webhook+json".to_owned()));
+            return Ok(Outgoing { function, target: route.path.to_owned(), headers, body: Some(body) });
+        }
+        headers.push(("origin".to_owned(), self.origin.clone()));
+        let mut fields = self.fields(route)?;
+        let path = fill(route.path, &mut fields);
+        if route.example.is_empty() {
+            return Ok(Outgoing { function, target: path, headers, body: None });
+        }
+        if route.method == Method::Post {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            let body = Value::Object(fields).to_string().into_bytes();
+            return Ok(Outgoing { function, target: path, headers, body: Some(body) });
+        }
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(fields.iter().map(|(name, value)| (name, text(value))));
+        Ok(Outgoing { function, target: format!("{path}?{}", query.finish()), headers, body: None })
+    }
+
+    /// The example's fields, with this person's values.
+    fn fields(&mut self, route: &Route) -> Outcome<Map<String, Value>> {
+        let example = if route.example.is_empty() { "{}" } else { route.example };
+        let mut fields: Map<String, Value> = serde_json::from_str(example)?;
+        for (name, value) in &mut fields {
+            match name.as_str() {
+                "email" => *value = self.email.clone().into(),
+                "roomId" | "roomName" => *value = self.room.clone().into(),
+                _ => {}
+            }
+        }
+        fields.append(&mut self.found);
+        Ok(fields)
+    }
+
+    /// The value at a JSON pointer in the latest response that has one.
+    fn latest(&self, pointer: &str) -> Outcome<Value> {
+        let found = self.responses.iter().rev().find_map(|body| body.pointer(pointer));
+        found.cloned().ok_or_else(|| format!("no response has {pointer}").into())
+    }
+
+    fn keep(&mut self, answer: &Answer) {
+        for cookie in &answer.cookies {
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        self.responses.push(answer.body.clone());
+    }
+}
+
+/// Puts the fields that a path names in their place, and takes them out of `fields`.
+fn fill(path: &str, fields: &mut Map<String, Value>) -> String {
+    let segments = path.split('/').map(|segment| {
+        match segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}')) {
+            Some(name) => fields.remove(name).map_or_else(String::new, |value| encode(&text(&value))),
+            None => segment.to_owned(),
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn encode(segment: &str) -> String {
+    url::form_urlencoded::byte_serialize(segment.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

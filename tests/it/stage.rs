@@ -1,0 +1,144 @@
+//! Every endpoint, ready to succeed: the request of its example after the steps that lead up to it, as the catalog says.
+
+use std::collections::BTreeMap;
+
+use catalog::{Function, Answer, Outgoing, Person};
+use local::front::Front;
+use serde_json::Value;
+
+use crate::app::{App, ORIGIN};
+
+/// The upstream calls of each endpoint: `(upstream, call)`.
+pub type Survey = BTreeMap<&'static str, Vec<(&'static str, String)>>;
+
+/// The product, and persons in it.
+pub struct Stage {
+    pub app: App,
+}
+
+/// A request that succeeds while nothing is wrong, and the person who sends it.
+pub struct Ready<'a> {
+    pub person: Person<'a>,
+    pub outgoing: Outgoing,
+}
+
+impl Ready<'_> {
+    /// The function that serves it.
+    pub fn function(&self) -> &'static Function {
+        self.outgoing.function
+    }
+
+    /// Sends the request and checks that the response is a documented one.
+    pub async fn send(&mut self) -> Answer {
+        let answer = self.person.send(&self.outgoing).await.expect("the gateway responds");
+        crate::reasons::check(self.function(), &answer);
+        answer
+    }
+
+    /// Sends the request and expects its success.
+    #[track_caller]
+    pub fn succeed(&mut self) -> impl Future<Output = Answer> {
+        let at = std::panic::Location::caller();
+        async move {
+            let (name, expected) = (self.function().name, self.function().route.success);
+            let answer = self.send().await;
+            assert_eq!(answer.status, expected, "{name} at {at}: {}", answer.body);
+            answer
+        }
+    }
+}
+
+impl Stage {
+    /// Starts the product. LiveKit sends no webhooks by itself: they would run beside what is looked at.
+    pub async fn open() -> Self {
+        let app = App::start().await;
+        app.livekit().set_webhook_url(None);
+        Self { app }
+    }
+
+    /// A new person, ready to send the function's example.
+    pub async fn ready(&self, function: &'static Function) -> Ready<'_> {
+        let mut person = Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person");
+        let outgoing = person.prepare(function).await.expect("the steps that lead up to the example");
+        Ready { person, outgoing }
+    }
+
+    /// The upstreams by name.
+    pub fn upstreams(&self) -> [(&'static str, &Front); 3] {
+        [
+            ("WorkOS", self.app.workos().front()),
+            ("DynamoDB", self.app.dynamodb().front()),
+            ("LiveKit", self.app.livekit().front()),
+        ]
+    }
+
+    /// The upstream calls of every endpoint's success on a warm process, in the order of their start, the authorizer's among
+    /// them.
+    pub async fn survey(&self) -> Survey {
+        let mut survey = BTreeMap::new();
+        for function in catalog::endpoints() {
+            // The first request of a process connects and reads the key set.
+            self.ready(function).await.succeed().await;
+            let mut ready = self.ready(function).await;
+            for (_, front) in self.upstreams() {
+                front.reset_calls();
+            }
+            ready.succeed().await;
+            let mut calls: Vec<_> = self
+                .upstreams()
+                .into_iter()
+                .flat_map(|(name, front)| front.timed_calls().into_iter().map(move |call| (call.began, name, call.name)))
+                .collect();
+            calls.sort();
+            survey.insert(function.name, calls.into_iter().map(|(_, name, call)| (name, call)).collect());
+        }
+        survey
+    }
+
+    /// Resets the rate limits of our own: all requests of a test come from one address.
+    pub fn reset_limits(&self) {
+        let table = self.app.cloud.table().expect("a table");
+        for mut item in self.app.items_of("limit#").into_iter().filter(|item| item.get("requests").is_some()) {
+            item["requests"] = serde_json::json!({ "N": "0" });
+            self.app.dynamodb().put(table, &item).expect("the item is taken");
+        }
+    }
+}
+
+/// The fields of a request's JSON body.
+pub fn body(outgoing: &Outgoing) -> Value {
+    outgoing.body.as_deref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_endpoint_succeeds_after_the_steps_that_it_declares() {
+    let stage = Stage::open().await;
+    for function in catalog::endpoints() {
+        let answer = stage.ready(function).await.succeed().await;
+        let documented: Vec<Value> = function
+            .route
+            .responses
+            .iter()
+            .map(|(_, json)| serde_json::from_str(json).expect("a documented response is JSON"))
+            .collect();
+        assert!(
+            documented.iter().any(|each| same_shape(each, &answer.body)),
+            "{} returns {}, and documents only {documented:?}",
+            function.name,
+            answer.body
+        );
+    }
+}
+
+/// Whether a value has the shape of a documented one: the same types at the same fields. An optional field may be missing.
+fn same_shape(documented: &Value, value: &Value) -> bool {
+    match (documented, value) {
+        (Value::Object(documented), Value::Object(fields)) => {
+            fields.iter().all(|(name, value)| documented.get(name).is_some_and(|each| same_shape(each, value)))
+        }
+        (Value::Array(documented), Value::Array(items)) => {
+            items.iter().all(|item| documented.iter().any(|each| same_shape(each, item)))
+        }
+        _ => std::mem::discriminant(documented) == std::mem::discriminant(value),
+    }
+}
