@@ -21,7 +21,7 @@ impl Endpoint for LivekitWebhook {
         .summary("Receive LiveKit webhooks")
         .details("Called by LiveKit, which signs each webhook with the API secret.")
         .reasons(&[recording::FAILURES])
-        .rounds(3)
+        .rounds(1)
         .after(&[Step::Request("start-recording"), Step::LivekitEvent("egress_updated")])
         .success(&[("received", "{}")]);
 
