@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use local::front::{Call, Effect, Fault, Front};
+use local_proxy::{Call, Effect, Fault, FaultProxy};
 use serde_json::{Value, json};
 
 use crate::app::{Answer, App};
@@ -93,14 +93,14 @@ const BUDGETS: [Budget; 20] = [
     ),
 ];
 
-fn fronts(app: &App) -> [&Front; 3] {
-    [app.workos().front(), app.dynamodb().front(), app.livekit().front()]
+fn proxies(app: &App) -> [&FaultProxy; 3] {
+    [app.workos().proxy(), app.dynamodb().proxy(), app.livekit().proxy()]
 }
 
 /// Checks what the request that was just made cost, against its line of the table.
 #[track_caller]
 fn check(app: &App, request: &str, answer: Answer, status: u16) {
-    let calls: Vec<Call> = fronts(app).iter().flat_map(|front| front.timed_calls()).collect();
+    let calls: Vec<Call> = proxies(app).iter().flat_map(|proxy| proxy.timed_calls()).collect();
     let budget = BUDGETS.iter().find(|budget| budget.request == request).expect("a budget");
     let mut names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
     names.sort_unstable();
@@ -127,16 +127,16 @@ fn longest_chain(calls: &[Call]) -> usize {
 
 /// Forgets the calls so far: what follows is measured.
 fn measure(app: &App) {
-    for front in fronts(app) {
-        front.reset_calls();
-        front.heal();
-        front.inject(Fault::new("*", Effect::Serve).delay(DELAY));
+    for proxy in proxies(app) {
+        proxy.reset_calls();
+        proxy.clear_faults();
+        proxy.inject(Fault::new("*", Effect::Serve).delay(DELAY));
     }
 }
 
 /// What follows is preparation.
 fn prepare(app: &App) {
-    fronts(app).iter().for_each(|front| front.heal());
+    proxies(app).iter().for_each(|proxy| proxy.clear_faults());
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
         (400, "<html>leak-of-upstream</html>"),
         (200, "leak-of-upstream"),
     ] {
-        app.workos().front().inject(local::front::Fault::answer("*", status, body).times(1));
+        app.workos().proxy().inject(local_proxy::Fault::response("*", status, body).times(1));
         app.browser().dev_sign_in().await.is(502);
     }
     keep("an upstream's body", "leak-of-upstream".into());
