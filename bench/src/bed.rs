@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::cloud::{Cloud, CloudOptions};
-use local::dynamodb::DynamoDb;
-use local::front::Front;
-use local::livekit::LiveKit;
-use local::runtime::{Account, FunctionConfig, Invocation, Logs, Runtime, Source};
-use local::workos::WorkOs;
+use local::{Cloud, CloudOptions};
+use local_dynamodb::DynamoDb;
+use local_livekit::LiveKit;
+use local_proxy::FaultProxy;
+use local_runtime::{Account, FunctionConfig, Invocation, Logs, Runtime, Source};
+use local_workos::WorkOs;
 use serde_json::Value;
 
 use crate::{Outcome, say};
@@ -146,9 +146,9 @@ impl Bed {
         Ok(*processes.get(&subject.name).ok_or("no process has served it")?)
     }
 
-    /// The fronts of all upstreams.
-    pub(crate) fn fronts(&self) -> Outcome<[&Front; 3]> {
-        Ok([dynamodb(&self.cloud)?.front(), workos(&self.cloud)?.front(), livekit(&self.cloud)?.front()])
+    /// The proxies of all upstreams.
+    pub(crate) fn proxies(&self) -> Outcome<[&FaultProxy; 3]> {
+        Ok([dynamodb(&self.cloud)?.proxy(), workos(&self.cloud)?.proxy(), livekit(&self.cloud)?.proxy()])
     }
 
     pub(crate) async fn stop(self) {

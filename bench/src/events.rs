@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use local::cloud::{Cloud, REDIRECT_URI};
+use local::{Cloud, REDIRECT_URI};
 use reqwest::StatusCode;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::bed::{GET_ITEM, dynamodb, hosted, livekit, workos};
 
-const ORIGIN: &str = local::cloud::FRONT_ENDS[0];
+const ORIGIN: &str = local::FRONT_ENDS[0];
 const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";
 
 /// How often an address is used: the strictest limit of the endpoints is 5 in 10 minutes.

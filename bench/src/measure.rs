@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::front::{Effect, Fault};
+use local_proxy::{Effect, Fault};
 use serde_json::Value;
 
 use crate::bed::{Bed, FLOOR, Kind, Subject};
@@ -170,15 +170,15 @@ async fn warm(
 async fn count_calls(bed: &Bed, events: &Events<'_>, subject: &Subject, series: &mut Series) -> Outcome<()> {
     let undisturbed = bed.invoke(subject, events.next(&subject.function).await?).await?.report.duration;
     let event = events.next(&subject.function).await?;
-    let fronts = bed.fronts()?;
-    for front in fronts {
-        front.reset_calls();
-        front.inject(Fault::new("*", Effect::Serve).delay(ROUND));
+    let proxies = bed.proxies()?;
+    for proxy in proxies {
+        proxy.reset_calls();
+        proxy.inject(Fault::new("*", Effect::Serve).delay(ROUND));
     }
     let outcome = bed.invoke(subject, event).await;
-    for front in fronts {
-        front.heal();
-        series.calls.extend(front.calls());
+    for proxy in proxies {
+        proxy.clear_faults();
+        series.calls.extend(proxy.calls());
     }
     series.calls.sort();
     let held_up = outcome?.report.duration.saturating_sub(undisturbed);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
-use local::cloud::Cloud;
+use local::Cloud;
 use serde_json::{Value, json};
 
 use crate::bed::{dynamodb, hosted, start_cloud, workos};
@@ -95,7 +95,7 @@ async fn storm(cloud: &Cloud) -> Outcome<Storm> {
 
     let http = http()?;
     let url = format!("{}/api/v1/livekit/room-auth", cloud.url());
-    workos.front().reset_calls();
+    workos.proxy().reset_calls();
     let began = Instant::now();
     let answers = join_all((0..STORM).map(|_| {
         let body = json!({ "username": "Jane Doe", "roomId": "room123" });
@@ -106,7 +106,7 @@ async fn storm(cloud: &Cloud) -> Outcome<Storm> {
     let succeeded = answers.iter().flatten().filter(|answer| answer.status().is_success()).count();
     Ok(Storm {
         requests: STORM,
-        refreshes: workos.front().count("authenticate.refresh_token"),
+        refreshes: workos.proxy().count("authenticate.refresh_token"),
         failures: STORM - succeeded,
         milliseconds,
     })

@@ -258,7 +258,7 @@ async fn sign_out_ends_our_session_and_its_address_the_one_of_workos() {
     let url = browser.sign_out().await.is(200).text("/authData/redirectURL");
     assert!(url.starts_with(&format!("{}/user_management/sessions/logout?return_to=", emulator.url)));
     let back = visit(&url, None).await;
-    assert_eq!(back.as_str().trim_end_matches('/'), local::cloud::SIGN_OUT_RETURN_TO);
+    assert_eq!(back.as_str().trim_end_matches('/'), local::SIGN_OUT_RETURN_TO);
     assert_eq!(count().await, 0);
     let mut signed_in = signed_in;
     signed_in.room_auth("Jane", "room").await.is(403);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use api::Reason;
 use catalog::{Answer, Function};
 use futures_util::future::join_all;
-use local::front::{Effect, Fault, Front};
+use local_proxy::{Effect, Fault, FaultProxy};
 use serde_json::json;
 
 use crate::app::App;
@@ -120,8 +120,8 @@ fn point_at(app: &App, variable: &str, url: &str) {
     }
 }
 
-fn fault(front: &Front, status: u16, body: &str) {
-    front.inject(Fault::answer("*", status, body).header("content-type", "application/json"));
+fn fault(proxy: &FaultProxy, status: u16, body: &str) {
+    proxy.inject(Fault::response("*", status, body).header("content-type", "application/json"));
 }
 
 const PAGE: &str = "<!doctype html><html><body>upstream-text</body></html>";
@@ -144,12 +144,12 @@ async fn faults_of_workos_lose_nothing() {
         ("a page instead of an error", 502, PAGE, unavailable),
         ("an unknown error", 400, "{\"code\":\"upstream-text\",\"message\":\"upstream-text\"}", unavailable),
     ] {
-        let begin = |app: &App| fault(app.workos().front(), status, body);
-        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().front().heal(), expected).await;
+        let begin = |app: &App| fault(app.workos().proxy(), status, body);
+        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().proxy().clear_faults(), expected).await;
     }
     for (what, effect) in [("dropped", Effect::Drop), ("dropped mid-body", Effect::DropMidBody)] {
-        let begin = |app: &App| app.workos().front().inject(Fault::new("*", effect.clone()));
-        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().front().heal(), unavailable).await;
+        let begin = |app: &App| app.workos().proxy().inject(Fault::new("*", effect.clone()));
+        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().proxy().clear_faults(), unavailable).await;
     }
 }
 
@@ -160,8 +160,8 @@ async fn workos_stalling_or_gone_loses_nothing() {
     let endpoints = calling(&survey, "WorkOS");
     let unavailable = Reason::WorkosUnavailable;
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
-    let begin = |app: &App| app.workos().front().inject(stall.clone());
-    let end = |app: &App| app.workos().front().heal();
+    let begin = |app: &App| app.workos().proxy().inject(stall.clone());
+    let end = |app: &App| app.workos().proxy().clear_faults();
     survive(&stage, &survey, "a stall", &endpoints, begin, end, unavailable).await;
 
     let url = stage.app.workos().url().to_owned();
@@ -174,23 +174,23 @@ async fn workos_stalling_or_gone_loses_nothing() {
 #[tokio::test]
 async fn how_long_workos_asks_to_wait_is_passed_on() {
     let app = App::start().await;
-    let (front, body) = (app.workos().front(), "{\"error\":\"too_many_requests\"}");
+    let (proxy, body) = (app.workos().proxy(), "{\"error\":\"too_many_requests\"}");
     for (header, expected) in [(None, "1"), (Some("7"), "7"), (Some("3600"), "60"), (Some("soon"), "1")] {
-        let fault = Fault::answer("*", 429, body);
-        front.inject(match header {
+        let fault = Fault::response("*", 429, body);
+        proxy.inject(match header {
             Some(seconds) => fault.header("retry-after", seconds),
             None => fault,
         });
         let answer = app.browser().dev_sign_in().await.refused(503, "workos_busy");
         assert_eq!(answer.header("retry-after"), Some(expected), "{header:?}");
-        front.heal();
+        proxy.clear_faults();
     }
 }
 
 #[tokio::test]
 async fn values_of_next_year_are_no_fault() {
     let app = App::start().await;
-    let front = app.workos().front();
+    let proxy = app.workos().proxy();
     // A method and fields that nobody knows yet.
     let mut browser = app.signed_in("jane.doe@example.com").await;
     let user_id = app.workos().user_id("jane.doe@example.com").unwrap();
@@ -207,7 +207,7 @@ async fn values_of_next_year_are_no_fault() {
         "authentication_method": "Telepathy",
         "mood": { "new": true },
     });
-    front.inject(Fault::answer("authenticate.organization_selection", 200, answer.to_string()));
+    proxy.inject(Fault::response("authenticate.organization_selection", 200, answer.to_string()));
     let answer = app.browser().select_organization("pending", "org_1").await.is(200);
     assert_eq!(answer.body, json!({ "user": { "id": user_id, "email": "jane.doe@example.com" } }));
     browser.room_auth("Jane", "room").await.is(200);
@@ -224,9 +224,9 @@ async fn values_of_next_year_are_no_fault() {
             "state": state, "domains": [{ "domain": "future.test" }],
         }]})
     };
-    front.inject(Fault::answer("organizations.list", 200, organizations.to_string()));
-    front.inject(Fault::answer("connections.list", 200, connection("half_active").to_string()).times(1));
-    front.inject(Fault::answer("connections.list", 200, connection("active").to_string()));
+    proxy.inject(Fault::response("organizations.list", 200, organizations.to_string()));
+    proxy.inject(Fault::response("connections.list", 200, connection("half_active").to_string()).times(1));
+    proxy.inject(Fault::response("connections.list", 200, connection("active").to_string()));
     let answer = app.browser().sign_in("kim@future.test").await.is(200);
     assert_eq!(answer.body["authData"]["authMethod"], "magic_auth");
     app.runtime().kill("sign-in").await.unwrap();
@@ -242,7 +242,7 @@ async fn faults_of_dynamodb_lose_nothing() {
     let kind = |name: &str| {
         format!("{{\"__type\":\"com.amazonaws.dynamodb.v20120810#{name}\",\"message\":\"upstream-text\"}}")
     };
-    let answer = |status, body: String| Effect::Answer { status, headers: [].into(), body };
+    let answer = |status, body: String| Effect::Response { status, headers: [].into(), body };
     for (what, endpoints, effect) in [
         ("throttling", &all, answer(400, kind("ProvisionedThroughputExceededException"))),
         ("dropped mid-body", &all, Effect::DropMidBody),
@@ -253,8 +253,8 @@ async fn faults_of_dynamodb_lose_nothing() {
         ("a page", &some, answer(502, PAGE.to_owned())),
         ("dropped", &some, Effect::Drop),
     ] {
-        let begin = |app: &App| app.dynamodb().front().inject(Fault::new("*", effect.clone()));
-        let end = |app: &App| app.dynamodb().front().heal();
+        let begin = |app: &App| app.dynamodb().proxy().inject(Fault::new("*", effect.clone()));
+        let end = |app: &App| app.dynamodb().proxy().clear_faults();
         survive(&stage, &survey, what, endpoints, begin, end, Reason::StoreUnavailable).await;
     }
 }
@@ -265,8 +265,8 @@ async fn dynamodb_stalling_or_gone_loses_nothing() {
     let survey = stage.survey().await;
     let endpoints = calling(&survey, "DynamoDB");
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
-    let begin = |app: &App| app.dynamodb().front().inject(stall.clone());
-    let end = |app: &App| app.dynamodb().front().heal();
+    let begin = |app: &App| app.dynamodb().proxy().inject(stall.clone());
+    let end = |app: &App| app.dynamodb().proxy().clear_faults();
     survive(&stage, &survey, "a stall", &endpoints, begin, end, Reason::StoreUnavailable).await;
 
     let url = stage.app.dynamodb().url().to_owned();
@@ -282,16 +282,16 @@ async fn one_throttled_or_lost_call_to_dynamodb_goes_unnoticed() {
     let endpoints = calling(&stage.survey().await, "DynamoDB");
     let throttled = "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ThrottlingException\"}";
     for fault in [
-        Fault::answer("*", 400, throttled),
+        Fault::response("*", 400, throttled),
         // The write has happened: sent again, it must recognise itself.
-        Fault::new("*", Effect::LoseAnswer),
+        Fault::new("*", Effect::LoseResponse),
     ] {
         stage.reset_limits();
         for function in &endpoints {
             let mut request = stage.ready(function).await;
-            stage.app.dynamodb().front().inject(fault.clone().times(1));
+            stage.app.dynamodb().proxy().inject(fault.clone().times(1));
             let answer = request.send().await;
-            stage.app.dynamodb().front().heal();
+            stage.app.dynamodb().proxy().clear_faults();
             assert!(
                 answer.status.is_success(),
                 "{} with {fault:?}: {} {}",
@@ -308,14 +308,14 @@ async fn faults_of_livekit_lose_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
     let endpoints = calling(&survey, "LiveKit");
-    let front = |app: &App| app.livekit().front().clone();
+    let proxy = |app: &App| app.livekit().proxy().clone();
     for (what, effect) in [
         ("dropped", Effect::Drop),
         ("dropped mid-body", Effect::DropMidBody),
-        ("a page", Effect::Answer { status: 502, headers: [].into(), body: PAGE.to_owned() }),
+        ("a page", Effect::Response { status: 502, headers: [].into(), body: PAGE.to_owned() }),
     ] {
-        let begin = |app: &App| front(app).inject(Fault::new("*", effect.clone()));
-        let end = |app: &App| front(app).heal();
+        let begin = |app: &App| proxy(app).inject(Fault::new("*", effect.clone()));
+        let end = |app: &App| proxy(app).clear_faults();
         survive(&stage, &survey, what, &endpoints, begin, end, Reason::LivekitUnavailable).await;
     }
 }

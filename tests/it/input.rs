@@ -23,7 +23,7 @@ async fn bodies_that_are_no_json_object() {
         }
         browser.send(path, Some((vec![0xff, 0xfe], "application/json"))).await.refused(400, "invalid_json");
     }
-    assert!(app.workos().front().calls().is_empty(), "no call was made for bad input");
+    assert!(app.workos().proxy().calls().is_empty(), "no call was made for bad input");
     assert!(app.items().is_empty(), "nothing was written");
 }
 
@@ -109,7 +109,7 @@ async fn large_bodies_are_refused() {
 async fn a_foreign_origin_is_refused_before_anything_else() {
     let app = App::start().await;
     let signed_in = app.signed_in("jane.doe@example.com").await;
-    let calls = app.workos().front().calls().len();
+    let calls = app.workos().proxy().calls().len();
     for origin in
         ["https://evil.example", "null", "http://localhost:5173.evil.example", "HTTP://LOCALHOST:5173"]
     {
@@ -121,7 +121,7 @@ async fn a_foreign_origin_is_refused_before_anything_else() {
             assert!(answer.header("access-control-allow-origin").is_none());
         }
     }
-    assert_eq!(app.workos().front().calls().len(), calls);
+    assert_eq!(app.workos().proxy().calls().len(), calls);
     let mut browser = signed_in;
     let answer = browser.room_auth("Jane", "room").await.is(200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(crate::app::ORIGIN));

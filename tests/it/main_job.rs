@@ -142,7 +142,7 @@ async fn known_and_unknown_addresses_get_the_same_answers() {
     let users = |email: &str| app.workos().last_code(email).is_some();
     assert!(users(known));
     // Only sign-up wrote to the unknown address.
-    assert_eq!(app.workos().front().count("magic_auth.create"), 4);
+    assert_eq!(app.workos().proxy().count("magic_auth.create"), 4);
 }
 
 #[tokio::test]
@@ -155,13 +155,13 @@ async fn tries_are_limited_per_address() {
     for _ in 0..5 {
         browser.finalize_magic_auth("jane.doe@example.com", wrong).await.refused(400, "code_rejected");
     }
-    let calls = app.workos().front().count("authenticate.magic_auth");
+    let calls = app.workos().proxy().count("authenticate.magic_auth");
     // The right code comes too late, and WorkOS is not asked.
     let answer =
         browser.finalize_magic_auth("JANE.DOE@example.com", &code).await.refused(429, "rate_limited");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=600).contains(&wait));
-    assert_eq!(app.workos().front().count("authenticate.magic_auth"), calls);
+    assert_eq!(app.workos().proxy().count("authenticate.magic_auth"), calls);
     // Somebody else is not affected.
     app.signed_in("other@example.com").await;
 }

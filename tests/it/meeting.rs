@@ -94,7 +94,7 @@ impl App {
         if let Some(authorization) = authorization {
             livekit = livekit.header(AUTHORIZATION.as_str(), authorization);
         }
-        let body = (body.into(), local::livekit::WEBHOOK_CONTENT_TYPE);
+        let body = (body.into(), local_livekit::WEBHOOK_CONTENT_TYPE);
         livekit.send("/webhooks/livekit", Some(body)).await
     }
 

@@ -1,6 +1,6 @@
 //! Sign-in through the browser: Google, Microsoft and SSO, and that a code counts only in the browser that began.
 
-use local::workos::{ConnectionState, DomainState};
+use local_workos::{ConnectionState, DomainState};
 use serde_json::{Value, json};
 
 use crate::app::{Answer, App, Browser, Return, now};
@@ -60,7 +60,7 @@ pub async fn through_google_and_microsoft(app: &App) {
         assert!(url.starts_with(&format!("{}/user_management/authorize?", app.workos().url())), "{url}");
         assert_eq!(value(&url, "provider").as_deref(), Some(provider));
         assert_eq!(value(&url, "state").as_deref(), Some(state.as_str()));
-        assert_eq!(value(&url, "redirect_uri").as_deref(), Some(local::cloud::REDIRECT_URI));
+        assert_eq!(value(&url, "redirect_uri").as_deref(), Some(local::REDIRECT_URI));
 
         let back = app.at_provider(&url, EMAIL).await;
         assert_eq!(back.state, Some(state));
@@ -112,14 +112,14 @@ async fn a_code_from_another_browser_is_refused_however_the_victim_stands() {
         let answer = victim.finalize_oauth(theirs.back.code(), state).await.refused(400, "flow_expired");
         nobody(&app, &victim, &answer);
     }
-    assert_eq!(app.workos().front().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
+    assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
 
     // A flow of the victim's own, and the attacker's state: no flow fits.
     let mut victim = app.browser();
     victim.continue_with_google().await.is(200);
     let answer = victim.finalize_oauth(theirs.back.code(), Some(&theirs.state)).await;
     nobody(&app, &victim, &answer.refused(400, "flow_expired"));
-    assert_eq!(app.workos().front().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
+    assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
 
     // A flow of the victim's own that is picked without state, or with the victim's own: PKCE refuses.
     for with_state in [false, true] {
@@ -130,7 +130,7 @@ async fn a_code_from_another_browser_is_refused_however_the_victim_stands() {
         let answer = victim.finalize_oauth(theirs.back.code(), state).await;
         nobody(&app, &victim, &answer.refused(400, "code_rejected"));
     }
-    assert_eq!(app.workos().front().count("authenticate.authorization_code"), 2);
+    assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 2);
 
     // The victim who is signed in stays who they are.
     let theirs = tab(&app, &mut attacker, "bob@example.com").await;
@@ -173,7 +173,7 @@ async fn a_stale_flow_is_refused() {
             nobody(&app, &browser, &answer);
         }
     }
-    assert_eq!(app.workos().front().count("authenticate.authorization_code"), 0);
+    assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0);
     // The flow itself was good.
     browser.cookies.insert("__Host-oauth".into(), cookie);
     browser.finalize_oauth(tab.back.code(), Some(&tab.state)).await.is(200);
@@ -360,7 +360,7 @@ async fn an_organization_with_two_connections_is_entered_by_one_of_them() {
 #[tokio::test]
 async fn the_connection_of_a_domain_is_asked_for_once_a_minute() {
     let app = App::start().await;
-    let lookups = || app.workos().front().count("connections.list");
+    let lookups = || app.workos().proxy().count("connections.list");
     for email in ["ann@acme.test", "bob@acme.test", "bob@ACME.test"] {
         app.browser().sign_in(email).await.is(200);
     }

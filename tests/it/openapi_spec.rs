@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use local::workos::{ConnectionState, Environment, Method as SignInMethod, Options, Seed, WorkOs, start};
+use local_workos::{ConnectionState, Environment, Method as SignInMethod, Options, Seed, WorkOs, start};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -230,7 +230,7 @@ async fn every_answer_of_the_double_is_one_of_the_document() {
 
 /// An endpoint that joins the double joins this test.
 fn covers_every_endpoint(answers: &[Answer]) {
-    let source = include_str!("../../local/src/workos/router.rs");
+    let source = include_str!("../../local/workos/src/router.rs");
     let routes: Vec<&str> =
         source.split(".route(").skip(1).filter_map(|call| call.split('"').nth(1)).collect();
     assert!(routes.len() > 15, "{routes:?}");

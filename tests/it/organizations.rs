@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use local::front::{Effect, Fault};
-use local::workos::ConnectionState;
+use local_proxy::{Effect, Fault};
+use local_workos::ConnectionState;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, App, Browser, now};
@@ -44,7 +44,7 @@ pub fn organization_of(room_token: &str) -> Value {
 /// Waits until `call` was made `times` times.
 async fn called(app: &App, call: &str, times: usize) {
     let patience = tokio::time::Instant::now() + Duration::from_secs(8);
-    while app.workos().front().count(call) < times {
+    while app.workos().proxy().count(call) < times {
         assert!(tokio::time::Instant::now() < patience, "{call} is not called");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -202,11 +202,11 @@ async fn still_works(app: &App, browser: &mut Browser<'_>, token: &str, home: &s
     browser.room_auth("Sam", "room").await.is(200);
     let context = app.context_of(browser).await.unwrap();
     assert_eq!(context["organizationId"], home);
-    let refreshes = app.workos().front().count("authenticate.refresh_token");
+    let refreshes = app.workos().proxy().count("authenticate.refresh_token");
     app.expire_access(browser, 1);
     let context = app.context_of(browser).await.unwrap();
     assert_eq!(context["organizationId"], home);
-    assert_eq!(app.workos().front().count("authenticate.refresh_token"), refreshes + 1);
+    assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), refreshes + 1);
     let access: u64 =
         app.session_item(browser).unwrap()["access_expires_at"]["N"].as_str().unwrap().parse().unwrap();
     assert!(access > now(), "the refused switch has not used up the refresh token");
@@ -229,9 +229,9 @@ async fn a_refused_switch_leaves_the_session_as_it_was() {
         still_works(&app, &mut browser, &token, MASADAS).await;
     }
 
-    let calls = app.workos().front().calls().len();
+    let calls = app.workos().proxy().calls().len();
     browser.switch_organization("jane.doe@example.com", TAUNTA).await.refused(403, "email_mismatch");
-    assert_eq!(app.workos().front().calls().len(), calls, "WorkOS is not asked");
+    assert_eq!(app.workos().proxy().calls().len(), calls, "WorkOS is not asked");
     still_works(&app, &mut browser, &token, MASADAS).await;
 
     app.browser().switch_organization(sam, ACME).await.refused(401, "not_signed_in");
@@ -292,14 +292,14 @@ async fn a_switch_waits_for_the_refresh_that_is_under_way() {
     let mut other_tab = browser.clone();
     app.expire_access(&browser, 1);
     let slow = Fault::new("authenticate.refresh_token", Effect::Serve).delay(Duration::from_millis(600));
-    app.workos().front().inject(slow.times(1));
+    app.workos().proxy().inject(slow.times(1));
     let (refreshing, switching) = tokio::join!(other_tab.room_auth("Kim", "room"), async {
         called(&app, "authenticate.refresh_token", 1).await;
         browser.switch_organization(EMAIL, TAUNTA).await
     });
     refreshing.is(200);
     switching.is(200);
-    assert_eq!(app.workos().front().count("authenticate.refresh_token"), 2);
+    assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), 2);
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], TAUNTA);
     other_tab.room_auth("Kim", "room").await.is(403);
 }
@@ -311,14 +311,14 @@ async fn requests_beside_a_switch_go_on_with_the_claims_at_hand() {
     let mut other_tab = browser.clone();
     app.expire_access(&browser, 1);
     let slow = Fault::new("authenticate.refresh_token", Effect::Serve).delay(Duration::from_millis(600));
-    app.workos().front().inject(slow.times(1));
+    app.workos().proxy().inject(slow.times(1));
     let (switching, beside) = tokio::join!(browser.switch_organization(EMAIL, TAUNTA), async {
         called(&app, "authenticate.refresh_token", 1).await;
         other_tab.room_auth("Kim", "room").await
     });
     switching.is(200);
     assert_eq!(organization_of(&beside.is(200).text("/token")), MASADAS);
-    assert_eq!(app.workos().front().count("authenticate.refresh_token"), 1, "nobody refreshed beside it");
+    assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), 1, "nobody refreshed beside it");
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], TAUNTA);
 }
 
@@ -342,7 +342,7 @@ async fn a_sign_out_during_a_switch_holds() {
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let mut other_tab = browser.clone();
     let slow = Fault::new("authenticate.refresh_token", Effect::Serve).delay(Duration::from_millis(600));
-    app.workos().front().inject(slow.times(1));
+    app.workos().proxy().inject(slow.times(1));
     let (switching, signing_out) = tokio::join!(browser.switch_organization(EMAIL, TAUNTA), async {
         called(&app, "authenticate.refresh_token", 1).await;
         other_tab.sign_out().await
@@ -357,7 +357,7 @@ async fn a_switch_whose_answer_is_lost_can_be_tried_again() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let token = browser.token();
-    app.workos().front().inject(Fault::new("authenticate.refresh_token", Effect::LoseAnswer).times(1));
+    app.workos().proxy().inject(Fault::new("authenticate.refresh_token", Effect::LoseResponse).times(1));
     browser.switch_organization(EMAIL, TAUNTA).await.refused(502, "workos_unavailable");
     assert_eq!(browser.token(), token);
     browser.room_auth("Kim", "room").await.is(200);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use local::dynamodb::Access;
+use local_dynamodb::Access;
 use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
 
@@ -153,8 +153,8 @@ async fn refreshes() -> BTreeSet<Access> {
     let (mut one, mut other) = (browser.clone(), browser.clone());
     tokio::join!(one.room_auth("Jane", "room"), other.room_auth("Jane", "room"));
     app.workos()
-        .front()
-        .inject(local::front::Fault::answer("authenticate.refresh_token", 503, "{}").times(1));
+        .proxy()
+        .inject(local_proxy::Fault::response("authenticate.refresh_token", 503, "{}").times(1));
     browser.room_auth("Jane", "room").await.is(200);
 
     let mut ended = app.signed_in(NEWCOMER).await;
@@ -172,7 +172,9 @@ async fn recordings() -> BTreeSet<Access> {
     let token = browser.room_auth("Jane", "room").await.is(200).text("/token");
     app.livekit().join(&token).unwrap();
 
-    app.livekit().front().inject(local::front::Fault::answer("StartRoomCompositeEgress", 400, "{}").times(1));
+    app.livekit()
+        .proxy()
+        .inject(local_proxy::Fault::response("StartRoomCompositeEgress", 400, "{}").times(1));
     assert!(browser.start_recording(recording()).await.status.is_server_error());
     for _ in 0..2 {
         let started = browser.start_recording(recording()).await.is(200);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use livekit_protocol::EgressInfo;
-use local::front::{Effect, Fault};
+use local_proxy::{Effect, Fault};
 use prost::Message as _;
 
 use crate::app::{Answer, App, Browser};
@@ -27,16 +27,16 @@ fn livekit_faults(call: &str) -> Vec<(&'static str, Fault, (u16, &'static str))>
     vec![
         ("dropped", Fault::new(call, Effect::Drop), UNAVAILABLE),
         ("dropped mid-body", Fault::new(call, Effect::DropMidBody), UNAVAILABLE),
-        ("429", Fault::answer(call, 429, exhausted), BUSY),
-        ("429 with a time", Fault::answer(call, 429, exhausted).header("retry-after", "7"), BUSY),
-        ("429 in other words", Fault::answer(call, 429, "slow down"), UNAVAILABLE),
-        ("500", Fault::answer(call, 500, r#"{"code":"internal","msg":"m"}"#), UNAVAILABLE),
-        ("500 in other words", Fault::answer(call, 500, "{}"), UNAVAILABLE),
-        ("503", Fault::answer(call, 503, unavailable), BUSY),
-        ("503 as HTML", Fault::answer(call, 503, HTML), UNAVAILABLE),
-        ("malformed", Fault::answer(call, 200, "{\"half\":"), UNAVAILABLE),
-        ("HTML", Fault::answer(call, 200, HTML), UNAVAILABLE),
-        ("an unknown code", Fault::answer(call, 418, r#"{"code":"teapot","msg":"m"}"#), UNAVAILABLE),
+        ("429", Fault::response(call, 429, exhausted), BUSY),
+        ("429 with a time", Fault::response(call, 429, exhausted).header("retry-after", "7"), BUSY),
+        ("429 in other words", Fault::response(call, 429, "slow down"), UNAVAILABLE),
+        ("500", Fault::response(call, 500, r#"{"code":"internal","msg":"m"}"#), UNAVAILABLE),
+        ("500 in other words", Fault::response(call, 500, "{}"), UNAVAILABLE),
+        ("503", Fault::response(call, 503, unavailable), BUSY),
+        ("503 as HTML", Fault::response(call, 503, HTML), UNAVAILABLE),
+        ("malformed", Fault::response(call, 200, "{\"half\":"), UNAVAILABLE),
+        ("HTML", Fault::response(call, 200, HTML), UNAVAILABLE),
+        ("an unknown code", Fault::response(call, 418, r#"{"code":"teapot","msg":"m"}"#), UNAVAILABLE),
     ]
 }
 
@@ -47,14 +47,14 @@ fn dynamodb_faults(call: &str) -> Vec<(&'static str, Fault)> {
     vec![
         ("dropped", Fault::new(call, Effect::Drop)),
         ("dropped mid-body", Fault::new(call, Effect::DropMidBody)),
-        ("throttled", Fault::answer(call, 400, error("ProvisionedThroughputExceededException"))),
-        ("throttled otherwise", Fault::answer(call, 400, error("ThrottlingException"))),
-        ("429", Fault::answer(call, 429, "slow down").header("retry-after", "7")),
-        ("500", Fault::answer(call, 500, error("InternalServerError"))),
-        ("503", Fault::answer(call, 503, "")),
-        ("malformed", Fault::answer(call, 200, "{\"half\":")),
-        ("HTML", Fault::answer(call, 200, HTML)),
-        ("an unknown error", Fault::answer(call, 400, error("NovelException"))),
+        ("throttled", Fault::response(call, 400, error("ProvisionedThroughputExceededException"))),
+        ("throttled otherwise", Fault::response(call, 400, error("ThrottlingException"))),
+        ("429", Fault::response(call, 429, "slow down").header("retry-after", "7")),
+        ("500", Fault::response(call, 500, error("InternalServerError"))),
+        ("503", Fault::response(call, 503, "")),
+        ("malformed", Fault::response(call, 200, "{\"half\":")),
+        ("HTML", Fault::response(call, 200, HTML)),
+        ("an unknown error", Fault::response(call, 400, error("NovelException"))),
     ]
 }
 
@@ -78,9 +78,9 @@ async fn every_fault_of_livekit_at_a_start() {
     for call in ["GetParticipant", "ListEgress", "StartRoomCompositeEgress", "*"] {
         for (what, fault, expected) in livekit_faults(call) {
             let what = format!("{call}, {what}");
-            app.livekit().front().inject(fault);
+            app.livekit().proxy().inject(fault);
             check(ada.start_recording(start(ROOM)).await, expected, &what);
-            app.livekit().front().heal();
+            app.livekit().proxy().clear_faults();
             assert!(app.livekit().egresses().is_empty(), "{what}");
             assert!(app.items_of("recording#").is_empty(), "{what}");
         }
@@ -97,7 +97,7 @@ async fn after_each_fault_of_livekit_the_same_start_works() {
     let mut ada = ada(&app).await;
     enter(&app, &mut ada, ROOM).await;
     for (what, fault, expected) in livekit_faults("StartRoomCompositeEgress") {
-        app.livekit().front().inject(fault.times(1));
+        app.livekit().proxy().inject(fault.times(1));
         check(ada.start_recording(start(ROOM)).await, expected, what);
         let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
         assert_eq!(app.running().len(), 1, "{what}");
@@ -115,9 +115,9 @@ async fn every_fault_of_livekit_at_a_stop() {
             let what = format!("{call}, {what}");
             let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
             let stopper = if participant { &mut john } else { &mut jane };
-            app.livekit().front().inject(fault);
+            app.livekit().proxy().inject(fault);
             check(stopper.stop_recording(stop(ROOM, &egress)).await, expected, &what);
-            app.livekit().front().heal();
+            app.livekit().proxy().clear_faults();
             assert_eq!(app.running().len(), 1, "{what}: it goes on");
             stopper.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert!(app.running().is_empty() && app.items_of("room#").is_empty(), "{what}");
@@ -133,13 +133,13 @@ async fn an_empty_success_is_no_answer() {
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
     // Protobuf reads nothing as a message with nothing in it.
     for call in ["GetParticipant", "StopEgress"] {
-        app.livekit().front().inject(Fault::answer(call, 200, "").times(1));
+        app.livekit().proxy().inject(Fault::response(call, 200, "").times(1));
         check(john.stop_recording(stop(ROOM, &egress)).await, UNAVAILABLE, call);
         assert_eq!((app.running().len(), app.record(&egress)["stopped_at"].is_null()), (1, true), "{call}");
     }
     john.stop_recording(stop(ROOM, &egress)).await.is(200);
     for call in ["GetParticipant", "StartRoomCompositeEgress"] {
-        app.livekit().front().inject(Fault::answer(call, 200, "").times(1));
+        app.livekit().proxy().inject(Fault::response(call, 200, "").times(1));
         check(john.start_recording(start(ROOM)).await, UNAVAILABLE, call);
         assert_eq!((app.running().len(), app.items_of("recording#").len()), (0, 1), "{call}");
     }
@@ -162,10 +162,10 @@ async fn an_egress_status_that_livekit_adds_is_a_recording_that_goes_on() {
         };
         String::from_utf8(info.encode_to_vec()).expect("small numbers and ASCII only")
     };
-    app.livekit().front().inject(Fault::answer("StartRoomCompositeEgress", 200, novel("EG_9")).times(1));
+    app.livekit().proxy().inject(Fault::response("StartRoomCompositeEgress", 200, novel("EG_9")).times(1));
     let started = ada.start_recording(start(ROOM)).await.is(200);
     assert_eq!(started.text("/egressId"), "EG_9");
-    app.livekit().front().inject(Fault::answer("StopEgress", 200, novel("EG_9")).times(1));
+    app.livekit().proxy().inject(Fault::response("StopEgress", 200, novel("EG_9")).times(1));
     ada.stop_recording(stop(ROOM, "EG_9")).await.is(200);
     assert_eq!(app.record("EG_9")["status"], "ending");
     ada.start_recording(start(ROOM)).await.is(200);
@@ -174,9 +174,9 @@ async fn an_egress_status_that_livekit_adds_is_a_recording_that_goes_on() {
 /// Passes the authorizer's read of the session, so that the function's own call is hit.
 fn behind_the_authorizer(app: &App, call: &str, fault: Fault) {
     if call == "GetItem" {
-        app.dynamodb().front().inject(Fault::new(call, Effect::Serve).times(1));
+        app.dynamodb().proxy().inject(Fault::new(call, Effect::Serve).times(1));
     }
-    app.dynamodb().front().inject(fault);
+    app.dynamodb().proxy().inject(fault);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn every_fault_of_dynamodb_at_a_start() {
             let what = format!("{call}, {what}");
             behind_the_authorizer(&app, call, fault);
             check(ada.start_recording(start(ROOM)).await, STORE, &what);
-            app.dynamodb().front().heal();
+            app.dynamodb().proxy().clear_faults();
             assert_eq!(app.items_of("recording#").len(), recordings, "{what}");
             let lost = app.running();
             assert_eq!(lost.len(), usize::from(call == "TransactWriteItems"), "{what}");
@@ -217,7 +217,7 @@ async fn every_fault_of_dynamodb_at_a_stop() {
             let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
             behind_the_authorizer(&app, call, fault);
             check(ada.stop_recording(stop(ROOM, &egress)).await, STORE, &what);
-            app.dynamodb().front().heal();
+            app.dynamodb().proxy().clear_faults();
             ada.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert!(app.running().is_empty(), "{what}");
             if round % 2 == 0 {
@@ -241,9 +241,9 @@ async fn every_fault_of_dynamodb_at_a_webhook() {
             let what = format!("{call}, {what}");
             let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
             app.livekit().finish(&egress).unwrap();
-            app.dynamodb().front().inject(fault);
+            app.dynamodb().proxy().inject(fault);
             check(app.tell_of("egress_ended", &egress).await, STORE, &what);
-            app.dynamodb().front().heal();
+            app.dynamodb().proxy().clear_faults();
             app.tell_of("egress_ended", &egress).await.is(200);
             assert_eq!(app.record(&egress)["status"], "ended", "{what}");
             assert!(app.items_of("room#").is_empty(), "{what}");
@@ -259,15 +259,15 @@ async fn two_writes_that_meet_are_settled_inside() {
     enter(&app, &mut ada, ROOM).await;
     let conflict = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"m",
         "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
-    app.dynamodb().front().inject(Fault::answer("TransactWriteItems", 400, conflict).times(2));
+    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, conflict).times(2));
     let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
     // A claim whose answer is lost is met by its own second attempt.
     for call in ["UpdateItem", "DeleteItem"] {
-        app.dynamodb().front().inject(Fault::new(call, Effect::LoseAnswer).times(1));
+        app.dynamodb().proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
     }
     ada.stop_recording(stop(ROOM, &egress)).await.is(200);
     for call in ["PutItem", "TransactWriteItems"] {
-        app.dynamodb().front().inject(Fault::new(call, Effect::LoseAnswer).times(1));
+        app.dynamodb().proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
     }
     let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
     let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
@@ -283,9 +283,9 @@ async fn a_conflict_that_does_not_end_is_an_error_and_the_next_start_has_the_egr
     enter(&app, &mut ada, ROOM).await;
     let conflict = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"m",
         "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
-    app.dynamodb().front().inject(Fault::answer("TransactWriteItems", 400, conflict));
+    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, conflict));
     check(ada.start_recording(start(ROOM)).await, STORE, "a conflict");
-    app.dynamodb().front().heal();
+    app.dynamodb().proxy().clear_faults();
     let running = app.running();
     assert_eq!(ada.start_recording(start(ROOM)).await.is(200).text("/egressId"), running[0].egress_id);
     assert_eq!(app.livekit().egresses().len(), 1);
@@ -378,7 +378,7 @@ async fn stall(
     let what = format!("{} stalls at {call}", if livekit { "LiveKit" } else { "DynamoDB" });
     let fault = Fault::new(call, Effect::Drop).delay(Duration::from_secs(30));
     if livekit {
-        app.livekit().front().inject(fault);
+        app.livekit().proxy().inject(fault);
     } else {
         behind_the_authorizer(app, call, fault);
     }
@@ -391,8 +391,8 @@ async fn stall(
     let begun = Instant::now();
     check(request().await, expected, &what);
     assert!(begun.elapsed() < DEADLINE, "{what}: {:?}", begun.elapsed());
-    app.livekit().front().heal();
-    app.dynamodb().front().heal();
+    app.livekit().proxy().clear_faults();
+    app.dynamodb().proxy().clear_faults();
     request().await.is(200);
     assert_eq!(app.running().len(), usize::from(ask != Ask::Stop), "{what}");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use livekit_protocol::S3Upload;
 use livekit_protocol::encoded_file_output::Output;
-use local::front::{Effect, Fault};
+use local_proxy::{Effect, Fault};
 use serde_json::json;
 
 use crate::app::{App, Browser, now};
@@ -49,7 +49,7 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
     assert_eq!(jane.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
     app.livekit().webhooks_settled().await;
     assert_eq!(john.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
-    assert_eq!(app.livekit().front().count("StopEgress"), 1);
+    assert_eq!(app.livekit().proxy().count("StopEgress"), 1);
 
     let record = app.record(&egress);
     assert_eq!(record["status"], "ended");
@@ -183,7 +183,7 @@ async fn a_refused_start_leaves_nothing_behind() {
         (500, r#"{"code":"internal","msg":"oops"}"#, (502, "livekit_unavailable")),
         (404, r#"{"code":"not_found","msg":"requested room does not exist"}"#, (404, "room_not_found")),
     ] {
-        app.livekit().front().inject(Fault::answer(START, status, body).times(1));
+        app.livekit().proxy().inject(Fault::response(START, status, body).times(1));
         let answer = jane.start_recording(start(ROOM)).await.refused(expected.0, expected.1);
         assert!(!answer.body.to_string().contains("egress minutes"), "LiveKit's words stay with us");
         assert!(app.items_of("room#").is_empty() && app.items_of("recording#").is_empty());
@@ -196,7 +196,7 @@ async fn a_start_whose_answer_is_lost_is_found_at_once() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, _) = jane_and_john(&app).await;
-    app.livekit().front().inject(Fault::new(START, Effect::LoseAnswer).times(1));
+    app.livekit().proxy().inject(Fault::new(START, Effect::LoseResponse).times(1));
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
     assert_eq!(app.livekit().egresses().len(), 1);
     assert_eq!(app.record(&egress)["started_by"], JANE);
@@ -205,11 +205,11 @@ async fn a_start_whose_answer_is_lost_is_found_at_once() {
 /// Kills the process of a start between LiveKit's answer and our write.
 async fn crash_after_livekit(app: &App, browser: &Browser<'_>) -> String {
     let stall = Fault::new(CONFIRM, Effect::Drop).delay(Duration::from_secs(30)).times(1);
-    app.dynamodb().front().inject(stall);
-    let written = app.dynamodb().front().count(CONFIRM);
+    app.dynamodb().proxy().inject(stall);
+    let written = app.dynamodb().proxy().count(CONFIRM);
     let mut browser = browser.clone();
     let crash = async {
-        eventually("the write after LiveKit's answer", || app.dynamodb().front().count(CONFIRM) > written)
+        eventually("the write after LiveKit's answer", || app.dynamodb().proxy().count(CONFIRM) > written)
             .await;
         app.runtime().kill("start-recording").await.expect("it is killed");
     };
@@ -272,10 +272,10 @@ async fn another_organization_does_not_get_the_recording_that_a_crash_left() {
 async fn a_crash_before_livekit_was_reached_holds_the_room_no_longer_than_the_lease() {
     let app = App::start().await;
     let (mut jane, mut john) = jane_and_john(&app).await;
-    app.livekit().front().inject(Fault::new(START, Effect::Drop).delay(Duration::from_secs(30)).times(1));
+    app.livekit().proxy().inject(Fault::new(START, Effect::Drop).delay(Duration::from_secs(30)).times(1));
     let begun = Instant::now();
     let crash = async {
-        eventually("the call to LiveKit", || app.livekit().front().count(START) == 1).await;
+        eventually("the call to LiveKit", || app.livekit().proxy().count(START) == 1).await;
         app.runtime().kill("start-recording").await.expect("it is killed");
     };
     let (answer, ()) = tokio::join!(jane.start_recording(start(ROOM)), crash);
@@ -342,7 +342,7 @@ async fn who_may_not_stops_and_starts_nothing() {
     lured.stop_recording(stop(ROOM, &egress)).await.refused(403, "origin_not_allowed");
     lured.start_recording(start("other-room")).await.refused(403, "origin_not_allowed");
 
-    assert_eq!(app.livekit().front().count("StopEgress"), 0, "nothing was stopped");
+    assert_eq!(app.livekit().proxy().count("StopEgress"), 0, "nothing was stopped");
     assert_eq!((app.running().len(), app.livekit().egresses().len()), (2, 2));
     assert_eq!(app.items_of("recording#"), before);
     // Who started it may stop it from outside.

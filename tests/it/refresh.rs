@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use local::front::{Effect, Fault};
+use local_proxy::{Effect, Fault};
 use serde_json::json;
 
 use crate::app::{Answer, App, Browser, now};
@@ -48,11 +48,11 @@ fn number(app: &App, browser: &Browser<'_>, name: &str) -> Option<u64> {
 
 /// The next request refreshes, once, and is served.
 async fn refreshes_once(app: &App, browser: &mut Browser<'_>) {
-    let before = app.workos().front().count(REFRESH);
+    let before = app.workos().proxy().count(REFRESH);
     for _ in 0..3 {
         browser.room_auth("Jane", "room").await.is(200);
     }
-    assert_eq!(app.workos().front().count(REFRESH), before + 1);
+    assert_eq!(app.workos().proxy().count(REFRESH), before + 1);
     assert!(number(app, browser, "access_expires_at").unwrap() > now() + 30, "it is refreshed");
     assert_eq!(number(app, browser, "refresh_lease"), None, "the election is over");
 }
@@ -60,7 +60,7 @@ async fn refreshes_once(app: &App, browser: &mut Browser<'_>) {
 #[tokio::test]
 async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs_nobody_out() {
     let app = App::start().await;
-    let workos = app.workos().front();
+    let workos = app.workos().proxy();
     let mut healthy = app.signed_in(EMAIL).await;
     // A process for each request, so that what is measured below is the product and not the start of 200 processes.
     all(&burst(&healthy, BURST).await.0, 200);
@@ -73,7 +73,7 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
     assert_eq!(workos.count(REFRESH), 1);
     refreshed_already(&app, &mut healthy).await;
 
-    let plain = |status| Fault::answer(REFRESH, status, "{\"message\":\"trouble\"}");
+    let plain = |status| Fault::response(REFRESH, status, "{\"message\":\"trouble\"}");
     let mut troubled = Vec::new();
     for (what, fault) in [
         ("429", plain(429)),
@@ -81,18 +81,18 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         ("500", plain(500)),
         ("503", plain(503)),
         ("408", plain(408)),
-        ("a page", Fault::answer(REFRESH, 502, "<html>Bad gateway</html>")),
-        ("success that is none", Fault::answer(REFRESH, 200, "<html>Welcome</html>")),
-        ("an error that nobody knows", Fault::answer(REFRESH, 400, "{\"code\":\"of_next_year\"}")),
-        ("our key is not accepted", Fault::answer(REFRESH, 401, "{\"error\":\"invalid_client\"}")),
+        ("a page", Fault::response(REFRESH, 502, "<html>Bad gateway</html>")),
+        ("success that is none", Fault::response(REFRESH, 200, "<html>Welcome</html>")),
+        ("an error that nobody knows", Fault::response(REFRESH, 400, "{\"code\":\"of_next_year\"}")),
+        ("our key is not accepted", Fault::response(REFRESH, 401, "{\"error\":\"invalid_client\"}")),
         ("a dropped connection", Fault::new(REFRESH, Effect::Drop)),
         ("half an answer", Fault::new(REFRESH, Effect::DropMidBody)),
-        ("a lost answer", Fault::new(REFRESH, Effect::LoseAnswer)),
+        ("a lost answer", Fault::new(REFRESH, Effect::LoseResponse)),
         ("a stall of 30 s", Fault::new(REFRESH, Effect::Serve).delay(Duration::from_secs(30))),
     ] {
         let session = app.signed_in(&format!("{}@example.com", troubled.len())).await;
         app.expire_access(&session, 1);
-        workos.heal();
+        workos.clear_faults();
         workos.inject(fault);
         let before = workos.count(REFRESH);
         // The issue names these four for all hundred; for the others a dozen shows the same.
@@ -110,7 +110,7 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         assert!(next <= now() + 5, "{what}: nobody tries for five seconds");
         troubled.push((what, session));
     }
-    workos.heal();
+    workos.clear_faults();
     for (what, session) in &mut troubled {
         end_lease(&app, session);
         let before = workos.count(REFRESH);
@@ -122,9 +122,9 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
 }
 
 async fn refreshed_already(app: &App, browser: &mut Browser<'_>) {
-    let before = app.workos().front().count(REFRESH);
+    let before = app.workos().proxy().count(REFRESH);
     browser.room_auth("Jane", "room").await.is(200);
-    assert_eq!(app.workos().front().count(REFRESH), before);
+    assert_eq!(app.workos().proxy().count(REFRESH), before);
     assert!(number(app, browser, "access_expires_at").unwrap() > now() + 30);
     assert_eq!(number(app, browser, "generation"), Some(1));
 }
@@ -138,7 +138,7 @@ async fn a_token_is_refreshed_thirty_seconds_before_its_end() {
     };
     access(now() + 60);
     browser.clone().room_auth("Jane", "room").await.is(200);
-    assert_eq!(app.workos().front().count(REFRESH), 0);
+    assert_eq!(app.workos().proxy().count(REFRESH), 0);
     access(now() + 29);
     refreshes_once(&app, &mut browser).await;
 }
@@ -150,12 +150,12 @@ async fn short_lived_tokens_are_refreshed_again_and_again() {
     let mut browser = app.signed_in(EMAIL).await;
     for round in 1..=3 {
         browser.room_auth("Jane", "room").await.is(200);
-        assert_eq!(app.workos().front().count(REFRESH), round);
+        assert_eq!(app.workos().proxy().count(REFRESH), round);
     }
     app.workos().set_next_refreshed_lifetime(Duration::from_secs(300));
     browser.room_auth("Jane", "room").await.is(200);
     browser.room_auth("Jane", "room").await.is(200);
-    assert_eq!(app.workos().front().count(REFRESH), 4);
+    assert_eq!(app.workos().proxy().count(REFRESH), 4);
 }
 
 #[tokio::test]
@@ -163,12 +163,12 @@ async fn within_five_seconds_of_trouble_nobody_asks_again_and_after_them_somebod
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
     app.expire_access(&browser, 1);
-    app.workos().front().inject(Fault::answer(REFRESH, 503, "{}").times(1));
+    app.workos().proxy().inject(Fault::response(REFRESH, 503, "{}").times(1));
     let failed_at = now();
     browser.room_auth("Jane", "room").await.is(200);
-    assert_eq!(app.workos().front().count(REFRESH), 1);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
     let patience = Instant::now() + Duration::from_secs(20);
-    while app.workos().front().count(REFRESH) == 1 {
+    while app.workos().proxy().count(REFRESH) == 1 {
         assert!(Instant::now() < patience, "nobody refreshes again");
         browser.room_auth("Jane", "room").await.is(200);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -196,11 +196,11 @@ async fn what_ends_at_workos_ends_here_at_the_next_refresh() {
             "the user deleted" => workos.delete_user(&user),
             "the membership switched off" => workos.deactivate_membership(&user, &organization),
             "SSO demanded" => {
-                let policy = local::workos::Policy { sso_required: true, ..Default::default() };
+                let policy = local_workos::Policy { sso_required: true, ..Default::default() };
                 workos.set_policy(&organization, policy);
             }
             _ => {
-                let policy = local::workos::Policy { mfa_required: true, ..Default::default() };
+                let policy = local_workos::Policy { mfa_required: true, ..Default::default() };
                 workos.set_policy(&organization, policy);
             }
         }
@@ -218,15 +218,15 @@ async fn invalid_grant_ends_the_session_for_everybody() {
     all(&burst(&session, 30).await.0, 200);
     app.expire_access(&session, 1);
     let invalid = json!({ "error": "invalid_grant", "error_description": "Session has already ended." });
-    app.workos().front().inject(Fault::answer(REFRESH, 400, invalid.to_string()));
+    app.workos().proxy().inject(Fault::response(REFRESH, 400, invalid.to_string()));
     // Those who come before WorkOS' word is there go on with the claims at hand, for this once.
     let (answers, took) = burst(&session, 30).await;
     assert!(answers.iter().all(|answer| [200, 403].contains(&answer.status.as_u16())));
     assert!(answers.iter().any(|answer| answer.status == 403) && took < DEADLINE);
-    assert_eq!(app.workos().front().count(REFRESH), 1);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
     assert!(app.session_item(&session).is_none());
     all(&burst(&session, 30).await.0, 403);
-    assert_eq!(app.workos().front().count(REFRESH), 1);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
 
     // Beyond the grace all of them wait for that word.
     let session = app.signed_in(EMAIL).await;
@@ -234,7 +234,7 @@ async fn invalid_grant_ends_the_session_for_everybody() {
     let (answers, took) = burst(&session, 30).await;
     all(&answers, 403);
     assert!(took < DEADLINE, "{took:?}");
-    assert_eq!(app.workos().front().count(REFRESH), 2);
+    assert_eq!(app.workos().proxy().count(REFRESH), 2);
     assert!(app.session_item(&session).is_none());
 }
 
@@ -245,11 +245,11 @@ async fn beyond_the_grace_everybody_waits_for_the_one_who_refreshes() {
     all(&burst(&session, 30).await.0, 200);
     app.expire_access(&session, 901);
     let slow = Fault::new(REFRESH, Effect::Serve).delay(Duration::from_millis(700));
-    app.workos().front().inject(slow.times(1));
+    app.workos().proxy().inject(slow.times(1));
     let (answers, took) = burst(&session, 30).await;
     all(&answers, 200);
     assert!(took > Duration::from_millis(700) && took < DEADLINE, "{took:?}");
-    assert_eq!(app.workos().front().count(REFRESH), 1);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn beyond_the_grace_trouble_is_an_error_and_still_ends_no_session() {
     all(&burst(&session, 10).await.0, 200);
 
     // Within the grace, to the second, the claims at hand do.
-    app.workos().front().inject(Fault::answer(REFRESH, 503, "{}"));
+    app.workos().proxy().inject(Fault::response(REFRESH, 503, "{}"));
     app.expire_access(&session, 50);
     all(&burst(&session, 10).await.0, 200);
 
@@ -277,7 +277,7 @@ async fn beyond_the_grace_trouble_is_an_error_and_still_ends_no_session() {
         assert!(documented, "{} {}", answer.status, answer.body);
     }
     assert!(app.session_item(&session).is_some());
-    app.workos().front().heal();
+    app.workos().proxy().clear_faults();
     end_lease(&app, &session);
     all(&burst(&session, 10).await.0, 200);
 }
@@ -291,7 +291,7 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
 
     // The process is killed while its write is under way: the first UpdateItem is the election, the second the write.
     app.expire_access(&killed, 1);
-    let dynamodb = app.dynamodb().front();
+    let dynamodb = app.dynamodb().proxy();
     let tokens = app.workos().refresh_tokens().len();
     dynamodb.reset_calls();
     dynamodb.inject(Fault::new("UpdateItem", Effect::Serve).times(1));
@@ -305,7 +305,7 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
         }
         app.runtime().kill("authorizer").await.unwrap();
     });
-    dynamodb.heal();
+    dynamodb.clear_faults();
     // That request is lost with its process: API Gateway's own answer.
     assert_eq!(answer.status, 500, "{}", answer.body);
     assert_eq!(app.workos().refresh_tokens().len(), tokens + 1, "WorkOS has answered");
@@ -315,13 +315,13 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
     // Every write of the refresh fails, while the election goes through.
     app.expire_access(&lost, 1);
     dynamodb.inject(Fault::new("UpdateItem", Effect::Serve).times(1));
-    dynamodb.inject(Fault::answer("UpdateItem", 500, "{\"__type\":\"InternalServerError\"}"));
+    dynamodb.inject(Fault::response("UpdateItem", 500, "{\"__type\":\"InternalServerError\"}"));
     lost.room_auth("Jane", "room").await.is(200);
-    dynamodb.heal();
+    dynamodb.clear_faults();
     assert_eq!(number(&app, &lost, "generation"), Some(0));
 
     // Until the lease is over the claims at hand do, and then the old refresh token gives the same pair once more.
-    let refreshes = app.workos().front().count(REFRESH);
+    let refreshes = app.workos().proxy().count(REFRESH);
     while number(&app, &killed, "generation") == Some(0) || number(&app, &lost, "generation") == Some(0) {
         assert!(now() <= lease + 10, "nobody heals it");
         killed.room_auth("Jane", "room").await.is(200);
@@ -329,7 +329,7 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(now() >= lease, "the lease holds");
-    assert_eq!(app.workos().front().count(REFRESH), refreshes + 2);
+    assert_eq!(app.workos().proxy().count(REFRESH), refreshes + 2);
     for session in [&mut killed, &mut lost] {
         app.expire_access(session, 1);
         session.room_auth("Jane", "room").await.is(200);
@@ -341,18 +341,18 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
 async fn writes_whose_answers_are_lost_do_no_harm() {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
-    let dynamodb = app.dynamodb().front();
+    let dynamodb = app.dynamodb().proxy();
     // The election's answer, and then the answer to the write: the SDK asks again, and finds its own.
     for writes_before in [0, 1] {
         app.expire_access(&browser, 1);
-        let before = app.workos().front().count(REFRESH);
+        let before = app.workos().proxy().count(REFRESH);
         if writes_before > 0 {
             dynamodb.inject(Fault::new("UpdateItem", Effect::Serve).times(writes_before));
         }
-        dynamodb.inject(Fault::new("UpdateItem", Effect::LoseAnswer).times(1));
+        dynamodb.inject(Fault::new("UpdateItem", Effect::LoseResponse).times(1));
         browser.room_auth("Jane", "room").await.is(200);
-        dynamodb.heal();
-        assert_eq!(app.workos().front().count(REFRESH), before + 1);
+        dynamodb.clear_faults();
+        assert_eq!(app.workos().proxy().count(REFRESH), before + 1);
         assert!(number(&app, &browser, "access_expires_at").unwrap() > now() + 30);
     }
 }
@@ -378,10 +378,10 @@ async fn a_sign_out_during_a_refresh_holds() {
     let mut other_tab = browser.clone();
     app.expire_access(&browser, 1);
     let slow = Fault::new(REFRESH, Effect::Serve).delay(Duration::from_millis(600));
-    app.workos().front().inject(slow.times(1));
+    app.workos().proxy().inject(slow.times(1));
     let (_, signing_out) = tokio::join!(browser.room_auth("Jane", "room"), async {
         let patience = Instant::now() + Duration::from_secs(8);
-        while app.workos().front().count(REFRESH) == 0 {
+        while app.workos().proxy().count(REFRESH) == 0 {
             assert!(Instant::now() < patience);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -89,7 +89,7 @@ async fn anyone_may_record_where_the_policy_says_so() {
     let (mut jane, mut john) = jane_and_john(&app).await;
     app.livekit().leave(ROOM, JANE).unwrap();
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
-    assert_eq!(app.livekit().front().count("GetParticipant"), 0, "nobody was asked");
+    assert_eq!(app.livekit().proxy().count("GetParticipant"), 0, "nobody was asked");
     ada(&app).await.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
     john.stop_recording(stop(ROOM, &egress)).await.is(200);
     jane.start_recording(start("nowhere")).await.refused(404, "room_not_found");
@@ -172,7 +172,7 @@ async fn fields_of_recordings_are_checked_and_named() {
         let large = with(start(ROOM), "padding", json!("x".repeat(16 * 1024)));
         ada.post(path, large).await.refused(413, "body_too_large");
     }
-    assert!(app.livekit().front().calls().is_empty(), "no call was made for bad input");
+    assert!(app.livekit().proxy().calls().is_empty(), "no call was made for bad input");
     assert!(app.items_of("room#").is_empty());
 }
 

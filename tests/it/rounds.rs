@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use catalog::Answer;
-use local::front::{Call, Effect, Fault, Front};
+use local_proxy::{Call, Effect, Fault, FaultProxy};
 
 use crate::app::App;
 
@@ -24,24 +24,24 @@ pub struct Measured {
 
 /// Forgets the calls so far and delays those to come: what follows is measured.
 pub fn begin(app: &App) {
-    for front in fronts(app) {
-        front.reset_calls();
-        front.heal();
-        front.inject(Fault::new("*", Effect::Serve).delay(DELAY));
+    for proxy in proxies(app) {
+        proxy.reset_calls();
+        proxy.clear_faults();
+        proxy.inject(Fault::new("*", Effect::Serve).delay(DELAY));
     }
 }
 
 /// Ends what [`begin`] began.
 pub fn end(app: &App) -> Measured {
-    let calls: Vec<Call> = fronts(app).iter().flat_map(|front| front.timed_calls()).collect();
-    fronts(app).iter().for_each(|front| front.heal());
+    let calls: Vec<Call> = proxies(app).iter().flat_map(|proxy| proxy.timed_calls()).collect();
+    proxies(app).iter().for_each(|proxy| proxy.clear_faults());
     let mut names: Vec<_> = calls.iter().map(|call| call.name.clone()).collect();
     names.sort_unstable();
     Measured { rounds: longest_chain(&calls), calls: names }
 }
 
-fn fronts(app: &App) -> [&Front; 3] {
-    [app.workos().front(), app.dynamodb().front(), app.livekit().front()]
+fn proxies(app: &App) -> [&FaultProxy; 3] {
+    [app.workos().proxy(), app.dynamodb().proxy(), app.livekit().proxy()]
 }
 
 /// Checks what the request that was just made cost.

@@ -81,11 +81,11 @@ async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
             [(500, "{\"message\":\"leak-of-upstream\"}"), (400, "<html>leak-of-upstream</html>"), (200, "leak-of-upstream")]
         {
             let mut ready = stage.ready(function).await;
-            for (_, front) in stage.upstreams() {
-                front.inject(local::front::Fault::answer("*", status, response));
+            for (_, proxy) in stage.upstreams() {
+                proxy.inject(local_proxy::Fault::response("*", status, response));
             }
             ready.send().await;
-            stage.upstreams().iter().for_each(|(_, front)| front.heal());
+            stage.upstreams().iter().for_each(|(_, proxy)| proxy.clear_faults());
             stage.reset_limits();
         }
     }

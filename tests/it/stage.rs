@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalog::{Function, Answer, Outgoing, Person};
-use local::front::Front;
+use local_proxy::FaultProxy;
 use serde_json::Value;
 
 use crate::app::{App, ORIGIN};
@@ -64,11 +64,11 @@ impl Stage {
     }
 
     /// The upstreams by name.
-    pub fn upstreams(&self) -> [(&'static str, &Front); 3] {
+    pub fn upstreams(&self) -> [(&'static str, &FaultProxy); 3] {
         [
-            ("WorkOS", self.app.workos().front()),
-            ("DynamoDB", self.app.dynamodb().front()),
-            ("LiveKit", self.app.livekit().front()),
+            ("WorkOS", self.app.workos().proxy()),
+            ("DynamoDB", self.app.dynamodb().proxy()),
+            ("LiveKit", self.app.livekit().proxy()),
         ]
     }
 
@@ -80,14 +80,14 @@ impl Stage {
             // The first request of a process connects and reads the key set.
             self.ready(function).await.succeed().await;
             let mut ready = self.ready(function).await;
-            for (_, front) in self.upstreams() {
-                front.reset_calls();
+            for (_, proxy) in self.upstreams() {
+                proxy.reset_calls();
             }
             ready.succeed().await;
             let mut calls: Vec<_> = self
                 .upstreams()
                 .into_iter()
-                .flat_map(|(name, front)| front.timed_calls().into_iter().map(move |call| (call.began, name, call.name)))
+                .flat_map(|(name, proxy)| proxy.timed_calls().into_iter().map(move |call| (call.began, name, call.name)))
                 .collect();
             calls.sort();
             survey.insert(function.name, calls.into_iter().map(|(_, name, call)| (name, call)).collect());

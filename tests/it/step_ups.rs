@@ -1,8 +1,8 @@
 //! A sign-in that needs one more step: each step has its own reason, whatever shape WorkOS gives its error, and none
 //! is a 500.
 
-use local::front::Fault;
-use local::workos::{Environment, Method, Policy};
+use local_proxy::Fault;
+use local_workos::{Environment, Method, Policy};
 use serde_json::{Value, json};
 
 use crate::app::{Answer, App, Browser};
@@ -118,10 +118,10 @@ impl Step {
 
 /// Answers every grant with `body` until healed.
 fn answer_grants(app: &App, status: u16, body: &Value) {
-    app.workos().front().heal();
+    app.workos().proxy().clear_faults();
     for grant in ["magic_auth", "authorization_code", "organization_selection", "refresh_token"] {
-        let fault = Fault::answer(format!("authenticate.{grant}"), status, body.to_string());
-        app.workos().front().inject(fault.header("content-type", "application/json"));
+        let fault = Fault::response(format!("authenticate.{grant}"), status, body.to_string());
+        app.workos().proxy().inject(fault.header("content-type", "application/json"));
     }
 }
 
@@ -160,7 +160,7 @@ async fn dev_sign_in_says_the_same_without_a_way_on() {
             "created_at": "2030-01-01T00:00:00.000Z", "updated_at": "2030-01-01T00:00:00.000Z",
         });
         answer_grants(&app, 403, &body);
-        app.workos().front().inject(Fault::answer("magic_auth.create", 201, code.to_string()));
+        app.workos().proxy().inject(Fault::response("magic_auth.create", 201, code.to_string()));
         app.browser().dev_sign_in().await.refused(step.status, step.reason);
     }
 }
@@ -184,7 +184,7 @@ async fn a_switch_keeps_its_session_through_every_step() {
             assert_eq!(browser.token(), token);
         }
     }
-    app.workos().front().heal();
+    app.workos().proxy().clear_faults();
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], here.as_str());
     browser.switch_organization(email, &there).await.is(200);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Access, Env};
 use catalog::Function;
-use local::template::{Deployment, Template};
+use local_template::{Deployment, Template};
 
 use crate::generated::configuration::{FULL, read_by};
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use local::front::Fault;
+use local_proxy::Fault;
 use serde_json::{Value, json};
 
 use crate::app::{App, http, now};
@@ -54,9 +54,9 @@ impl<'a> Forge<'a> {
             "refresh_token": "refresh-1",
             "authentication_method": "MagicAuth",
         });
-        self.app.workos().front().heal();
-        let fault = Fault::answer(format!("authenticate.{grant}"), 200, body.to_string());
-        self.app.workos().front().inject(fault.header("content-type", "application/json"));
+        self.app.workos().proxy().clear_faults();
+        let fault = Fault::response(format!("authenticate.{grant}"), 200, body.to_string());
+        self.app.workos().proxy().inject(fault.header("content-type", "application/json"));
     }
 
     /// Every token that must be refused, with what is wrong about it.
@@ -166,9 +166,9 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
             item.as_object_mut().unwrap().remove("refresh_lease");
         });
         app.expire_access(&browser, 1);
-        let calls = app.workos().front().count("authenticate.refresh_token");
+        let calls = app.workos().proxy().count("authenticate.refresh_token");
         assert_eq!(app.context_of(&browser).await.unwrap(), before);
-        assert_eq!(app.workos().front().count("authenticate.refresh_token"), calls + 1);
+        assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), calls + 1);
     }
     // Beyond the grace the claims at hand count no longer, and a forged token is none the better for it.
     app.edit_session(&browser, |item| {
@@ -182,7 +182,7 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
 async fn unknown_keys_cost_one_look_at_the_key_set_however_many() {
     let app = App::start().await;
     let forge = Forge::open(&app).await;
-    let looks = || app.workos().front().count("jwks");
+    let looks = || app.workos().proxy().count("jwks");
     // The first grant of the process reads the keys anyway.
     forge.answer("organization_selection", &forge.signed(json!({})));
     app.browser().select_organization("pending", "org_1").await.is(200);

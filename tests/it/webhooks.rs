@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::Claims;
 use livekit_protocol::{EgressInfo, WebhookEvent};
-use local::front::{Effect, Fault};
-use local::livekit::sign_body;
+use local_livekit::sign_body;
+use local_proxy::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -247,7 +247,7 @@ async fn an_egress_that_is_none_of_ours_is_left_alone() {
         }
     }
     assert_eq!((app.items_of("room#"), app.items_of("recording#")), before);
-    assert_eq!(app.livekit().front().count("StopEgress"), 0, "another's egress goes on");
+    assert_eq!(app.livekit().proxy().count("StopEgress"), 0, "another's egress goes on");
     ada.stop_recording(stop(ROOM, &egress)).await.is(200);
 }
 
@@ -292,9 +292,9 @@ async fn a_webhook_that_fails_is_sent_again_and_taken_in() {
     let faults = [
         // The client inside tries three times before it gives up.
         ("UpdateItem", Fault::new("UpdateItem", Effect::Drop).times(3)),
-        ("UpdateItem", Fault::answer("UpdateItem", 500, "oops").times(3)),
-        ("UpdateItem", Fault::answer("UpdateItem", 200, "<html>").times(1)),
-        ("DeleteItem", Fault::answer("DeleteItem", 400, THROTTLED).times(3)),
+        ("UpdateItem", Fault::response("UpdateItem", 500, "oops").times(3)),
+        ("UpdateItem", Fault::response("UpdateItem", 200, "<html>").times(1)),
+        ("DeleteItem", Fault::response("DeleteItem", 400, THROTTLED).times(3)),
     ];
     for (call, fault) in faults {
         enter(&app, &mut ada, ROOM).await;
@@ -302,7 +302,7 @@ async fn a_webhook_that_fails_is_sent_again_and_taken_in() {
         app.tell_of("egress_updated", &egress).await.is(200);
         let sent = app.livekit().deliveries().len();
         app.livekit().set_webhook_url(Some(format!("{}/webhooks/livekit", app.cloud.url())));
-        app.dynamodb().front().inject(fault);
+        app.dynamodb().proxy().inject(fault);
         app.livekit().finish(&egress).unwrap();
         app.livekit().webhooks_settled().await;
         app.without_webhooks();
@@ -311,7 +311,7 @@ async fn a_webhook_that_fails_is_sent_again_and_taken_in() {
         assert_eq!(deliveries[0].statuses, [Some(503), Some(200)], "{call}");
         assert_eq!(app.record(&egress)["status"], "ended", "{call}");
         assert!(app.items_of("room#").is_empty(), "{call}");
-        app.dynamodb().front().heal();
+        app.dynamodb().proxy().clear_faults();
     }
 }
 
@@ -323,17 +323,17 @@ async fn a_surplus_egress_is_stopped_by_its_webhook_even_where_livekit_is_busy_f
     app.without_webhooks();
     let (mut jane, mut john) = jane_and_john(&app).await;
     // LiveKit starts the first, says nothing, and does not list it either.
-    let livekit = app.livekit().front();
-    livekit.inject(Fault::new("StartRoomCompositeEgress", Effect::LoseAnswer).times(1));
-    livekit.inject(Fault::answer("ListEgress", 200, "").times(3));
+    let livekit = app.livekit().proxy();
+    livekit.inject(Fault::new("StartRoomCompositeEgress", Effect::LoseResponse).times(1));
+    livekit.inject(Fault::response("ListEgress", 200, "").times(3));
     jane.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");
     let surplus = app.livekit().egresses()[0].egress_id.clone();
     let egress = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
     assert_eq!(app.running().len(), 2);
-    livekit.heal();
+    livekit.clear_faults();
 
     let busy = r#"{"code":"unavailable","msg":"no servers"}"#;
-    livekit.inject(Fault::answer("StopEgress", 503, busy).times(1));
+    livekit.inject(Fault::response("StopEgress", 503, busy).times(1));
     livekit.inject(Fault::new("StopEgress", Effect::Drop).times(1));
     app.tell_of("egress_updated", &surplus).await.refused(503, "livekit_busy");
     app.tell_of("egress_updated", &surplus).await.refused(502, "livekit_unavailable");

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use api::{ApiError, Caller, Env, RawBody, Reason};
 use livekit::{Keys, Room, RoomName, Username};
-use local::dynamodb::DynamoDb;
-use local::front::{Effect, Fault};
-use local::livekit::{LiveKit, sign_body};
-use local::template::Table as Definition;
+use local_dynamodb::DynamoDb;
+use local_livekit::{LiveKit, sign_body};
+use local_proxy::{Effect, Fault};
+use local_template::Table as Definition;
 use recording::{
     EgressId, Events, NewRecording, Participants, Recorder, Started, Stop, Stopped, Stopper, Topic, ZoneId,
 };
@@ -88,7 +88,7 @@ impl World {
             ttl_attribute: None,
         };
         let database = DynamoDb::start(listener().await, &[definition], Default::default()).await.unwrap();
-        let livekit = local::livekit::start(listener().await, Default::default()).await;
+        let livekit = local_livekit::start(listener().await, Default::default()).await;
         let required = [
             ("LIVEKIT_URL", livekit.url()),
             ("LIVEKIT_API_KEY", "devkey"),
@@ -185,7 +185,7 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
     assert_eq!(world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap(), stopped);
     world.tell_all(|_| ()).await;
     assert_eq!(world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap(), stopped);
-    assert_eq!(world.livekit.front().count("StopEgress"), 1);
+    assert_eq!(world.livekit.proxy().count("StopEgress"), 1);
 
     let record = world.record(&started.egress_id).await;
     assert_eq!(record.status, RecordingStatus::Ended);
@@ -206,16 +206,16 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
 async fn a_start_takes_four_rounds_and_a_stop_three() {
     let world = World::new().await;
     let started = world.start(&alice()).await.unwrap();
-    let livekit: BTreeSet<_> = world.livekit.front().calls().into_iter().collect();
+    let livekit: BTreeSet<_> = world.livekit.proxy().calls().into_iter().collect();
     assert_eq!(livekit, BTreeSet::from(["GetParticipant", "ListEgress", START].map(str::to_owned)));
-    assert_eq!(world.livekit.front().calls().len(), 3);
-    assert_eq!(world.database.front().calls(), ["GetItem", "PutItem", CONFIRM]);
+    assert_eq!(world.livekit.proxy().calls().len(), 3);
+    assert_eq!(world.database.proxy().calls(), ["GetItem", "PutItem", CONFIRM]);
 
-    world.livekit.front().reset_calls();
-    world.database.front().reset_calls();
+    world.livekit.proxy().reset_calls();
+    world.database.proxy().reset_calls();
     world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap();
-    assert_eq!(world.livekit.front().calls(), ["GetParticipant", "StopEgress"]);
-    let mut calls = world.database.front().calls();
+    assert_eq!(world.livekit.proxy().calls(), ["GetParticipant", "StopEgress"]);
+    let mut calls = world.database.proxy().calls();
     calls.sort();
     assert_eq!(calls, ["DeleteItem", "GetItem", "UpdateItem", "UpdateItem"]);
 }
@@ -270,7 +270,7 @@ async fn a_refused_start_leaves_nothing_behind() {
         (500, r#"{"code":"internal","msg":"oops"}"#, Reason::LivekitUnavailable),
         (502, "<html>Bad gateway</html>", Reason::LivekitUnavailable),
     ] {
-        world.livekit.front().inject(Fault::answer(START, status, body).times(1));
+        world.livekit.proxy().inject(Fault::response(START, status, body).times(1));
         assert_eq!(reason(world.start(&alice()).await), expected);
         assert_eq!(world.items(), Vec::<Value>::new());
     }
@@ -280,7 +280,7 @@ async fn a_refused_start_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_start_that_livekit_does_not_answer_is_settled_at_once() {
     let world = World::new().await;
-    world.livekit.front().inject(Fault::new(START, Effect::LoseAnswer).times(1));
+    world.livekit.proxy().inject(Fault::new(START, Effect::LoseResponse).times(1));
     let started = world.start(&alice()).await.unwrap();
     assert_eq!(world.livekit.egresses().len(), 1);
     assert_eq!(world.record(&started.egress_id).await.claim.started_by, "user_alice");
@@ -290,7 +290,7 @@ async fn a_start_that_livekit_does_not_answer_is_settled_at_once() {
 async fn a_start_that_times_out_leaves_the_room_free() {
     let world = World::new().await;
     let stall = Fault::new(START, Effect::Drop).delay(Duration::from_secs(30)).times(1);
-    world.livekit.front().inject(stall);
+    world.livekit.proxy().inject(stall);
     let begun = std::time::Instant::now();
     assert_eq!(reason(world.start(&alice()).await), Reason::LivekitUnavailable);
     assert!(begun.elapsed() < Duration::from_secs(8));
@@ -301,9 +301,9 @@ async fn a_start_that_times_out_leaves_the_room_free() {
 #[tokio::test]
 async fn the_next_start_adopts_an_egress_whose_write_was_lost() {
     let world = World::new().await;
-    world.database.front().inject(Fault::new(CONFIRM, Effect::Drop));
+    world.database.proxy().inject(Fault::new(CONFIRM, Effect::Drop));
     assert_eq!(reason(world.start(&alice()).await), Reason::StoreUnavailable);
-    world.database.front().heal();
+    world.database.proxy().clear_faults();
     let running = world.livekit.egresses();
     assert_eq!(running.len(), 1);
 
@@ -320,9 +320,9 @@ async fn another_organization_does_not_get_what_it_completes() {
     let world = World::new().await;
     let eve = person("user_eve", "org_2");
     world.enter(&eve, ROOM);
-    world.database.front().inject(Fault::new(CONFIRM, Effect::Drop));
+    world.database.proxy().inject(Fault::new(CONFIRM, Effect::Drop));
     let _ = world.start(&alice()).await.unwrap_err();
-    world.database.front().heal();
+    world.database.proxy().clear_faults();
     let refused = world.start(&eve).await.unwrap_err();
     assert_eq!((refused.reason(), refused.details().egress_id.as_ref()), (Reason::AlreadyRecording, None));
     let adopted = world.start(&alice()).await.unwrap();
@@ -333,9 +333,9 @@ async fn another_organization_does_not_get_what_it_completes() {
 #[tokio::test]
 async fn a_webhook_completes_a_start_whose_write_was_lost_and_the_next_start_is_told() {
     let world = World::new().await;
-    world.database.front().inject(Fault::new(CONFIRM, Effect::Drop));
+    world.database.proxy().inject(Fault::new(CONFIRM, Effect::Drop));
     let _ = world.start(&alice()).await.unwrap_err();
-    world.database.front().heal();
+    world.database.proxy().clear_faults();
     let egress_id = world.livekit.egresses()[0].egress_id.clone();
     world.tell_all(|_| ()).await;
     assert_eq!(world.record(&egress_id).await.status, RecordingStatus::Active);
@@ -347,11 +347,11 @@ async fn a_webhook_completes_a_start_whose_write_was_lost_and_the_next_start_is_
 async fn a_write_whose_answer_was_lost_is_not_taken_for_anothers() {
     let world = World::new().await;
     for call in ["PutItem", CONFIRM] {
-        world.database.front().inject(Fault::new(call, Effect::LoseAnswer).times(1));
+        world.database.proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
     }
     let started = world.start(&alice()).await.unwrap();
     assert_eq!(reason(world.start(&bob()).await), Reason::AlreadyRecording);
-    world.database.front().inject(Fault::new("UpdateItem", Effect::LoseAnswer).times(1));
+    world.database.proxy().inject(Fault::new("UpdateItem", Effect::LoseResponse).times(1));
     world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap();
 }
 
@@ -360,7 +360,7 @@ async fn an_egress_that_the_table_does_not_know_is_adopted() {
     let world = World::new().await;
     let started = world.start(&alice()).await.unwrap();
     // The table is another one now: as after a restore from an hour ago.
-    world.database.front().inject(Fault::answer("GetItem", 200, "{}").times(2));
+    world.database.proxy().inject(Fault::response("GetItem", 200, "{}").times(2));
     world.table.free_room(ROOM, &started.egress_id).await.unwrap();
     let adopted = world.start(&bob()).await.unwrap();
     assert_eq!(adopted.egress_id, started.egress_id);
@@ -391,7 +391,7 @@ async fn anyone_may_record_where_the_policy_says_so() {
     let eve = person("user_eve", "org_1");
     let started = world.start(&eve).await.unwrap();
     world.stop(&bob(), ROOM, &started.egress_id, "1").await.unwrap();
-    assert_eq!(world.livekit.front().count("GetParticipant"), 0);
+    assert_eq!(world.livekit.proxy().count("GetParticipant"), 0);
     assert_eq!(reason(world.recorder.start(&eve, &new("nowhere", "1")).await), Reason::RoomNotFound);
     assert_eq!(world.items().len(), 1);
 }
@@ -412,24 +412,24 @@ async fn a_stop_that_does_not_match_stops_nothing() {
     ] {
         assert_eq!(reason(world.stop(&caller, room, egress, zone).await), Reason::RecordingNotFound);
     }
-    assert_eq!((world.livekit.front().count("StopEgress"), world.running()), (0, 2));
+    assert_eq!((world.livekit.proxy().count("StopEgress"), world.running()), (0, 2));
 }
 
 #[tokio::test]
 async fn a_stop_can_be_repeated_after_any_failure() {
     for (livekit, fault) in [
-        (true, Fault::new("StopEgress", Effect::LoseAnswer).times(1)),
-        (true, Fault::answer("StopEgress", 500, "oops").times(1)),
+        (true, Fault::new("StopEgress", Effect::LoseResponse).times(1)),
+        (true, Fault::response("StopEgress", 500, "oops").times(1)),
         (false, Fault::new("UpdateItem", Effect::Drop)),
-        (false, Fault::answer("DeleteItem", 400, r#"{"__type":"ThrottlingException"}"#)),
+        (false, Fault::response("DeleteItem", 400, r#"{"__type":"ThrottlingException"}"#)),
     ] {
         let world = World::new().await;
         let started = world.start(&alice()).await.unwrap();
-        let front = if livekit { world.livekit.front() } else { world.database.front() };
-        front.inject(fault);
+        let proxy = if livekit { world.livekit.proxy() } else { world.database.proxy() };
+        proxy.inject(fault);
         let error = world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap_err();
         assert!(matches!(error.reason(), Reason::LivekitUnavailable | Reason::StoreUnavailable));
-        front.heal();
+        proxy.clear_faults();
         world.stop(&alice(), ROOM, &started.egress_id, "1").await.unwrap();
         assert_eq!(world.running(), 0);
         world.tell_all(|_| ()).await;
@@ -524,12 +524,12 @@ async fn a_room_that_is_opened_again_is_not_freed_by_old_messages() {
 async fn an_egress_that_turns_up_late_is_stopped() {
     let world = World::new().await;
     // LiveKit starts the first, says nothing, and does not list it either.
-    world.livekit.front().inject(Fault::new(START, Effect::LoseAnswer).times(1));
-    world.livekit.front().inject(Fault::answer("ListEgress", 200, "").times(2));
+    world.livekit.proxy().inject(Fault::new(START, Effect::LoseResponse).times(1));
+    world.livekit.proxy().inject(Fault::response("ListEgress", 200, "").times(2));
     let result = world.start(&alice()).await;
     assert_eq!(reason(result), Reason::LivekitUnavailable);
     let late = world.livekit.egresses()[0].egress_id.clone();
-    world.livekit.front().inject(Fault::answer("ListEgress", 200, "").times(1));
+    world.livekit.proxy().inject(Fault::response("ListEgress", 200, "").times(1));
     let started = world.start(&bob()).await.unwrap();
     assert_eq!(world.running(), 2);
 
@@ -589,27 +589,27 @@ async fn every_upstream_may_fail_and_nothing_hangs_or_is_left_behind() {
     let livekit = [
         Fault::new("*", Effect::Drop),
         Fault::new("*", Effect::DropMidBody),
-        Fault::answer("*", 200, "<html>"),
-        Fault::answer("*", 429, "slow down").header("retry-after", "3"),
-        Fault::answer("*", 500, "{}"),
+        Fault::response("*", 200, "<html>"),
+        Fault::response("*", 429, "slow down").header("retry-after", "3"),
+        Fault::response("*", 500, "{}"),
     ];
     let world = World::new().await;
     for fault in livekit {
-        world.livekit.front().inject(fault);
+        world.livekit.proxy().inject(fault);
         assert_eq!(reason(world.start(&alice()).await), Reason::LivekitUnavailable);
-        world.livekit.front().heal();
+        world.livekit.proxy().clear_faults();
         assert_eq!(world.items().len(), 0);
     }
     let database = [
         Fault::new("*", Effect::Drop),
-        Fault::answer("*", 400, r#"{"__type":"ProvisionedThroughputExceededException"}"#),
-        Fault::answer("*", 500, "oops"),
-        Fault::answer("*", 200, "<html>"),
+        Fault::response("*", 400, r#"{"__type":"ProvisionedThroughputExceededException"}"#),
+        Fault::response("*", 500, "oops"),
+        Fault::response("*", 200, "<html>"),
     ];
     for fault in database {
-        world.database.front().inject(fault);
+        world.database.proxy().inject(fault);
         assert_eq!(reason(world.start(&alice()).await), Reason::StoreUnavailable);
-        world.database.front().heal();
+        world.database.proxy().clear_faults();
     }
     assert_eq!((world.items().len(), world.livekit.egresses().len()), (0, 0));
     world.start(&alice()).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::endpoint::Method;
 use api::{Access, Route, Step};
-use local::cloud::Cloud;
+use local::Cloud;
 use serde_json::{Map, Value};
 use url::Url;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use api::{Reason, Secret};
-use local::front::{Effect, Fault};
-use local::workos::{ConnectionState, DomainState, Environment, Method, Policy};
+use local_proxy::{Effect, Fault};
+use local_workos::{ConnectionState, DomainState, Environment, Method, Policy};
 use workos::{
     AuthCode, MagicAuthError, MagicCode, OrganizationId, PendingToken, RefreshError, Selector, SignIn,
 };
@@ -81,14 +81,14 @@ async fn policies_that_forbid_a_code_are_told_apart_from_failures() {
     assert!(matches!(error, MagicAuthError::Refused(_)), "{error:?}");
 
     bed.double
-        .front()
-        .inject(Fault::answer("magic_auth.create", 404, r#"{"message":"User not found"}"#).times(1));
+        .proxy()
+        .inject(Fault::response("magic_auth.create", 404, r#"{"message":"User not found"}"#).times(1));
     let error = bed.workos.create_magic_auth(&email("new@example.com"), &client()).await.unwrap_err();
     assert!(matches!(error, MagicAuthError::UnknownAddress(_)), "{error:?}");
 
     bed.double
-        .front()
-        .inject(Fault::answer("magic_auth.create", 429, "").header("retry-after", "7").times(1));
+        .proxy()
+        .inject(Fault::response("magic_auth.create", 429, "").header("retry-after", "7").times(1));
     let Err(MagicAuthError::Failed(error)) =
         bed.workos.create_magic_auth(&email("new@example.com"), &client()).await
     else {
@@ -108,10 +108,10 @@ async fn sending_a_code_never_tells_who_has_an_account() {
         (404, r#"{"message":"User not found"}"#),
     ];
     for (status, body) in refusals {
-        bed.double.front().inject(Fault::answer("magic_auth.create", status, body).times(1));
+        bed.double.proxy().inject(Fault::response("magic_auth.create", status, body).times(1));
         bed.workos.send_code(&address, &client()).await.unwrap();
     }
-    bed.double.front().inject(Fault::answer("magic_auth.create", 500, "").times(1));
+    bed.double.proxy().inject(Fault::response("magic_auth.create", 500, "").times(1));
     let error = bed.workos.send_code(&address, &client()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WorkosUnavailable);
 }
@@ -119,18 +119,18 @@ async fn sending_a_code_never_tells_who_has_an_account() {
 #[tokio::test]
 async fn an_invitation_creates_the_account_where_the_provider_does_not() {
     let bed = bed().await;
-    let not_found = Fault::answer("magic_auth.create", 404, r#"{"message":"User not found"}"#);
-    bed.double.front().inject(not_found.times(1));
+    let not_found = Fault::response("magic_auth.create", 404, r#"{"message":"User not found"}"#);
+    bed.double.proxy().inject(not_found.times(1));
     bed.workos.invite(&email("new@example.com"), &client()).await.unwrap();
     assert!(bed.double.user_id("new@example.com").is_some());
     assert!(bed.double.last_code("new@example.com").is_some());
     // One call is enough where it does.
-    bed.double.front().reset_calls();
+    bed.double.proxy().reset_calls();
     bed.workos.invite(&email("newer@example.com"), &client()).await.unwrap();
-    assert_eq!(bed.double.front().calls(), ["magic_auth.create"]);
+    assert_eq!(bed.double.proxy().calls(), ["magic_auth.create"]);
 
     let undeliverable = r#"{"code":"email_domain_not_deliverable","message":"m"}"#;
-    bed.double.front().inject(Fault::answer("magic_auth.create", 400, undeliverable));
+    bed.double.proxy().inject(Fault::response("magic_auth.create", 400, undeliverable));
     let error = bed.workos.invite(&email("new@example.org"), &client()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::InvalidEmail);
 }
@@ -141,7 +141,7 @@ async fn creating_a_user_twice_is_fine() {
     bed.workos.create_user(&email("new@example.com")).await.unwrap();
     bed.workos.create_user(&email("new@example.com")).await.unwrap();
     assert!(bed.double.user_id("new@example.com").is_some());
-    bed.double.front().inject(Fault::answer(
+    bed.double.proxy().inject(Fault::response(
         "users.create",
         400,
         r#"{"code":"user_creation_error","message":"m"}"#,
@@ -159,8 +159,8 @@ async fn a_domain_with_an_active_connection_goes_to_sso_and_is_remembered() {
         assert_eq!(found.as_str(), connection);
         assert_eq!(bed.workos.sso_connection("other.example").await.unwrap(), None);
     }
-    assert_eq!(bed.double.front().count("connections.list"), 2);
-    assert_eq!(bed.double.front().count("organizations.list"), 2);
+    assert_eq!(bed.double.proxy().count("connections.list"), 2);
+    assert_eq!(bed.double.proxy().count("organizations.list"), 2);
 }
 
 #[tokio::test]
@@ -180,7 +180,9 @@ async fn a_failed_lookup_is_not_remembered() {
     let owner = bed.double.add_organization("Corp", &[("corp.example", DomainState::Verified)]);
     bed.double.add_connection(&owner, ConnectionState::Active);
     for status in [400, 401, 403, 404, 422, 500] {
-        bed.double.front().inject(Fault::answer("connections.list", status, r#"{"message":"no"}"#).times(1));
+        bed.double
+            .proxy()
+            .inject(Fault::response("connections.list", status, r#"{"message":"no"}"#).times(1));
         let error = bed.workos.sso_connection("corp.example").await.unwrap_err();
         assert_eq!(error.reason(), Reason::WorkosUnavailable, "{status}");
     }
@@ -254,7 +256,7 @@ async fn an_organization_that_wants_sso_names_its_connection() {
     assert_eq!(required.connection_id.as_str(), connection);
 
     // The bare message names none: the organization's is looked up.
-    bed.double.front().inject(Fault::answer("authenticate.organization_selection", 400, BARE).times(1));
+    bed.double.proxy().inject(Fault::response("authenticate.organization_selection", 400, BARE).times(1));
     let SignIn::SsoRequired(required) = select(&first).await.unwrap() else { panic!("no SSO") };
     assert_eq!(required.connection_id.as_str(), connection);
 
@@ -337,21 +339,22 @@ async fn trouble_never_ends_a_session() {
     let mut faults = vec![
         Fault::new(grant, Effect::Drop),
         Fault::new(grant, Effect::DropMidBody),
-        Fault::answer(grant, 200, "<html>all is well</html>"),
-        Fault::answer(grant, 200, r#"{"user":{}}"#),
-        Fault::answer(grant, 400, r#"{"error":"something_new"}"#),
-        Fault::answer(grant, 401, r#"{"error":"invalid_client"}"#),
+        Fault::response(grant, 200, "<html>all is well</html>"),
+        Fault::response(grant, 200, r#"{"user":{}}"#),
+        Fault::response(grant, 400, r#"{"error":"something_new"}"#),
+        Fault::response(grant, 401, r#"{"error":"invalid_client"}"#),
     ];
     faults.extend(
-        [408, 429, 500, 502, 503].map(|status| Fault::answer(grant, status, r#"{"error":"invalid_grant"}"#)),
+        [408, 429, 500, 502, 503]
+            .map(|status| Fault::response(grant, status, r#"{"error":"invalid_grant"}"#)),
     );
     for fault in faults {
-        bed.double.front().inject(fault.clone().times(1));
+        bed.double.proxy().inject(fault.clone().times(1));
         let error = bed.workos.refresh(&token, None, &client()).await.unwrap_err();
         assert!(matches!(error, RefreshError::Transient(_)), "{fault:?}: {error:?}");
     }
     // An answer that was lost can be had again.
-    bed.double.front().inject(Fault::new(grant, Effect::LoseAnswer).times(1));
+    bed.double.proxy().inject(Fault::new(grant, Effect::LoseResponse).times(1));
     let error = bed.workos.refresh(&token, None, &client()).await.unwrap_err();
     assert!(matches!(error, RefreshError::Transient(_)), "{error:?}");
     assert!(bed.workos.refresh(&token, None, &client()).await.unwrap().claims.is_some());
@@ -360,7 +363,7 @@ async fn trouble_never_ends_a_session() {
 #[tokio::test]
 async fn a_stalled_call_ends_after_five_seconds() {
     let bed = bed().await;
-    bed.double.front().inject(Fault::answer("users.list", 200, "{}").delay(Duration::from_secs(30)));
+    bed.double.proxy().inject(Fault::response("users.list", 200, "{}").delay(Duration::from_secs(30)));
     let started = Instant::now();
     let error = bed.workos.find_user(&email("jane@example.com")).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WorkosUnavailable);
@@ -384,7 +387,7 @@ async fn only_an_active_membership_counts() {
     assert!(bed.workos.is_member(&user, &first).await.unwrap());
     assert!(!bed.workos.is_member(&user, &second).await.unwrap());
     assert!(!bed.workos.is_member(&user, &organization("org_none")).await.unwrap());
-    bed.double.front().inject(Fault::answer("organization_memberships.list", 500, ""));
+    bed.double.proxy().inject(Fault::response("organization_memberships.list", 500, ""));
     assert_eq!(bed.workos.is_member(&user, &first).await.unwrap_err().reason(), Reason::WorkosUnavailable);
 }
 

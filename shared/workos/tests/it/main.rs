@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::{Client, Cookies, EmailAddress, Env, SameSite, Secret};
 use http::{HeaderMap, Method, header};
-use local::workos::{Options, WorkOs as Double, start};
+use local_workos::{Options, WorkOs as Double, start};
 use upstream::{Http, Roots};
 use workos::{AuthCode, Authentication, Authorize, MagicCode, OAuthFlow, Selector, SignIn, WorkOs};
 

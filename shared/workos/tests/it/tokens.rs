@@ -1,8 +1,8 @@
 //! Access tokens: what is accepted and what is not, and when the key set is read.
 
 use api::{Reason, Secret};
-use local::front::{Effect, Fault};
-use local::workos::WorkOs as Double;
+use local_proxy::{Effect, Fault};
+use local_workos::WorkOs as Double;
 use serde_json::{Value, json};
 use upstream::{Http, Roots};
 use workos::verifier::{Rejection, Verifier};
@@ -16,7 +16,7 @@ async fn claims() -> (Bed, Value, Verifier) {
     let signed_in = complete(bed.sign_in("jane@example.com").await);
     let claims = bed.double.claims(&signed_in.claims.session_id).unwrap();
     let verifier = verifier(&bed.double);
-    bed.double.front().reset_calls();
+    bed.double.proxy().reset_calls();
     (bed, claims, verifier)
 }
 
@@ -58,7 +58,7 @@ async fn forged_tokens_are_refused() {
         rejection(&verifier, bed.double.sign_hs256_with_public_key(&claims)).await,
         Rejection::Invalid
     );
-    assert_eq!(bed.double.front().count("jwks"), 0, "no key is looked for");
+    assert_eq!(bed.double.proxy().count("jwks"), 0, "no key is looked for");
     assert_eq!(
         rejection(&verifier, bed.double.sign_with_foreign_key(&kid, &claims)).await,
         Rejection::Invalid
@@ -102,7 +102,7 @@ async fn unknown_keys_cost_one_read_however_many_there_are() {
         let token = bed.double.sign_with_foreign_key(&format!("kid_{number}"), &claims);
         assert_eq!(rejection(&verifier, token).await, Rejection::UnknownKey);
     }
-    assert_eq!(bed.double.front().count("jwks"), 2);
+    assert_eq!(bed.double.proxy().count("jwks"), 2);
 }
 
 #[tokio::test]
@@ -117,14 +117,14 @@ async fn a_new_key_is_found_at_once() {
 async fn a_read_that_fails_leaves_the_keys_in_place_and_is_tried_again() {
     let (bed, claims, verifier) = claims().await;
     let token = Secret::new(bed.double.sign(&claims));
-    bed.double.front().inject(Fault::answer("jwks", 500, "").times(1));
+    bed.double.proxy().inject(Fault::response("jwks", 500, "").times(1));
     verifier.warm().await;
     verifier.warm().await;
-    assert_eq!(bed.double.front().count("jwks"), 1, "no second read within a second");
+    assert_eq!(bed.double.proxy().count("jwks"), 1, "no second read within a second");
     // The token is at hand: rather wait for the second to pass than refuse it.
     assert!(verifier.verify(&token).await.is_ok());
 
-    bed.double.front().inject(Fault::new("jwks", Effect::Drop));
+    bed.double.proxy().inject(Fault::new("jwks", Effect::Drop));
     let foreign = bed.double.sign_with_foreign_key("foreign", &claims);
     assert_eq!(rejection(&verifier, foreign).await, Rejection::NoKeys);
     assert!(verifier.verify(&token).await.is_ok());
@@ -137,7 +137,7 @@ async fn the_key_set_is_read_beside_the_first_grant_and_then_kept() {
     for _ in 0..3 {
         complete(bed.sign_in("jane@example.com").await);
     }
-    assert_eq!(bed.double.front().count("jwks"), 1);
+    assert_eq!(bed.double.proxy().count("jwks"), 1);
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn without_keys_nobody_signs_in_and_a_renewal_keeps_its_new_token() {
     let token = complete(bed.sign_in("jane@example.com").await).refresh_token;
 
     let cold = workos::WorkOs::load(&env(&bed.double, &[])).unwrap();
-    bed.double.front().inject(Fault::answer("jwks", 500, ""));
+    bed.double.proxy().inject(Fault::response("jwks", 500, ""));
     let code = bed.mailed_code("jane@example.com").await;
     let address = crate::email("jane@example.com");
     let error = cold.redeem_magic_code(&address, &code, &client()).await.unwrap_err();
@@ -169,7 +169,7 @@ async fn a_token_of_somebody_else_is_not_believed() {
         "authentication_method": "SomethingNew",
     });
     let code = workos::AuthCode::parse("code").unwrap();
-    bed.double.front().inject(Fault::answer("authenticate.authorization_code", 200, answer.to_string()));
+    bed.double.proxy().inject(Fault::response("authenticate.authorization_code", 200, answer.to_string()));
     let error = bed.workos.redeem_code(&code, &Secret::new("verifier"), &client()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::WorkosUnavailable);
 }

@@ -1,0 +1,148 @@
+//! How a cloud is set up, and why it does not start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use local_runtime::{DEFAULT_MAX_CONCURRENCY, Logs};
+use local_template::TemplateError;
+
+/// The port of each part; 0 is a free one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// API Gateway.
+    pub gateway: u16,
+    /// WorkOS.
+    pub workos: u16,
+    /// LiveKit.
+    pub livekit: u16,
+    /// DynamoDB.
+    pub dynamodb: u16,
+}
+
+/// Where the functions run.
+#[derive(Clone, Debug)]
+pub enum Hosting {
+    /// The binaries of this directory, e.g. `target/debug`, in processes of the local cloud.
+    Binaries(PathBuf),
+    /// `cargo lambda watch` at this address, e.g. `http://127.0.0.1:9000`, started by the caller with
+    /// [`Cloud::environment`](super::Cloud::environment).
+    Watch(String),
+}
+
+/// How a cloud is set up.
+#[derive(Clone)]
+pub struct CloudOptions {
+    /// The SAM template.
+    pub template: PathBuf,
+    /// Values of the template's parameters, over its defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// Where the functions run. A binary that is missing fails when it is first invoked.
+    pub hosting: Hosting,
+    /// The ports.
+    pub ports: Ports,
+    /// Values for variables that functions name, over everybody else's.
+    pub environment: BTreeMap<String, String>,
+    /// The same for single functions, by binary.
+    pub function_environment: BTreeMap<String, BTreeMap<String, String>>,
+    /// WorkOS at this URL instead of the double.
+    pub workos_url: Option<String>,
+    /// LiveKit at this URL instead of the double.
+    pub livekit_url: Option<String>,
+    /// DynamoDB at this URL instead of the embedded one; its table must exist.
+    pub dynamodb_url: Option<String>,
+    /// The WorkOS double; seed and redirect addresses are filled in.
+    pub workos: local_workos::Options,
+    /// The LiveKit double; the webhook address is filled in.
+    pub livekit: local_livekit::Options,
+    /// The embedded DynamoDB.
+    pub dynamodb: local_dynamodb::Options,
+    /// What the WorkOS double knows at start; without it, nothing.
+    pub seed: Option<PathBuf>,
+    /// Where log lines go.
+    pub logs: Logs,
+    /// How many invocations of a function may run at a time, where the template does not say.
+    pub max_concurrency: usize,
+}
+
+impl fmt::Debug for CloudOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment may hold real keys.
+        f.debug_struct("CloudOptions").field("template", &self.template).finish_non_exhaustive()
+    }
+}
+
+impl CloudOptions {
+    /// A cloud of the project in `root` with the binaries of `binaries`, on free ports, logs kept in memory.
+    pub fn new(root: &Path, binaries: impl Into<PathBuf>) -> Self {
+        Self {
+            template: root.join("template.yaml"),
+            parameters: BTreeMap::new(),
+            hosting: Hosting::Binaries(binaries.into()),
+            ports: Ports::default(),
+            environment: BTreeMap::new(),
+            function_environment: BTreeMap::new(),
+            workos_url: None,
+            livekit_url: None,
+            dynamodb_url: None,
+            workos: local_workos::Options::default(),
+            livekit: local_livekit::Options::default(),
+            dynamodb: local_dynamodb::Options::default(),
+            seed: Some(root.join("local/seed.yaml")),
+            logs: Logs::in_memory(),
+            max_concurrency: DEFAULT_MAX_CONCURRENCY,
+        }
+    }
+}
+
+/// Why a cloud does not start.
+#[derive(Debug)]
+pub enum CloudError {
+    /// A file cannot be read.
+    File(PathBuf, io::Error),
+    /// The template is wrong, or a variable has no value.
+    Template(TemplateError),
+    /// The seed is wrong.
+    Seed(PathBuf, String),
+    /// A port is taken; the variable changes it.
+    PortTaken {
+        /// The part of the cloud.
+        part: &'static str,
+        /// The port.
+        port: u16,
+        /// The environment variable that chooses another one.
+        variable: &'static str,
+    },
+    /// A port cannot be opened for another reason.
+    Listen(&'static str, io::Error),
+    /// The database refuses the template's table.
+    DynamoDb(local_dynamodb::Error),
+}
+
+impl fmt::Display for CloudError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Template(error) => write!(f, "template: {error}"),
+            Self::Seed(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::PortTaken { part, port, variable } => {
+                write!(
+                    f,
+                    "port {port} of {part} is taken: set {variable} to another one, e.g. {variable}={}",
+                    port.wrapping_add(1)
+                )
+            }
+            Self::Listen(part, error) => write!(f, "{part}: {error}"),
+            Self::DynamoDb(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CloudError {}
+
+impl From<TemplateError> for CloudError {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
+}

@@ -1,0 +1,49 @@
+//! The values that the local cloud has for the functions' variables.
+
+use std::collections::BTreeMap;
+
+use super::{CloudOptions, FRONT_ENDS, Part};
+use local_dynamodb::DynamoDb;
+use local_livekit::LiveKit;
+use local_workos::WorkOs;
+
+/// Values by name.
+pub(super) struct Supplied {
+    /// Over the template's.
+    pub(super) always: BTreeMap<String, String>,
+    /// Where the template has none.
+    pub(super) otherwise: BTreeMap<String, String>,
+    pub(super) dynamodb_url: String,
+}
+
+impl Supplied {
+    pub(super) fn new(
+        options: &CloudOptions,
+        workos: &Part<WorkOs>,
+        livekit: &Part<LiveKit>,
+        dynamodb: &Part<DynamoDb>,
+        redirect_uri: String,
+        return_to: String,
+    ) -> Self {
+        let mut always = BTreeMap::new();
+        let mut set = |name: &str, value: String| always.insert(name.to_owned(), value);
+        set("ALLOWED_ORIGINS", FRONT_ENDS.join(","));
+        set("OAUTH_REDIRECT_URI", redirect_uri);
+        set("SIGN_OUT_RETURN_TO", return_to);
+        set("WORKOS_API_URL", workos.url(WorkOs::url).to_owned());
+        set("WORKOS_API_KEY", options.workos.api_key.clone());
+        set("WORKOS_CLIENT_ID", options.workos.client_id.clone());
+        if let Part::Local(workos) = workos {
+            set("WORKOS_ISSUERS", workos.issuer());
+            set("WORKOS_JWKS_URL", workos.jwks_url());
+        }
+        set("LIVEKIT_URL", livekit.url(LiveKit::url).to_owned());
+        set("LIVEKIT_API_KEY", options.livekit.api_key.clone());
+        set("LIVEKIT_API_SECRET", options.livekit.api_secret.clone());
+        always.extend(options.environment.clone());
+        // No file is written locally, so no credential is needed to write it.
+        let otherwise = ["RECORDING_ACCESS_KEY", "RECORDING_SECRET_KEY"];
+        let otherwise = otherwise.map(|name| (name.to_owned(), "local".to_owned())).into();
+        Self { always, otherwise, dynamodb_url: dynamodb.url(DynamoDb::url).to_owned() }
+    }
+}

@@ -1,0 +1,55 @@
+//! HTTP/1.1 on a listener: the loop that every server of the local cloud runs.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Serves `handle` until the returned future is dropped, which closes every connection. A handler error closes the
+/// connection without a response.
+pub async fn serve<H, F, B, E>(listener: TcpListener, handle: H)
+where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer) = accept(&listener, &mut connections).await;
+        let handle = handle.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| handle(request, peer));
+            // An error here is a closed connection, by the client or by the handler.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Waits for the next connection and meanwhile reaps the ones that have ended.
+async fn accept(listener: &TcpListener, connections: &mut JoinSet<()>) -> (TcpStream, SocketAddr) {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    // Responses are small and their latency is measured: do not wait for more to send.
+                    let _ = stream.set_nodelay(true);
+                    return (stream, peer);
+                }
+                // Out of file descriptors, or the client left before it was accepted. Without the pause, the former
+                // would be a busy loop.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

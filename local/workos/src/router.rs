@@ -1,0 +1,95 @@
+//! Routes, and the names under which their calls are counted.
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+
+use super::refusal::Refusal;
+use super::request::Fields;
+use super::service::Service;
+use super::{authenticate, authorize, mfa, organizations, random, session_api, users};
+
+/// Every endpoint of the double.
+pub(super) fn router(service: Service) -> Router {
+    Router::new()
+        .route("/user_management/authenticate", post(authenticate::authenticate))
+        .route("/user_management/authorize", get(authorize::user_management))
+        .route("/sso/authorize", get(authorize::sso))
+        .route("/sso/jwks", get(session_api::jwks))
+        .route("/sso/jwks/{client_id}", get(session_api::jwks_of_client))
+        .route("/user_management/magic_auth", post(users::create_magic_auth))
+        .route("/user_management/users", get(users::list).post(users::create))
+        .route("/user_management/users/{id}", get(users::get).delete(users::delete))
+        .route("/user_management/users/{id}/sessions", get(session_api::list))
+        .route("/user_management/sessions/revoke", post(session_api::revoke))
+        .route("/user_management/sessions/logout", get(session_api::logout))
+        .route(
+            "/user_management/organization_memberships",
+            get(organizations::list_memberships).post(organizations::create_membership),
+        )
+        .route(
+            "/user_management/organization_memberships/{id}/deactivate",
+            put(organizations::deactivate_membership),
+        )
+        .route("/organizations", get(organizations::list).post(organizations::create))
+        .route("/organizations/{id}", get(organizations::get))
+        .route("/connections", get(organizations::list_connections))
+        .route("/connections/{id}", get(organizations::get_connection))
+        .route("/auth/factors/{id}/challenge", post(mfa::challenge))
+        .fallback(async || Refusal::plain(StatusCode::NOT_FOUND, "Not Found"))
+        .layer(map_response_with_state(service.clone(), identify))
+        .with_state(service)
+}
+
+/// Real answers carry an id that WorkOS' support can look up.
+async fn identify(State(service): State<Service>, mut response: Response) -> Response {
+    let id = random::ulid(service.state().now(), 0);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// The name of a call: what it is about and what it does, e.g. `users.list`; for authenticate, the grant. Anything
+/// else is named by its method and path.
+pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
+    let path = parts.uri.path();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let name = match (&parts.method, segments.as_slice()) {
+        (&Method::POST, ["user_management", "authenticate"]) => {
+            let grant = Fields::parse(&parts.headers, body)
+                .and_then(|fields| authenticate::short_name(fields.text("grant_type").ok()??))
+                .unwrap_or("unknown");
+            return format!("authenticate.{grant}");
+        }
+        (&Method::GET, ["user_management", "authorize"]) => "authorize",
+        (&Method::GET, ["sso", "authorize"]) => "sso.authorize",
+        (&Method::GET, ["sso", "jwks", ..]) => "jwks",
+        (&Method::POST, ["user_management", "magic_auth"]) => "magic_auth.create",
+        (&Method::GET, ["user_management", "users"]) => "users.list",
+        (&Method::POST, ["user_management", "users"]) => "users.create",
+        (&Method::GET, ["user_management", "users", _]) => "users.get",
+        (&Method::DELETE, ["user_management", "users", _]) => "users.delete",
+        (&Method::GET, ["user_management", "users", _, "sessions"]) => "sessions.list",
+        (&Method::POST, ["user_management", "sessions", "revoke"]) => "sessions.revoke",
+        (&Method::GET, ["user_management", "sessions", "logout"]) => "logout",
+        (&Method::GET, ["user_management", "organization_memberships"]) => "organization_memberships.list",
+        (&Method::POST, ["user_management", "organization_memberships"]) => "organization_memberships.create",
+        (&Method::PUT, ["user_management", "organization_memberships", _, "deactivate"]) => {
+            "organization_memberships.deactivate"
+        }
+        (&Method::GET, ["organizations"]) => "organizations.list",
+        (&Method::POST, ["organizations"]) => "organizations.create",
+        (&Method::GET, ["organizations", _]) => "organizations.get",
+        (&Method::GET, ["connections"]) => "connections.list",
+        (&Method::GET, ["connections", _]) => "connections.get",
+        (&Method::POST, ["auth", "factors", _, "challenge"]) => "mfa.challenge",
+        (method, _) => return format!("{method} {path}"),
+    };
+    name.to_owned()
+}

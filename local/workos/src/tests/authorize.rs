@@ -1,0 +1,113 @@
+//! The pages where a browser chooses who it is.
+
+use super::{Bed, Outcome, refusal};
+use crate::ConnectionState;
+
+const UM: &str = "/user_management/authorize";
+const SSO: &str = "/sso/authorize";
+const ACME: &str = "org_01JACME0000000000000000000";
+const ACME_CONNECTION: &str = "conn_01JACME0000000000000000000";
+
+#[tokio::test]
+async fn sso_by_connection_ends_in_the_connection_s_organization() -> Outcome {
+    let bed = Bed::new().await?;
+    for (path, selector) in [(UM, ("connection_id", ACME_CONNECTION)), (SSO, ("connection", ACME_CONNECTION))]
+    {
+        let back = bed.authorize(path, &[selector, ("login_hint", "ann@acme.test")]).await?;
+        assert_eq!(back.status, 302, "{}", back.text);
+        assert_eq!(back.redirected("state")?, "xyz");
+        let session = bed.exchange(&back.redirected("code")?).await?;
+        assert_eq!(session.body["authentication_method"], "SSO", "{}", session.text);
+        assert_eq!(session.body["organization_id"], ACME);
+        assert_eq!(bed.refresh(session.text("refresh_token"), None).await?.status, 200);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_first_sso_sign_in_makes_the_user_and_the_membership() -> Outcome {
+    let bed = Bed::new().await?;
+    let pairs = [("organization_id", ACME), ("login_hint", "carl@acme.test")];
+    let code = bed.authorize(UM, &pairs).await?.redirected("code")?;
+    let session = bed.exchange(&code).await?;
+    assert_eq!(session.status, 200, "{}", session.text);
+    assert_eq!(session.claims()?["role"], "member");
+
+    let outsider = bed.authorize(UM, &[("organization_id", ACME), ("login_hint", "x@else.test")]).await?;
+    assert_eq!(outsider.redirected("error")?, "profile_not_allowed_outside_organization");
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_arrive_at_the_redirect_uri() -> Outcome {
+    let bed = Bed::new().await?;
+    let hint = ("login_hint", "ann@acme.test");
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[hint], "invalid_connection_selector"),
+        (
+            &[hint, ("provider", "GoogleOAuth"), ("connection_id", ACME_CONNECTION)],
+            "invalid_connection_selector",
+        ),
+        (&[hint, ("provider", "MySpaceOAuth")], "invalid_connection_selector"),
+        (&[hint, ("connection_id", "conn_unknown")], "connection_invalid"),
+        (&[hint, ("organization_id", "org_unknown")], "organization_invalid"),
+        (&[hint, ("provider", "GoogleOAuth"), ("response_type", "token")], "unsupported_response_type"),
+        (&[hint, ("provider", "GoogleOAuth"), ("code_challenge_method", "plain")], "invalid_request"),
+        (&[hint, ("connection", ACME_CONNECTION)], "invalid_connection_selector"),
+    ];
+    for (pairs, error) in cases {
+        let back = bed.authorize(UM, pairs).await?;
+        assert_eq!((back.status.as_u16(), back.redirected("error")?.as_str()), (302, error));
+        assert_eq!(back.redirected("state")?, "xyz");
+        assert!(!back.redirected("error_description")?.is_empty());
+    }
+
+    bed.workos.add_connection(ACME, ConnectionState::Active);
+    let ambiguous = bed.authorize(UM, &[hint, ("organization_id", ACME)]).await?;
+    assert_eq!(ambiguous.redirected("error")?, "ambiguous_connection_selector");
+    bed.workos.set_connection_state(ACME_CONNECTION, ConnectionState::Inactive);
+    let inactive = bed.authorize(UM, &[hint, ("connection_id", ACME_CONNECTION)]).await?;
+    assert_eq!(inactive.redirected("error")?, "connection_unlinked");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_an_address_that_is_not_allowed() -> Outcome {
+    let bed = Bed::new().await?;
+    for pair in [("redirect_uri", "https://evil.example/callback"), ("client_id", "client_other")] {
+        let answer =
+            bed.authorize(UM, &[pair, ("provider", "GoogleOAuth"), ("login_hint", "a@b.test")]).await?;
+        assert_eq!((answer.status.as_u16(), answer.headers.get("location")), (400, None));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_offers_the_people_and_escapes_what_it_shows() -> Outcome {
+    let bed = Bed::new().await?;
+    let page = bed.authorize(UM, &[("provider", "GoogleOAuth"), ("state", "\"><script>x</script>")]).await?;
+    assert_eq!(page.status, 200);
+    assert!(page.headers["content-type"].to_str()?.starts_with("text/html"));
+    assert!(page.text.contains("Jane Doe"));
+    assert!(!page.text.contains("<script>"));
+
+    let page = bed.authorize(SSO, &[("connection", ACME_CONNECTION)]).await?;
+    assert!(page.text.contains("ann@acme.test") && !page.text.contains("jane.doe@example.com"));
+    // A person is a link: the same address again, with the address as login_hint.
+    let link = page.text.split("href=\"").find(|part| part.contains("login_hint=ann")).unwrap_or_default();
+    let path = link.split('"').next().unwrap_or_default().replace("&amp;", "&");
+    let code = bed.get(&path).await?.redirected("code")?;
+    assert_eq!(bed.exchange(&code).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn google_makes_a_user_where_sign_up_is_allowed() -> Outcome {
+    let bed = Bed::new().await?;
+    let code = bed.google("fresh@example.com").await?;
+    assert_eq!(bed.exchange(&code).await?.body["user"]["email_verified"], true);
+    let dead = bed.google("fresh@example.com").await?;
+    bed.workos.delete_user(&bed.workos.user_id("fresh@example.com").unwrap_or_default());
+    assert_eq!(refusal(&bed.exchange(&dead).await?), (400, "invalid_grant"));
+    Ok(())
+}
