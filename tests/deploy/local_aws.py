@@ -1,17 +1,17 @@
-"""Deploys what `make build` built into a local AWS (MiniStack) and keeps it up until standard input closes.
+"""Deploys the output of `make build` to MiniStack, a local AWS emulator, and keeps it up until standard input closes.
 
     local_aws.py --workos-url http://127.0.0.1:4100 --livekit-url http://127.0.0.1:7880
 
-Prints one line of JSON when the stack stands:
+Prints one line of JSON when the stack is up:
 
     {"url": "http://127.0.0.1:41234", "host": "abc123.execute-api.localhost:41234", "table": "…", "endpoint": "…"}
 
-Requests go to `url` with the header `Host: <host>`, by which MiniStack tells APIs apart. Everything else goes to standard
-error. It ends non-zero, with CloudFormation's own reasons, when a resource cannot be made.
+Send requests to `url` with the header `Host: <host>`, which tells MiniStack which API they are for. Everything else goes
+to standard error. If a resource cannot be created, the exit code is not zero and CloudFormation's reasons are printed.
 
-The path is the one of a real deployment: `sam package` uploads the artifacts, the SAM transform makes CloudFormation, a
-stack is created. One step is ours, because MiniStack does not import the OpenAPI body of an HTTP API: the body is spelled
-out as routes, integrations and an authorizer, one for one.
+The steps are those of a real deployment: `sam package` uploads the artifacts, the SAM transform produces CloudFormation,
+and a stack is created. One step is ours, because MiniStack does not import the OpenAPI body of an HTTP API: the body
+becomes explicit routes, integrations and an authorizer, one for one.
 """
 
 import argparse
@@ -54,10 +54,10 @@ def free_port():
 
 
 def start_ministack(port, folder):
-    """Starts MiniStack on loopback and waits until it answers."""
+    """Starts MiniStack on loopback and waits until it is healthy."""
     program = os.environ.get("MINISTACK", "ministack")
-    # MiniStack's functions inherit its environment. So it gets nothing that could stand in for a variable which the
-    # template forgot; only the endpoint, which on Lambda is the SDK's own knowledge.
+    # MiniStack's functions inherit its environment, so leave out everything that could hide a variable missing from the
+    # template. They need the endpoint, which on Lambda the SDK derives itself.
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}",
@@ -76,18 +76,18 @@ def start_ministack(port, folder):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise SystemExit(f"MiniStack ended: {Path(log.name).read_text(encoding='utf-8')[-2000:]}")
+            raise SystemExit(f"MiniStack exited: {Path(log.name).read_text(encoding='utf-8')[-2000:]}")
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/health", timeout=2).close()
             return process
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     process.terminate()
-    raise SystemExit("MiniStack did not answer within 60 s")
+    raise SystemExit("MiniStack was not healthy within 60 s")
 
 
 def package(template, bucket, folder):
-    """Uploads the artifacts with `sam package` and returns the template that names them."""
+    """Uploads the artifacts with `sam package` and returns the template with their locations."""
     output = f"{folder}/packaged.yaml"
     subprocess.run(
         ["sam", "package", "--template-file", template, "--s3-bucket", bucket, "--output-template-file", output],
@@ -108,21 +108,21 @@ def unwrap(value):
 
 
 def function_arn(uri):
-    """The function that an integration's URI calls, as `Fn::GetAtt`."""
+    """The ARN of the function in an integration's URI, as `Fn::GetAtt`."""
     text = uri["Fn::Sub"] if isinstance(uri["Fn::Sub"], str) else json.dumps(uri["Fn::Sub"])
     name = re.search(r"\$\{(\w+)\.Arn\}", text) or re.search(r'"Fn::GetAtt": \["(\w+)", "Arn"\]', text)
     return {"Fn::GetAtt": [name.group(1), "Arn"]}
 
 
 def spell_out(stack):
-    """Replaces the OpenAPI body of each HTTP API by the resources that API Gateway would import from it."""
+    """Replaces the OpenAPI body of each HTTP API with the resources that API Gateway would import from it."""
     resources = stack["Resources"]
     for api_id, api in [(k, r) for k, r in resources.items() if r["Type"] == "AWS::ApiGatewayV2::Api"]:
         body = api["Properties"].pop("Body")
         api["Properties"].pop("FailOnWarnings", None)
         api["Properties"] |= {"Name": body["info"]["title"], "ProtocolType": "HTTP"}
         if cors := body.get("x-amazon-apigateway-cors"):
-            # MiniStack keeps the names that it is given and reads API Gateway's own, which begin with a small letter.
+            # MiniStack stores property names as they are and reads API Gateway's own, which start in lower case.
             api["Properties"]["CorsConfiguration"] = cors
         authorizers = {}
         for name, scheme in body.get("components", {}).get("securitySchemes", {}).items():
@@ -177,7 +177,7 @@ def spell_out(stack):
 def deploy(template, parameters, session):
     """Creates the stack and returns its outputs and resources."""
     stack = spell_out(transform(template, dict(parameters), Mock(load=lambda: {})))
-    # What CloudFormation fills in itself when it runs the transform.
+    # CloudFormation removes it when it runs the transform.
     stack.pop("Transform", None)
     cloudformation = session.client("cloudformation")
     bucket = "templates"
@@ -215,7 +215,7 @@ def main():
 
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    # Whatever account the developer is signed in to, this goes nowhere but to loopback.
+    # Stay on loopback even if the developer is signed in to an AWS account.
     for variable in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[variable]
     os.environ |= {

@@ -1,7 +1,7 @@
-//! The same flows against a deployment: the zips of `make build` and the packaged template, in a local AWS (MiniStack)
+//! The same flows against a deployment: the zips of `make build` and the packaged template in MiniStack, an AWS emulator
 //! with its own Lambda, API Gateway, DynamoDB and CloudFormation. Only the doubles of WorkOS and LiveKit are ours.
 //!
-//! `make test-deploy` builds, installs and runs this; it is ignored everywhere else, since it needs a release build.
+//! Run it with `make test-deploy`. It is ignored elsewhere because it needs a release build.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use crate::app::{App, Deployed, http, root};
 use crate::meeting::{MASADAS, ROOM, TAUNTA, jane_and_john, start, stop};
 use crate::organizations::{organization_of, signed_in_to};
 
-/// A stack in a local AWS. It is taken down when its standard input closes, so with this.
+/// A stack in MiniStack. Dropping it closes the process's standard input, which deletes the stack.
 struct Stack {
     _process: Child,
     url: String,
@@ -23,12 +23,12 @@ struct Stack {
 }
 
 impl Stack {
-    /// Deploys what was built, with the doubles of `app` as WorkOS and LiveKit.
+    /// Deploys the build, with the doubles of `app` as WorkOS and LiveKit.
     async fn create(app: &App) -> Self {
         let python = tool("DEPLOY_PYTHON");
         assert!(
             root().join(".aws-sam/build/template.yaml").exists(),
-            "nothing is built: `make test-deploy` runs `make build` first"
+            "there is no build: run `make test-deploy`, which runs `make build` first"
         );
         let mut process = Command::new(python)
             .arg("tests/deploy/local_aws.py")
@@ -39,17 +39,17 @@ impl Stack {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("the deployment starts");
-        let output = BufReader::new(process.stdout.take().expect("its output"));
-        let line = output.lines().next_line().await.expect("its output is text");
-        let line = line.expect("the stack stands; standard error says why it does not");
+            .expect("local_aws.py starts");
+        let output = BufReader::new(process.stdout.take().expect("standard output is piped"));
+        let line = output.lines().next_line().await.expect("standard output is text");
+        let line = line.expect("the deployment succeeds; see standard error");
         let stack: Value = serde_json::from_str(&line).expect("one line of JSON");
-        let text = |name: &str| stack[name].as_str().expect("a text").to_owned();
-        Self { url: text("url"), host: text("host"), table: text("table"), _process: process }
+        let field = |name: &str| stack[name].as_str().expect("a string").to_owned();
+        Self { url: field("url"), host: field("host"), table: field("table"), _process: process }
     }
 }
 
-/// A tool that `make test-deploy` installs and names.
+/// A tool that `make test-deploy` installs, by the variable with its path.
 fn tool(variable: &str) -> PathBuf {
     std::env::var_os(variable)
         .unwrap_or_else(|| panic!("{variable} is not set: run `make test-deploy`"))
@@ -57,7 +57,7 @@ fn tool(variable: &str) -> PathBuf {
 }
 
 #[tokio::test]
-#[ignore = "needs the release build and the local AWS of `make test-deploy`"]
+#[ignore = "needs the release build and MiniStack of `make test-deploy`"]
 async fn the_flows_pass_on_a_deployment() {
     let app = App::start().await;
     let stack = Stack::create(&app).await;
@@ -70,16 +70,16 @@ async fn the_flows_pass_on_a_deployment() {
     recordings(&app).await;
     refusals(&app).await;
 
-    assert!(app.items().is_empty(), "the table of the local cloud was not used; {} was", stack.table);
+    assert!(app.items().is_empty(), "the functions used {}, not the table of the local cloud", stack.table);
     assert_eq!(app.logs(), Vec::<String>::new(), "no function ran in the local cloud");
 }
 
-/// Sign-in by SSO, the choice of an organization, and a switch.
+/// SSO sign-in, organization selection and a switch.
 async fn organizations(app: &App) {
     let mut ann = app.browser();
-    let answer = ann.sign_in("ann@acme.test").await.is(200);
-    assert_eq!(answer.body["authData"]["authMethod"], "sso");
-    let back = app.at_provider(&answer.text("/authData/redirectURL"), "ann@acme.test").await;
+    let response = ann.sign_in("ann@acme.test").await.is(200);
+    assert_eq!(response.body["authData"]["authMethod"], "sso");
+    let back = app.at_provider(&response.text("/authData/redirectURL"), "ann@acme.test").await;
     ann.finalize_oauth(back.code(), back.state.as_deref()).await.is(200);
     ann.room_auth("Ann", "room123").await.is(200);
 
@@ -94,9 +94,9 @@ async fn organizations(app: &App) {
     old.room_auth("Kim", "room123").await.is(403);
 }
 
-/// Two meet, one records; LiveKit's webhook frees the room.
+/// Two users meet and one records; LiveKit's webhook frees the room.
 async fn recordings(app: &App) {
-    // The double cannot say `Host`, by which the local AWS tells APIs apart: the webhook is sent by hand.
+    // MiniStack identifies the API by the `Host` header, which the double cannot set. So the test sends the webhook.
     app.without_webhooks();
     let (mut jane, mut john) = jane_and_john(app).await;
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
@@ -108,7 +108,7 @@ async fn recordings(app: &App) {
     app.webhook("{}", Some("nobody's")).await.is(401);
 }
 
-/// What is refused before a function runs, and by one.
+/// Requests that API Gateway or a function rejects.
 async fn refusals(app: &App) {
     let mut browser = app.browser();
     browser.post("/auth/sign-up", json!({})).await.refused(400, "missing_field").names("email");
@@ -117,5 +117,5 @@ async fn refusals(app: &App) {
     foreign.sign_up("a@example.com").await.refused(403, "origin_not_allowed");
     let url = format!("{}/auth/nothing", app.url());
     let host = app.host().expect("a deployment");
-    assert_eq!(http().post(url).header("host", host).send().await.expect("an answer").status(), 404);
+    assert_eq!(http().post(url).header("host", host).send().await.expect("a response").status(), 404);
 }

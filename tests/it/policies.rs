@@ -1,5 +1,5 @@
-//! IAM: each function may do to the table exactly what it does. A policy with an action that is never used fails here,
-//! and so does a call that no policy allows.
+//! IAM: each function has exactly the permissions on the table that it uses. A call that no policy allows fails here, and
+//! so does a permission that no call uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use serde_yaml_ng::Value as Yaml;
 
 use crate::app::{App, Browser};
 
-/// What one statement allows: actions on items whose keys begin in one of these ways.
-#[derive(Debug)]
+/// One statement of a policy: actions on items whose keys have one of these prefixes.
+#[derive(Clone, Debug)]
 pub struct Statement {
     actions: BTreeSet<String>,
     kinds: BTreeSet<String>,
@@ -23,22 +23,27 @@ impl Statement {
     }
 }
 
-/// The statements about the table in template.yaml, by binary.
+/// The statements about the table in template.yaml, by binary: those in a function's own policies and those in the
+/// managed policies that it refers to.
 pub fn policies() -> BTreeMap<String, Vec<Statement>> {
-    let text = std::fs::read_to_string(crate::app::root().join("template.yaml")).unwrap();
-    let template: Yaml = serde_yaml_ng::from_str(&text).unwrap();
+    let source = crate::template::source();
     let mut policies = BTreeMap::new();
-    for resource in template["Resources"].as_mapping().unwrap().values() {
-        if resource["Type"] != "AWS::Serverless::Function" {
-            continue;
-        }
-        let Some(list) = resource["Properties"].get("Policies") else { continue };
-        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
-        let statements = list.as_sequence().unwrap().iter();
-        let statements = statements.flat_map(|policy| policy["Statement"].as_sequence().unwrap());
-        policies.insert(binary, statements.map(statement).collect());
+    for (binary, function) in crate::template::functions(&source) {
+        let Some(list) = function["Properties"].get("Policies") else { continue };
+        let documents = list.as_sequence().unwrap().iter().map(|policy| document(&source, policy));
+        let statements = documents.flat_map(|document| document["Statement"].as_sequence().unwrap());
+        policies.insert(binary.to_owned(), statements.map(statement).collect());
     }
     policies
+}
+
+/// The document of an entry of `Policies`: the entry itself, or that of the managed policy that it refers to.
+fn document<'a>(source: &'a Yaml, policy: &'a Yaml) -> &'a Yaml {
+    let Yaml::Tagged(reference) = policy else { return policy };
+    assert_eq!(reference.tag, "Ref", "a managed policy of this template: {policy:?}");
+    let managed = &source["Resources"][&reference.value];
+    assert_eq!(managed["Type"], "AWS::IAM::ManagedPolicy", "{policy:?}");
+    &managed["Properties"]["PolicyDocument"]
 }
 
 fn statement(yaml: &Yaml) -> Statement {
@@ -48,26 +53,40 @@ fn statement(yaml: &Yaml) -> Statement {
         (resource.tag.to_string().as_str(), resource.value.as_str()),
         ("!GetAtt", Some("SessionTable.Arn"))
     );
-    let texts = |list: &Yaml| -> BTreeSet<String> {
-        list.as_sequence().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    let strings = |list: &Yaml| -> BTreeSet<String> {
+        list.as_sequence().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
     };
-    let actions = texts(&yaml["Action"]);
-    let keys = texts(&yaml["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
+    let actions = strings(&yaml["Action"]);
+    let keys = strings(&yaml["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
     Statement {
-        actions: actions.iter().map(|action| bare(action.strip_prefix("dynamodb:"))).collect(),
-        kinds: keys.iter().map(|key| bare(key.strip_suffix('*'))).collect(),
+        actions: actions.iter().map(|action| narrow(action.strip_prefix("dynamodb:"))).collect(),
+        kinds: keys.iter().map(|key| narrow(key.strip_suffix('*'))).collect(),
     }
 }
 
-/// What is left after the expected part: a wildcard anywhere else is none of a narrow policy.
-fn bare(text: Option<&str>) -> String {
-    let text = text.expect("actions are DynamoDB's, and keys end in a wildcard");
-    assert!(!text.contains(['*', '?']), "{text} is not narrow");
-    text.to_owned()
+/// The rest of an action or a key pattern, which must not contain another wildcard.
+fn narrow(rest: Option<&str>) -> String {
+    let rest = rest.expect("actions are DynamoDB's, and key patterns end in a wildcard");
+    assert!(!rest.contains(['*', '?']), "{rest} is not narrow");
+    rest.to_owned()
+}
+
+#[test]
+fn every_policy_on_the_table_belongs_to_a_function() {
+    let source = crate::template::source();
+    let functions = serde_yaml_ng::to_string(&crate::template::functions(&source)).unwrap();
+    for (name, resource) in source["Resources"].as_mapping().unwrap() {
+        let name = name.as_str().unwrap();
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
+            && serde_yaml_ng::to_string(resource).unwrap().contains("SessionTable")
+        {
+            assert!(functions.contains(&format!("!Ref {name}\n")), "no function has {name}");
+        }
+    }
 }
 
 #[tokio::test]
-async fn every_function_may_do_what_it_does_and_no_more() {
+async fn every_function_has_the_permissions_that_it_uses_and_no_other() {
     let mut used: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
     for accesses in [sign_ins().await, refreshes().await, recordings().await] {
         for access in accesses {
@@ -78,29 +97,41 @@ async fn every_function_may_do_what_it_does_and_no_more() {
     let mut wrong = Vec::new();
     for (function, accesses) in &used {
         let statements = policies.remove(function).unwrap_or_default();
-        for access in accesses.iter().filter(|access| !statements.iter().any(|each| each.allows(access))) {
-            wrong.push(format!("{function}: {} on {} is done and not allowed", access.action, access.kind));
+        for access in accesses {
+            match statements.iter().filter(|statement| statement.allows(access)).count() {
+                0 => wrong.push(format!(
+                    "{function} calls {} on {}, which no policy allows",
+                    access.action, access.kind
+                )),
+                1 => {}
+                _ => wrong.push(format!("{function}: {} on {} is allowed twice", access.action, access.kind)),
+            }
         }
         for statement in &statements {
             let used: Vec<_> = accesses.iter().filter(|access| statement.allows(access)).collect();
             for action in
                 statement.actions.iter().filter(|name| !used.iter().any(|each| each.action == **name))
             {
-                wrong.push(format!("{function}: {action} is allowed and never done"));
+                wrong.push(format!("{function} may call {action} and never does"));
             }
             for kind in statement.kinds.iter().filter(|name| !used.iter().any(|each| each.kind == **name)) {
-                wrong.push(format!("{function}: items {kind} are allowed and never touched"));
+                wrong.push(format!("{function} may access items {kind} and never does"));
             }
         }
     }
-    wrong.extend(policies.keys().map(|function| format!("{function} has a policy and calls nothing")));
-    assert!(wrong.is_empty(), "template.yaml is not what the functions do:\n{}", wrong.join("\n"));
+    wrong
+        .extend(policies.keys().map(|function| format!("{function} has a policy and never calls the table")));
+    assert!(
+        wrong.is_empty(),
+        "template.yaml allows other calls than the functions make:\n{}",
+        wrong.join("\n")
+    );
 }
 
 const EMAIL: &str = "jane.doe@example.com";
 const TWO_ORGANIZATIONS: &str = "123@gmail.com";
 
-/// Everything that begins, moves and ends a session, each beginning with and without an older session.
+/// Everything that starts, switches and ends a session. Each start happens with and without an older session.
 async fn sign_ins() -> BTreeSet<Access> {
     let app = App::start().await;
     let mut browser = app.browser();
@@ -124,7 +155,7 @@ async fn sign_ins() -> BTreeSet<Access> {
         let (pending, first) =
             (choice.text("/user/pendingAuthenticationToken"), choice.text("/user/organizations/0/id"));
         browser.select_organization(&pending, &first).await.is(200);
-        // To another one, to one that refuses, and with a session that has ended at WorkOS.
+        // To another organization, to one that refuses, and after WorkOS has revoked the session.
         let second = choice.text("/user/organizations/1/id");
         browser.switch_organization(TWO_ORGANIZATIONS, &second).await.is(200);
         browser.switch_organization(TWO_ORGANIZATIONS, "org_nowhere").await.is(403);
@@ -136,16 +167,16 @@ async fn sign_ins() -> BTreeSet<Access> {
 }
 
 async fn sign_in_with_google(browser: &mut Browser<'_>) {
-    let answer = browser.send("/auth/continue-with-google", None).await.is(200);
-    let url = format!("{}&login_hint={EMAIL}", answer.text("/authData/redirectURL"));
+    let response = browser.send("/auth/continue-with-google", None).await.is(200);
+    let url = format!("{}&login_hint={EMAIL}", response.text("/authData/redirectURL"));
     let redirect = crate::app::http().get(url).send().await.unwrap();
-    let location = redirect.headers().get("location").expect("a redirect to the front end").to_str().unwrap();
+    let location = redirect.headers().get("location").expect("the provider redirects").to_str().unwrap();
     let location = url::Url::parse(location).unwrap();
     let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
     browser.finalize_oauth(&code, None).await.is(200);
 }
 
-/// The authorizer: refresh, the last use, a lost election, trouble at WorkOS and the end of a session there.
+/// The authorizer: a refresh, a write of the last use, a concurrent refresh, a WorkOS outage and a revoked session.
 async fn refreshes() -> BTreeSet<Access> {
     let app = App::with(|options| options.workos.access_token_lifetime = Duration::from_secs(1)).await;
     let mut browser = app.signed_in(EMAIL).await;
@@ -165,7 +196,7 @@ async fn refreshes() -> BTreeSet<Access> {
 
 const NEWCOMER: &str = "new.user@example.com";
 
-/// Recordings: start, a second start, a refusal by LiveKit, stop, webhooks in their order and before the record.
+/// Recordings: a start, a second start, a rejection by LiveKit, a stop, and the webhooks.
 async fn recordings() -> BTreeSet<Access> {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
@@ -185,7 +216,7 @@ async fn recordings() -> BTreeSet<Access> {
         browser.stop_recording(stop).await.is(200);
         app.livekit().webhooks_settled().await;
     }
-    // LiveKit closes the room, which ends its recording.
+    // A closed room ends its recording.
     browser.start_recording(recording()).await.is(200);
     app.livekit().end_room("room").unwrap();
     app.livekit().webhooks_settled().await;

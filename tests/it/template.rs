@@ -1,14 +1,15 @@
-//! `template.yaml` and the code agree: routes, methods, protection, functions and their environment.
+//! `template.yaml` and the code agree on routes, methods, protection, functions and their environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{Access, Env};
 use catalog::Function;
 use local_template::{Deployment, Template};
+use serde_yaml_ng::Value as Yaml;
 
 use crate::generated::configuration::{FULL, read_by};
 
-/// The template of a stage.
+/// The template as deployed to `stage`.
 pub fn template(stage: &str) -> Template {
     let text = std::fs::read_to_string(crate::app::root().join("template.yaml")).unwrap();
     let parameters = [("Stage", stage), ("AllowedOrigins", crate::app::ORIGIN)];
@@ -16,10 +17,35 @@ pub fn template(stage: &str) -> Template {
     Template::parse(&text, &Deployment { parameters, ..Deployment::default() }).unwrap()
 }
 
-/// What is known of a route: method, path, function, and whether the authorizer stands before it.
-type Known = BTreeSet<(String, String, String, bool)>;
+/// The template as written, with `Globals` and intrinsic functions unresolved.
+pub fn source() -> Yaml {
+    let text = std::fs::read_to_string(crate::app::root().join("template.yaml")).unwrap();
+    serde_yaml_ng::from_str(&text).unwrap()
+}
 
-fn declared(template: &Template) -> Known {
+/// Each function's resource as written, by binary.
+pub fn functions(source: &Yaml) -> BTreeMap<&str, &Yaml> {
+    let resources = source["Resources"].as_mapping().unwrap().values();
+    resources
+        .filter(|resource| resource["Type"] == "AWS::Serverless::Function")
+        .map(|function| (function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap(), function))
+        .collect()
+}
+
+/// The variables in an `Environment` section, which a function may lack.
+fn variables(environment: &Yaml) -> BTreeMap<&str, &Yaml> {
+    let variables = environment["Variables"].as_mapping().into_iter().flatten();
+    variables.map(|(name, value)| (name.as_str().unwrap(), value)).collect()
+}
+
+fn variable_names(environment: &Yaml) -> BTreeSet<&str> {
+    variables(environment).into_keys().collect()
+}
+
+/// Method, path, function, and whether the authorizer protects the route.
+type Routes = BTreeSet<(String, String, String, bool)>;
+
+fn declared(template: &Template) -> Routes {
     let routes = template.routes.iter().map(|route| {
         let function = &template.functions[&route.function];
         (route.method.clone(), route.path.clone(), function.binary.clone(), route.authorizer.is_some())
@@ -27,7 +53,7 @@ fn declared(template: &Template) -> Known {
     routes.collect()
 }
 
-fn coded() -> Known {
+fn coded() -> Routes {
     let routes = catalog::endpoints().into_iter().map(|Function { name, route, .. }| {
         let method = route.method.name().to_owned();
         (method, route.path.to_owned(), (*name).to_owned(), route.access == Access::Session)
@@ -41,16 +67,43 @@ fn routes_methods_and_protection_are_those_of_the_code() {
 }
 
 #[test]
+fn cors_allows_the_method_of_every_route() {
+    let template = template("dev");
+    let allowed = &template.cors.as_ref().expect("the template configures CORS").allow_methods;
+    for route in &template.routes {
+        assert!(
+            allowed.contains(&route.method),
+            "CORS allows {allowed:?}, not {} {}",
+            route.method,
+            route.path
+        );
+    }
+}
+
+/// API Gateway rejects the whole deployment otherwise.
+#[test]
+fn every_throttled_route_exists() {
+    let template = template("prod");
+    let routes: BTreeSet<_> =
+        template.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    let source = source();
+    let throttled = source["Resources"]["HttpApi"]["Properties"]["RouteSettings"].as_mapping().unwrap();
+    for route in throttled.keys() {
+        assert!(routes.contains(route.as_str().unwrap()), "RouteSettings name {route:?}, which is no route");
+    }
+}
+
+#[test]
 fn production_lacks_dev_sign_in_and_nothing_else() {
     let mut expected = coded();
     expected.retain(|(_, _, function, _)| function != "dev-sign-in");
     let production = template("prod");
     assert_eq!(declared(&production), expected);
-    assert_eq!(production.functions.len(), expected.len() + 1, "each route's function and the authorizer");
+    assert_eq!(production.functions.len(), catalog::functions().len() - 1);
 }
 
 #[test]
-fn functions_are_named_as_in_the_code_and_have_time_for_their_deadline() {
+fn functions_have_the_names_of_the_code_and_time_for_their_deadline() {
     let template = template("dev");
     let names: Vec<_> = catalog::functions().iter().map(|function| function.name).collect();
     let mut binaries: Vec<_> = template.functions.values().map(|each| each.binary.as_str()).collect();
@@ -58,51 +111,94 @@ fn functions_are_named_as_in_the_code_and_have_time_for_their_deadline() {
     assert_eq!(binaries, names);
     for function in template.functions.values() {
         assert_eq!(function.name, format!("local-{}", function.binary));
-        // Functions answer within 8 s by themselves, and API Gateway gives up after 30 s.
+        // Functions respond within their own 8 s deadline, and API Gateway times out at 30 s.
         assert!((9..30).contains(&function.timeout.as_secs()), "{}: {:?}", function.binary, function.timeout);
     }
 }
 
 #[test]
-fn the_authorizer_sees_every_request_and_remembers_none() {
+fn the_authorizer_sees_every_request_and_caches_no_result() {
     let template = template("dev");
     let [authorizer] = template.authorizers.values().collect::<Vec<_>>()[..] else {
         panic!("one authorizer")
     };
     assert_eq!(template.functions[&authorizer.function].binary, "authorizer");
     assert!(authorizer.identity_sources.is_empty(), "{:?}", authorizer.identity_sources);
-    assert!(authorizer.cache.is_zero(), "a sign-out must hold at once");
+    // The template reader refuses a result cache: a sign-out must take effect immediately.
+}
+
+/// The variables that each function reads, by name of the function, without those that Lambda sets.
+pub fn variables_read() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let functions = catalog::functions().iter();
+    functions
+        .map(|function| {
+            let read = read_by(function).into_iter().map(|variable| variable.name);
+            (function.name, read.filter(|name| !name.starts_with("AWS_")).collect())
+        })
+        .collect()
 }
 
 #[test]
 fn each_function_gets_the_variables_that_it_reads_and_no_other() {
     let template = template("dev");
-    for function in catalog::functions() {
-        let name = function.name;
-        let mut read = read_by(function);
-        // Lambda's own, and the endpoint of a table on the developer's machine.
-        read.retain(|variable| !variable.name.starts_with("AWS_"));
-        let read: BTreeSet<_> = read.iter().map(|variable| variable.name).collect();
-        let mut given: BTreeSet<_> = template.function_of_binary(name).unwrap().variables().collect();
-        // Every function gets it, for the person who looks at one in the console; `dev-sign-in` reads it.
-        given.remove("STAGE");
-        let read: BTreeSet<_> = read.into_iter().filter(|variable| *variable != "STAGE").collect();
-        assert_eq!(given, read, "{name}: template.yaml (left) and the code (right)");
+    let source = source();
+    let global = variable_names(&source["Globals"]["Function"]["Environment"]);
+    let functions = functions(&source);
+    for (name, read) in variables_read() {
+        let own = variable_names(&functions[name]["Properties"]["Environment"]);
+        assert_eq!(
+            own,
+            &read - &global,
+            "{name}: its own variables (left), and what it reads beyond Globals"
+        );
+        let given: BTreeSet<_> = template.function_of_binary(name).unwrap().variables().collect();
+        assert_eq!(
+            given,
+            &read | &global,
+            "{name}: all its variables (left), and what it reads or Globals set"
+        );
     }
 }
 
 #[test]
-fn the_tables_name_reaches_every_function_that_has_a_policy_on_it() {
-    let template = template("dev");
-    let with_policy: BTreeMap<_, _> = crate::policies::policies();
-    for function in template.functions.values() {
-        let has_table = function.variables().any(|name| name == "SESSION_TABLE");
-        assert_eq!(has_table, with_policy.contains_key(&function.binary), "{}", function.binary);
+fn globals_hold_no_secret_and_only_what_most_functions_read() {
+    let source = source();
+    let globals = serde_yaml_ng::to_string(&source["Globals"]).unwrap();
+    assert!(!globals.contains("{{resolve:"), "Globals refer to a secret:\n{globals}");
+    let read = variables_read();
+    for name in variable_names(&source["Globals"]["Function"]["Environment"]) {
+        assert!(!names_a_secret(name), "{name} belongs to the functions that use it, not to Globals");
+        let readers = read.values().filter(|variables| variables.contains(name)).count();
+        // Only `dev-sign-in` reads `STAGE`; it also labels every function in the console.
+        assert!(name == "STAGE" || readers > read.len() / 2, "only {readers} functions read {name}");
     }
 }
 
 #[test]
-fn loading_needs_no_more_than_what_is_set() {
+fn every_variable_with_a_secret_is_named_as_one() {
+    let source = source();
+    for (binary, function) in functions(&source) {
+        for (name, value) in variables(&function["Properties"]["Environment"]) {
+            let is_secret = serde_yaml_ng::to_string(value).unwrap().contains("{{resolve:");
+            assert_eq!(names_a_secret(name), is_secret, "{binary}: {name}");
+        }
+    }
+}
+
+fn names_a_secret(variable: &str) -> bool {
+    variable.split('_').any(|word| matches!(word, "KEY" | "SECRET"))
+}
+
+#[test]
+fn the_functions_that_read_the_tables_name_are_those_with_a_policy_on_it() {
+    let policies = crate::policies::policies();
+    for (function, read) in variables_read() {
+        assert_eq!(read.contains("SESSION_TABLE"), policies.contains_key(function), "{function}");
+    }
+}
+
+#[test]
+fn every_function_loads_from_the_documented_variables() {
     for function in catalog::functions() {
         assert!(function.load(&Env::fixed(FULL)).is_ok(), "{}", function.name);
     }
