@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, header};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerSimpleResponse;
@@ -15,7 +15,7 @@ use crate::body::FromBody;
 use crate::caller::Verdict;
 use crate::{
     Access, ApiConfig, ApiError, Client, ConfigError, Cookies, Env, Reason, Request, Response, Route, Secret,
-    clock, logs, request, response,
+    logs, request, response,
 };
 
 /// How long a function works on one request before it answers `deadline_exceeded`. Lambda's own timeout is longer, so
@@ -42,7 +42,9 @@ where
     boot(route.name, load, async |context| {
         let (config, context) = context;
         lambda_http::run(service_fn(move |event: lambda_http::Request| async move {
-            Ok::<_, lambda_http::Error>(answer(route, config, context, handle, event).await)
+            let invocation = event.lambda_context();
+            let answer = answer(route, config, context, handle, event, &invocation.request_id);
+            Ok::<_, lambda_http::Error>(logs::invocation(&invocation, answer).await)
         }))
         .await
     })
@@ -61,14 +63,11 @@ where
 {
     boot(name, load, async |context| {
         let service = service_fn(move |event: LambdaEvent<AuthorizerEvent>| async move {
-            begin(&event.context);
             let (cookies, bearer, client) = event.payload.read();
-            let verdict = match tokio::time::timeout(DEADLINE, handle(context, cookies, bearer, client)).await
-            {
-                Ok(verdict) => verdict,
-                Err(_) => Some(Verdict::Unknown(Reason::DeadlineExceeded)),
-            };
-            logs::end_invocation();
+            let verdict = tokio::time::timeout(DEADLINE, handle(context, cookies, bearer, client));
+            let verdict = logs::invocation(&event.context, verdict)
+                .await
+                .unwrap_or(Some(Verdict::Unavailable(Reason::DeadlineExceeded)));
             let mut answer = ApiGatewayV2CustomAuthorizerSimpleResponse::<serde_json::Value>::default();
             answer.is_authorized = verdict.is_some();
             answer.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
@@ -109,10 +108,6 @@ where
     }
 }
 
-fn begin(context: &lambda_runtime::Context) {
-    logs::begin_invocation(&context.request_id, context.xray_trace_id.as_deref().unwrap_or_default());
-}
-
 /// Answers one request and logs it, once.
 async fn answer<C, I, O, F, Fut>(
     route: &'static Route,
@@ -120,6 +115,7 @@ async fn answer<C, I, O, F, Fut>(
     context: &'static C,
     handle: F,
     event: lambda_http::Request,
+    request_id: &str,
 ) -> http::Response<Body>
 where
     I: FromBody,
@@ -127,10 +123,7 @@ where
     F: Fn(&'static C, Request<I>) -> Fut,
     Fut: Future<Output = Result<Response<O>, ApiError>>,
 {
-    let started = clock::now_millis();
-    let invocation = event.lambda_context();
-    begin(&invocation);
-
+    let started = Instant::now();
     let result = async { handle(context, read(route, config, event)?).await };
     let result = tokio::time::timeout(DEADLINE, result)
         .await
@@ -140,19 +133,17 @@ where
                 .map_err(|error| ApiError::new(Reason::Internal).because(error))
         });
 
-    let duration_ms = clock::now_millis().saturating_sub(started);
-    let response = match result {
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match result {
         Ok(response) => {
             tracing::info!(route = route.path, status = route.success, duration_ms, "answered");
             response
         }
         Err(error) => {
             log_error(route, &error, duration_ms);
-            response::failure(&error, &invocation.request_id)
+            response::failure(&error, request_id)
         }
-    };
-    logs::end_invocation();
-    response
+    }
 }
 
 /// Server errors are for us and logged as errors; refusals are the client's and logged as information.
