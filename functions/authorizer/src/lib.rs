@@ -20,5 +20,5 @@ pub async fn handle(
     bearer: Option<Secret>,
     client: Client,
 ) -> Option<Verdict> {
-    ctx.judge(cookies, bearer, client).await
+    ctx.authenticate(cookies, bearer, client).await
 }

@@ -8,7 +8,7 @@ use api::{ApiError, ConfigError, EmailAddress, Env, Nothing, Reason, Request, Re
 use schemars::JsonSchema;
 use serde::Serialize;
 use session::Sessions;
-use workos::{Authentication, WorkOs};
+use workos::{Authentication, Grants};
 
 /// The route.
 pub const ROUTE: Route = Route::public("dev-sign-in", "/auth/dev-sign-in").reasons(&[
@@ -49,7 +49,7 @@ pub struct DevUser {
 /// The clients that this endpoint uses.
 pub struct Context {
     email: EmailAddress,
-    workos: WorkOs,
+    grants: Grants,
     sessions: Sessions,
 }
 
@@ -62,20 +62,20 @@ impl Context {
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
             .map_err(|_| ConfigError::new(&DEV_SIGN_IN_EMAIL, "must be an email address"))?;
-        Ok(Self { email, workos: WorkOs::load(env)?, sessions: Sessions::load(env)? })
+        Ok(Self { email, grants: Grants::load(env)?, sessions: Sessions::load(env)? })
     }
 }
 
 /// Answers a request.
 pub async fn handle(ctx: &Context, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
     let authentication = sign_in(ctx, &req).await?;
-    let (user, cookie) = ctx.sessions.begin_session(authentication, &req).await?;
+    let (user, cookie) = ctx.sessions.begin(authentication, &req).await?;
     Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
 }
 
 /// Where the development user has several organizations, the first one is taken: there is nobody to ask.
 async fn sign_in(ctx: &Context, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
-    let code = ctx.workos.code_for(&ctx.email, &req.client).await?;
-    let sign_in = ctx.workos.redeem_magic_code(&ctx.email, &code, &req.client).await?;
-    ctx.workos.in_first_organization(sign_in, &req.client).await
+    let code = ctx.grants.workos().create_code(&ctx.email, &req.client).await?;
+    let sign_in = ctx.grants.redeem_magic_code(&ctx.email, &code, &req.client).await?;
+    ctx.grants.in_first_organization(sign_in, &req.client).await
 }

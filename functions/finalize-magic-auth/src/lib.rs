@@ -5,9 +5,9 @@
 use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
+use session::{SignIns, SignedIn};
 use store::{Limits, Rate};
-use workos::{MagicCode, WorkOs};
+use workos::{Grants, MagicCode};
 
 /// The route.
 pub const ROUTE: Route = Route::public("finalize-magic-auth", "/auth/finalize-magic-auth").reasons(&[
@@ -43,20 +43,20 @@ pub struct Input {
 
 /// The clients that this endpoint uses.
 pub struct Context {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Context {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
 /// Answers a request.
 pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    LIMITS.admit(ctx.sessions.table(), &req.body.email, &req.client).await?;
-    let sign_in = ctx.workos.redeem_magic_code(&req.body.email, &req.body.code, &req.client).await?;
-    ctx.sessions.begin("magic_auth", sign_in, &req).await
+    LIMITS.admit(ctx.sign_ins.table(), &req.body.email, &req.client).await?;
+    let sign_in = ctx.grants.redeem_magic_code(&req.body.email, &req.body.code, &req.client).await?;
+    ctx.sign_ins.finish("magic_auth", sign_in, &req).await
 }

@@ -7,8 +7,8 @@
 use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{AuthCode, FlowState, OAuthFlow, WorkOs};
+use session::{SignIns, SignedIn};
+use workos::{AuthCode, FlowState, Grants, OAuthFlow};
 
 /// The route.
 pub const ROUTE: Route = Route::public("finalize-oauth", "/auth/finalize-oauth").reasons(&[
@@ -39,20 +39,20 @@ pub struct Input {
 
 /// The clients that this endpoint uses.
 pub struct Context {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Context {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
 /// Answers a request.
 pub async fn handle(ctx: &Context, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    let (flow, spent) = ctx.sessions.finish_flow(&req.cookies, req.body.state.as_ref())?;
+    let (flow, spent) = ctx.sign_ins.finish_flow(&req.cookies, req.body.state.as_ref())?;
     req.cookies.apply(&spent);
     match sign_in(ctx, &flow, &req).await {
         Ok(response) => Ok(response.cookie(spent)),
@@ -67,6 +67,6 @@ async fn sign_in(
     flow: &OAuthFlow,
     req: &Request<Input>,
 ) -> Result<Response<SignedIn>, ApiError> {
-    let sign_in = ctx.workos.redeem_code(&req.body.code, &flow.verifier, &req.client).await?;
-    ctx.sessions.begin("oauth", sign_in, req).await
+    let sign_in = ctx.grants.redeem_code(&req.body.code, &flow.verifier, &req.client).await?;
+    ctx.sign_ins.finish("oauth", sign_in, req).await
 }

@@ -66,7 +66,7 @@ async fn send(
     user: Result<Option<String>, ApiError>,
 ) -> Result<(), ApiError> {
     match user? {
-        Some(_) => ctx.workos.send_code(&req.body.email, &req.client).await,
+        Some(_) => ctx.workos.send_sign_in_code(&req.body.email, &req.client).await,
         None => Ok(()),
     }
 }

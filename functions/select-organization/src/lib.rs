@@ -3,8 +3,8 @@
 use api::{ApiError, ConfigError, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{OrganizationId, PendingToken, WorkOs};
+use session::{SignIns, SignedIn};
+use workos::{Grants, OrganizationId, PendingToken};
 
 /// The route.
 pub const ROUTE: Route = Route::public("select-organization", "/auth/select-organization").reasons(&[
@@ -34,14 +34,14 @@ pub struct Input {
 
 /// The clients that this endpoint uses.
 pub struct Context {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Context {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
@@ -49,6 +49,6 @@ impl Context {
 pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
     let Input { pending_authentication_token, organization_id } = &req.body;
     let sign_in =
-        ctx.workos.select_organization(pending_authentication_token, organization_id, &req.client).await?;
-    ctx.sessions.begin("organization_selection", sign_in, &req).await
+        ctx.grants.select_organization(pending_authentication_token, organization_id, &req.client).await?;
+    ctx.sign_ins.finish("organization_selection", sign_in, &req).await
 }

@@ -70,7 +70,7 @@ pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Outpu
         return Ok(Response::new(Output { auth_data }).cookie(cookie));
     }
     if user?.is_some() {
-        ctx.workos.send_code(email, &req.client).await?;
+        ctx.workos.send_sign_in_code(email, &req.client).await?;
     }
     Ok(Response::new(Output { auth_data: AuthData::magic_auth() }))
 }

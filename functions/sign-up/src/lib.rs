@@ -48,6 +48,6 @@ impl Context {
 /// Answers a request.
 pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Done>, ApiError> {
     LIMITS.admit(&ctx.table, &req.body.email, &req.client).await?;
-    ctx.workos.invite(&req.body.email, &req.client).await?;
+    ctx.workos.send_sign_up_code(&req.body.email, &req.client).await?;
     Ok(Response::new(Done::CREATED))
 }

@@ -6,8 +6,8 @@
 use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{Sessions, SignedIn};
-use workos::{OrganizationId, WorkOs};
+use session::{SignedIn, Switcher};
+use workos::OrganizationId;
 
 /// The route.
 pub const ROUTE: Route = Route::public("switch-organization", "/auth/switch-organization").reasons(&[
@@ -40,18 +40,17 @@ pub struct Input {
 
 /// The clients that this endpoint uses.
 pub struct Context {
-    workos: WorkOs,
-    sessions: Sessions,
+    switcher: Switcher,
 }
 
 impl Context {
     /// Reads the configuration.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { switcher: Switcher::load(env)? })
     }
 }
 
 /// Answers a request.
 pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-    ctx.sessions.switch(&ctx.workos, &req.body.email, &req.body.organization_id, &req).await
+    ctx.switcher.switch(&req.body.email, &req.body.organization_id, &req).await
 }
