@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_error_is_never_guessed() {
+    fn an_unknown_error_is_an_outage() {
         for (status, body) in [
             (400, ""),
             (400, "<html>Bad request</html>"),
@@ -448,6 +448,9 @@ mod tests {
             (500, r#"{"error":"invalid_grant"}"#),
             (502, "<html></html>"),
             (302, ""),
+            // A wrong API key is our fault, not the person's.
+            (401, r#"{"message":"Unauthorized"}"#),
+            (400, r#"{"error":"invalid_client"}"#),
         ] {
             let error = decode(status, body).into_api_error();
             assert_eq!(error.reason(), Reason::WorkosUnavailable, "{status} {body}");
