@@ -21,6 +21,6 @@ impl Endpoint for Authorizer {
 impl Authorizer {
     /// Returns who calls, `None` if nobody is signed in, or that it is unknown.
     pub async fn handle(&self, Credentials { cookies, bearer, client }: Credentials) -> Option<Verdict> {
-        self.0.judge(cookies, bearer, client).await
+        self.0.authenticate(cookies, bearer, client).await
     }
 }

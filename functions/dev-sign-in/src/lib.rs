@@ -10,7 +10,7 @@ use api::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use session::{SESSION_COOKIE, Sessions};
-use workos::{Authentication, WorkOs};
+use workos::{Authentication, Grants};
 
 /// The person who is signed in.
 pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
@@ -35,7 +35,7 @@ pub struct DevUser {
 /// `POST /auth/dev-sign-in`.
 pub struct DevSignIn {
     email: EmailAddress,
-    workos: WorkOs,
+    grants: Grants,
     sessions: Sessions,
 }
 
@@ -59,7 +59,7 @@ impl Endpoint for DevSignIn {
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
             .map_err(|_| ConfigError::new(&DEV_SIGN_IN_EMAIL, "must be an email address"))?;
-        Ok(Self { email, workos: WorkOs::load(env)?, sessions: Sessions::load(env)? })
+        Ok(Self { email, grants: Grants::load(env)?, sessions: Sessions::load(env)? })
     }
 }
 
@@ -67,14 +67,14 @@ impl DevSignIn {
     /// Starts a session for the development user.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
         let authentication = self.sign_in(&req).await?;
-        let (user, cookie) = self.sessions.begin_session(authentication, &req).await?;
+        let (user, cookie) = self.sessions.begin(authentication, &req).await?;
         Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
     }
 
     /// A development user with several organizations acts in the first one.
     async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
-        let code = self.workos.code_for(&self.email, &req.client).await?;
-        let sign_in = self.workos.redeem_magic_code(&self.email, &code, &req.client).await?;
-        self.workos.in_first_organization(sign_in, &req.client).await
+        let code = self.grants.workos().create_code(&self.email, &req.client).await?;
+        let sign_in = self.grants.redeem_magic_code(&self.email, &code, &req.client).await?;
+        self.grants.in_first_organization(sign_in, &req.client).await
     }
 }

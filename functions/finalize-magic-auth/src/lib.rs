@@ -5,9 +5,9 @@
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
+use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
 use store::{Limits, Rate};
-use workos::{MagicCode, OAUTH_COOKIE, WorkOs};
+use workos::{Grants, MagicCode, OAUTH_COOKIE};
 
 const LIMITS: Limits = Limits {
     scope: "finalize-magic-auth",
@@ -24,8 +24,8 @@ pub struct Input {
 
 /// `POST /auth/finalize-magic-auth`.
 pub struct FinalizeMagicAuth {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Endpoint for FinalizeMagicAuth {
@@ -43,7 +43,7 @@ impl Endpoint for FinalizeMagicAuth {
         .success(examples::SIGN_IN);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
@@ -51,8 +51,8 @@ impl FinalizeMagicAuth {
     /// Starts a session, or returns the organizations to choose from.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { email, code } = &req.input;
-        LIMITS.admit(self.sessions.table(), email, &req.client).await?;
-        let sign_in = self.workos.redeem_magic_code(email, code, &req.client).await?;
-        self.sessions.begin("magic_auth", sign_in, &req).await
+        LIMITS.admit(self.sign_ins.table(), email, &req.client).await?;
+        let sign_in = self.grants.redeem_magic_code(email, code, &req.client).await?;
+        self.sign_ins.finish("magic_auth", sign_in, &req).await
     }
 }

@@ -7,8 +7,8 @@
 use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
-use workos::{AuthCode, FlowState, OAUTH_COOKIE, OAuthFlow, WorkOs};
+use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
+use workos::{AuthCode, FlowState, Grants, OAuthFlow, OAUTH_COOKIE};
 
 /// What came back with the browser.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,8 +20,8 @@ pub struct Input {
 
 /// `POST /auth/finalize-oauth`.
 pub struct FinalizeOAuth {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Endpoint for FinalizeOAuth {
@@ -39,14 +39,14 @@ impl Endpoint for FinalizeOAuth {
         .success(examples::SIGN_IN);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
 impl FinalizeOAuth {
     /// Starts a session, or returns the organizations to choose from.
     pub async fn handle(&self, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        let (flow, used_up) = self.sessions.finish_flow(&req.cookies, req.input.state.as_ref())?;
+        let (flow, used_up) = self.sign_ins.finish_flow(&req.cookies, req.input.state.as_ref())?;
         req.cookies.apply(&used_up);
         match self.sign_in(&flow, &req).await {
             Ok(response) => Ok(response.cookie(used_up)),
@@ -57,7 +57,7 @@ impl FinalizeOAuth {
     }
 
     async fn sign_in(&self, flow: &OAuthFlow, req: &Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        let sign_in = self.workos.redeem_code(&req.input.code, &flow.verifier, &req.client).await?;
-        self.sessions.begin("oauth", sign_in, req).await
+        let sign_in = self.grants.redeem_code(&req.input.code, &flow.verifier, &req.client).await?;
+        self.sign_ins.finish("oauth", sign_in, req).await
     }
 }

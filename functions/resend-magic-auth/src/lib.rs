@@ -62,7 +62,7 @@ impl ResendMagicAuth {
         user: Result<Option<String>, ApiError>,
     ) -> Result<(), ApiError> {
         match user? {
-            Some(_) => self.workos.send_code(&req.input.email, &req.client).await,
+            Some(_) => self.workos.send_sign_in_code(&req.input.email, &req.client).await,
             None => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
-use workos::{OAUTH_COOKIE, OrganizationId, PendingToken, WorkOs};
+use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
+use workos::{Grants, OrganizationId, PendingToken, OAUTH_COOKIE};
 
 /// The pending sign-in and the chosen organization.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -16,8 +16,8 @@ pub struct Input {
 
 /// `POST /auth/select-organization`.
 pub struct SelectOrganization {
-    workos: WorkOs,
-    sessions: Sessions,
+    grants: Grants,
+    sign_ins: SignIns,
 }
 
 impl Endpoint for SelectOrganization {
@@ -42,7 +42,7 @@ impl Endpoint for SelectOrganization {
         .success(&[("signed_in", examples::PERSON)]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
@@ -51,9 +51,9 @@ impl SelectOrganization {
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { pending_authentication_token, organization_id } = &req.input;
         let sign_in = self
-            .workos
+            .grants
             .select_organization(pending_authentication_token, organization_id, &req.client)
             .await?;
-        self.sessions.begin("organization_selection", sign_in, &req).await
+        self.sign_ins.finish("organization_selection", sign_in, &req).await
     }
 }

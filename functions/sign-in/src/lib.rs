@@ -76,7 +76,7 @@ impl SignIn {
             return Ok(Response::new(auth_data.into()).cookie(cookie));
         }
         if user?.is_some() {
-            self.workos.send_code(email, &req.client).await?;
+            self.workos.send_sign_in_code(email, &req.client).await?;
         }
         Ok(Response::new(AuthData::magic_auth().into()))
     }

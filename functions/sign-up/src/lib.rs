@@ -48,7 +48,7 @@ impl SignUp {
     /// Sends the code.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
         LIMITS.admit(&self.table, &req.input.email, &req.client).await?;
-        self.workos.invite(&req.input.email, &req.client).await?;
+        self.workos.send_sign_up_code(&req.input.email, &req.client).await?;
         Ok(Response::new(Done::CREATED))
     }
 }

@@ -6,8 +6,8 @@
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
-use workos::{OAUTH_COOKIE, OrganizationId, WorkOs};
+use session::{SESSION_COOKIE, SignedIn, Switcher, examples};
+use workos::{OAUTH_COOKIE, OrganizationId};
 
 /// The person who switches, and the organization to switch to.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,10 +18,7 @@ pub struct Input {
 }
 
 /// `POST /auth/switch-organization`.
-pub struct SwitchOrganization {
-    workos: WorkOs,
-    sessions: Sessions,
-}
+pub struct SwitchOrganization(Switcher);
 
 impl Endpoint for SwitchOrganization {
     const ROUTE: Route = Route::post("/auth/switch-organization")
@@ -42,13 +39,13 @@ impl Endpoint for SwitchOrganization {
         .success(&[("switched", examples::PERSON)]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { workos: WorkOs::load(env)?, sessions: Sessions::load_with_redirect(env)? })
+        Switcher::load(env).map(Self)
     }
 }
 
 impl SwitchOrganization {
     /// Switches the organization.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        self.sessions.switch(&self.workos, &req.input.email, &req.input.organization_id, &req).await
+        self.0.switch(&req.input.email, &req.input.organization_id, &req).await
     }
 }

@@ -1,4 +1,4 @@
-//! The one place that asks for the time.
+//! The wall clock: for times that leave the process. Durations are measured with [`std::time::Instant`].
 
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,6 @@ pub fn now_millis() -> u64 {
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn since_epoch() -> Duration {
-    // A clock before 1970 counts as 1970: everything is then expired, which is the safe side.
+    // A clock before 1970 counts as 1970.
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! Configuration: environment variables, read once at start, each declared in one place.
+//! Configuration: environment variables, each declared once and read once, at start-up.
 //!
-//! A configuration struct reads its [`Variable`]s from an [`Env`]. The `Env` keeps the list of what was asked for, and
-//! that list is what docs/configuration.md and each function's environment in template.yaml are compared with.
+//! A configuration struct reads its [`Variable`]s from an [`Env`], which records them. Tests compare that record with
+//! docs/configuration.md and with each function's environment in template.yaml.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,24 +13,24 @@ use crate::Secret;
 /// An environment variable.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What it means, with its unit.
+    /// The meaning, with its unit.
     pub meaning: &'static str,
-    /// What counts where it is not set or empty.
+    /// What applies if the variable is unset or empty.
     pub default: Default,
 }
 
-/// What counts where a variable is not set or empty.
+/// What applies if a variable is unset or empty.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Default {
     /// The function does not start.
     Required,
-    /// The function does without.
+    /// The function works without a value.
     Unset,
-    /// This value.
+    /// This value is used.
     Value(&'static str),
-    /// A value that follows from others, told in words.
+    /// A value that is derived from other variables, described in words.
     Derived(&'static str),
 }
 
@@ -40,7 +40,7 @@ impl Variable {
         Self { name, meaning, default: Default::Required }
     }
 
-    /// A variable that may be left out.
+    /// A variable that may be unset.
     pub const fn optional(name: &'static str, meaning: &'static str) -> Self {
         Self { name, meaning, default: Default::Unset }
     }
@@ -50,13 +50,13 @@ impl Variable {
         Self { name, meaning, default: Default::Value(default) }
     }
 
-    /// A variable whose default follows from others.
+    /// A variable whose default is derived from others.
     pub const fn derived(name: &'static str, default: &'static str, meaning: &'static str) -> Self {
         Self { name, meaning, default: Default::Derived(default) }
     }
 }
 
-/// Why a function does not start: one variable and what is wrong with it. Its value is not repeated: it may be a key.
+/// Why a function does not start: a variable and its problem, but never its value, which may be a key.
 #[derive(Debug)]
 pub struct ConfigError {
     variable: &'static str,
@@ -64,7 +64,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `variable` does not fit, for `problem`.
+    /// `problem` completes the sentence "environment variable NAME …".
     pub fn new(variable: &'static Variable, problem: impl fmt::Display) -> Self {
         Self { variable: variable.name, problem: problem.to_string() }
     }
@@ -78,7 +78,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Where configuration is read from.
+/// The source of the configuration.
 pub struct Env {
     values: Option<BTreeMap<String, String>>,
     asked: RefCell<Vec<&'static Variable>>,
@@ -96,13 +96,13 @@ impl Env {
         Self { values: Some(values), asked: RefCell::default() }
     }
 
-    /// The variables that were asked for so far.
+    /// The variables that have been read so far.
     pub fn asked(&self) -> Vec<&'static Variable> {
         self.asked.borrow().clone()
     }
 
-    /// The variable's value or default; `None` where it has neither. An empty value counts as not set, since
-    /// CloudFormation cannot leave a variable out.
+    /// The variable's value or default; `None` if it has neither. Empty counts as unset, because CloudFormation cannot
+    /// leave a variable out.
     pub fn optional(&self, variable: &'static Variable) -> Option<String> {
         let mut asked = self.asked.borrow_mut();
         if !asked.contains(&variable) {
@@ -119,17 +119,26 @@ impl Env {
         }
     }
 
-    /// The variable's value or default, which it must have.
+    /// The variable's value or default.
+    ///
+    /// # Errors
+    /// If it has neither.
     pub fn required(&self, variable: &'static Variable) -> Result<String, ConfigError> {
         self.optional(variable).ok_or_else(|| ConfigError::new(variable, "is not set"))
     }
 
-    /// Like [`Env::required`], for keys.
+    /// [`Env::required`] for keys.
+    ///
+    /// # Errors
+    /// See [`Env::required`].
     pub fn secret(&self, variable: &'static Variable) -> Result<Secret, ConfigError> {
         self.required(variable).map(Secret::new)
     }
 
-    /// Like [`Env::required`], read into a type.
+    /// [`Env::required`], parsed.
+    ///
+    /// # Errors
+    /// See [`Env::required`]; if the value fails to parse.
     pub fn parsed<T: FromStr<Err: fmt::Display>>(
         &self,
         variable: &'static Variable,
@@ -139,7 +148,10 @@ impl Env {
             .map_err(|error| ConfigError::new(variable, format!("is not valid: {error}")))
     }
 
-    /// The variable as a whole number of seconds, at least one.
+    /// The variable as a positive number of seconds.
+    ///
+    /// # Errors
+    /// See [`Env::parsed`]; if the value is 0.
     pub fn seconds(&self, variable: &'static Variable) -> Result<u64, ConfigError> {
         match self.parsed(variable)? {
             0 => Err(ConfigError::new(variable, "must be at least 1 second")),
@@ -148,6 +160,9 @@ impl Env {
     }
 
     /// The variable as an `http` or `https` URL, without a trailing slash.
+    ///
+    /// # Errors
+    /// See [`Env::required`]; if the value is not such a URL.
     pub fn url(&self, variable: &'static Variable) -> Result<String, ConfigError> {
         let url = self.required(variable)?;
         match url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) {
@@ -164,24 +179,24 @@ fn process_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Where the code runs: `dev`, `staging`, `prod` or any other name.
+/// The deployment stage: `dev`, `staging`, `prod` or any other name.
 pub static STAGE: Variable =
-    Variable::or("STAGE", "dev", "The deployment stage. `dev-sign-in` refuses to start where it is `prod`.");
+    Variable::or("STAGE", "dev", "The deployment stage. `dev-sign-in` refuses to start if it is `prod`.");
 
-/// The origins whose pages may call.
+/// The origins whose pages may call the API.
 pub static ALLOWED_ORIGINS: Variable = Variable::optional(
     "ALLOWED_ORIGINS",
-    "Comma-separated origins whose pages may call, such as `https://app.example.com`; unset, no page may. API Gateway's CORS uses the same list.",
+    "Comma-separated origins whose pages may call the API, such as `https://app.example.com`; none if unset. API Gateway's CORS uses the same list.",
 );
 
-/// The `SameSite` of all cookies.
+/// The `SameSite` attribute of all cookies.
 pub static COOKIE_SAME_SITE: Variable = Variable::or(
     "COOKIE_SAME_SITE",
     "lax",
-    "The cookies' SameSite: `lax`, or `none` for front ends on another site than the API.",
+    "The `SameSite` of all cookies: `lax`, or `none` for front ends on a different site than the API.",
 );
 
-/// What every endpoint reads.
+/// The configuration that all endpoints share.
 #[derive(Debug)]
 pub struct ApiConfig {
     /// `ALLOWED_ORIGINS`, each without a trailing slash.
@@ -190,6 +205,9 @@ pub struct ApiConfig {
 
 impl ApiConfig {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If `ALLOWED_ORIGINS` lists something that is not an origin.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let origins = env.optional(&ALLOWED_ORIGINS).unwrap_or_default();
         let origins = origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
@@ -212,7 +230,7 @@ mod tests {
     static KEY: Variable = Variable::required("KEY", "a key");
 
     #[test]
-    fn an_empty_value_counts_as_not_set() {
+    fn an_empty_value_counts_as_unset() {
         let env = Env::fixed([("LIFETIME", ""), ("KEY", " ")]);
         assert_eq!(env.seconds(&LIFETIME).unwrap(), 60);
         assert_eq!(env.secret(&KEY).unwrap_err().to_string(), "environment variable KEY is not set");
@@ -226,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_kept() {
+    fn each_variable_that_is_read_is_recorded_once() {
         let env = Env::fixed([("KEY", "k")]);
         let _ = (env.optional(&KEY), env.optional(&KEY), env.optional(&LIFETIME));
         assert_eq!(env.asked().iter().map(|variable| variable.name).collect::<Vec<_>>(), ["KEY", "LIFETIME"]);

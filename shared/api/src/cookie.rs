@@ -1,4 +1,4 @@
-//! Cookies, in and out (RFC 6265).
+//! Request and response cookies (RFC 6265).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 /// The `SameSite` attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// Sent with requests from the same site and with navigations to it.
+    /// Sent with requests from the same site, and with top-level navigations to it.
     Lax,
-    /// Sent from every site: for front ends on another site than the API.
+    /// Sent from every site: for front ends on a different site than the API.
     None,
 }
 
@@ -24,8 +24,8 @@ impl FromStr for SameSite {
     }
 }
 
-/// A cookie to set. Its name must begin with `__Host-`: with `Secure`, `Path=/` and no `Domain`, which this type always
-/// writes, browsers then let no other host and no plain-text page set or shadow it.
+/// A cookie to set. Its name must begin with `__Host-`: browsers then require `Secure`, `Path=/` and no `Domain`, which
+/// this type always writes, so no other host and no plain HTTP page can set or shadow the cookie.
 #[derive(Clone)]
 pub struct SetCookie {
     name: &'static str,
@@ -35,7 +35,7 @@ pub struct SetCookie {
 }
 
 impl SetCookie {
-    /// A cookie that lives for `max_age` seconds.
+    /// A cookie that expires after `max_age` seconds.
     pub fn new(name: &'static str, value: impl Into<String>, same_site: SameSite, max_age: u64) -> Self {
         Self { name, value: value.into(), same_site, max_age }
     }
@@ -45,8 +45,7 @@ impl SetCookie {
         Self::new(name, "", same_site, 0)
     }
 
-    /// Adds this cookie to `cookies`, unless one of its name is there: where an answer sets a cookie twice, what was
-    /// decided first counts.
+    /// Adds this cookie to `cookies`, unless there is one of the same name: the innermost caller decides.
     pub(crate) fn add_to(self, cookies: &mut Vec<Self>) {
         if cookies.iter().all(|each| each.name != self.name) {
             cookies.push(self);
@@ -77,8 +76,8 @@ impl fmt::Debug for SetCookie {
 pub struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// Reads `Cookie` header values, or the `cookies` list of a payload 2.0 event. What is not `name=value` is passed
-    /// over: other applications on the host may set anything.
+    /// Parses `Cookie` header values, or the `cookies` list of a payload 2.0 event. Ignores anything that is not
+    /// `name=value`: other applications on the host may set any cookie.
     pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>) -> Self {
         let pairs = headers.into_iter().flat_map(|header| header.split(';'));
         Self(
@@ -89,7 +88,7 @@ impl Cookies {
         )
     }
 
-    /// Sets or clears a cookie here as the browser will.
+    /// Applies `cookie` as the browser will.
     pub fn apply(&mut self, cookie: &SetCookie) {
         self.0.retain(|(name, _)| name != cookie.name);
         if cookie.max_age > 0 {
@@ -97,7 +96,7 @@ impl Cookies {
         }
     }
 
-    /// The value of the cookie `name`. Where a client sends it twice the first one counts, for everybody who asks.
+    /// The value of the cookie `name`: the first, if the client sends several.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_str())
     }
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_cookies_counts_and_noise_is_passed_over() {
+    fn the_first_of_two_cookies_wins_and_malformed_pairs_are_ignored() {
         let cookies = Cookies::parse(["junk; a=1; __Host-session=x", "__Host-session=y;b=\"2\""]);
         assert_eq!(cookies.get("__Host-session"), Some("x"));
         assert_eq!(cookies.get("b"), Some("2"));
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_applied_as_a_browser_does() {
+    fn a_cookie_is_applied_as_a_browser_would() {
         let mut cookies = Cookies::parse(["__Host-oauth=a; __Host-oauth=b; other=c"]);
         cookies.apply(&SetCookie::new("__Host-oauth", "d", SameSite::Lax, 60));
         assert_eq!((cookies.get("__Host-oauth"), cookies.get("other")), (Some("d"), Some("c")));

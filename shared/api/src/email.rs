@@ -7,15 +7,18 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::Reason;
 
-/// An email address: trimmed, domain in lower case, at most 254 bytes (RFC 5321 4.5.3.1.3).
+/// An email address: trimmed, with the domain in lower case, at most 254 bytes (RFC 5321 4.5.3.1.3).
 ///
-/// It is checked for what mail could be sent to, not for every form of RFC 5322: one `@`, no white space or control
-/// characters, a local part of at most 64 bytes and a domain with a dot.
+/// Accepts addresses that mail can be sent to, not every form of RFC 5322: one `@`, no white space or control
+/// characters, a local part of at most 64 bytes, and a domain with a dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// Reads an address, or answers why it is none.
+    /// Parses an address.
+    ///
+    /// # Errors
+    /// `missing_field` if `text` is blank, `invalid_email` if it is not an address.
     pub fn parse(text: &str) -> Result<Self, Reason> {
         let text = text.trim();
         if text.is_empty() {
@@ -41,7 +44,7 @@ impl EmailAddress {
         Ok(Self(format!("{local}@{}", domain.to_lowercase())))
     }
 
-    /// The address as it was written, but for the domain's case.
+    /// The address as written, except that the domain is in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,7 +54,7 @@ impl EmailAddress {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The address in lower case: what addresses are compared and counted by.
+    /// The address in lower case, for comparing and counting addresses.
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
     }
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_domain_is_folded_and_the_local_part_kept() {
+    fn the_domain_is_lowercased_and_the_local_part_is_kept() {
         let email = EmailAddress::parse("  Jane.Doe@Example.COM ").unwrap();
         assert_eq!(email.as_str(), "Jane.Doe@example.com");
         assert_eq!(email.domain(), "example.com");
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mail_cannot_be_sent_to_is_refused() {
+    fn undeliverable_addresses_are_refused() {
         for text in [
             "jane",
             "@example.com",

@@ -80,7 +80,7 @@ pub(crate) async fn authorize(
     verdict: impl Future<Output = Option<Verdict>>,
 ) -> ApiGatewayV2CustomAuthorizerSimpleResponse<serde_json::Value> {
     let verdict = logs::invocation(invocation, tokio::time::timeout(DEADLINE, verdict)).await;
-    let verdict = verdict.unwrap_or(Some(Verdict::Unknown(Reason::DeadlineExceeded)));
+    let verdict = verdict.unwrap_or(Some(Verdict::Unavailable(Reason::DeadlineExceeded)));
     let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
     response.is_authorized = verdict.is_some();
     response.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);

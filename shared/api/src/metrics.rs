@@ -1,4 +1,4 @@
-//! Metrics in CloudWatch Embedded Metric Format: a log line that CloudWatch turns into metrics, at no cost of a call.
+//! Metrics in CloudWatch Embedded Metric Format: log lines that CloudWatch turns into metrics, without a network call.
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
 
 use serde::Serialize;
@@ -10,12 +10,12 @@ use crate::{clock, logs};
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "AuthenticationApi";
 
-/// Counts one `name`, told apart by `dimensions`, e.g. `SignIn` by `method` and `outcome`.
+/// Adds one to the metric `name`, e.g. `SignIn` with the dimensions `Method` and `Outcome`.
 pub fn count(name: &str, dimensions: &[(&str, &str)]) {
     emit(name, "Count", 1, dimensions);
 }
 
-/// Records how long `name` took, in milliseconds.
+/// Records a duration of `millis` milliseconds as the metric `name`.
 pub fn latency(name: &str, millis: u64, dimensions: &[(&str, &str)]) {
     emit(name, "Milliseconds", millis, dimensions);
 }
@@ -24,7 +24,7 @@ fn emit(name: &str, unit: &str, value: u64, dimensions: &[(&str, &str)]) {
     logs::write_line(&Line { name, unit, value, dimensions });
 }
 
-/// A metric as a line.
+/// A metric as a log line.
 struct Line<'a> {
     name: &'a str,
     unit: &'a str,

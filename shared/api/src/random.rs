@@ -1,4 +1,4 @@
-//! Random bytes, from the system's generator.
+//! Random bytes from the operating system's generator.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use crate::{ApiError, Reason};
 /// `N` random bytes.
 ///
 /// # Errors
-/// `internal` where the system gives none.
+/// `internal` if the operating system returns none.
 #[track_caller]
 pub fn bytes<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
@@ -19,21 +19,25 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], ApiError> {
     }
 }
 
-/// A name that no other request has: 96 random bits as base64url.
+/// A unique id: 96 random bits as 16 characters of base64url.
 ///
 /// # Errors
-/// As [`bytes`].
+/// See [`bytes`].
 #[track_caller]
-pub fn name() -> Result<String, ApiError> {
+pub fn id() -> Result<String, ApiError> {
     bytes::<12>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn no_two_are_alike() {
+    fn values_are_never_repeated() {
         assert_ne!(super::bytes::<32>().unwrap(), super::bytes::<32>().unwrap());
-        assert_ne!(super::name().unwrap(), super::name().unwrap());
-        assert_eq!(super::name().unwrap().len(), 16);
+        assert_ne!(super::id().unwrap(), super::id().unwrap());
+    }
+
+    #[test]
+    fn an_id_has_sixteen_characters() {
+        assert_eq!(super::id().unwrap().len(), 16);
     }
 }

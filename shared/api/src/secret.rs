@@ -1,11 +1,11 @@
-//! Text that must not be printed.
+//! Text that must never be printed.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A key, token or code. `Debug` prints `[redacted]` and there is no `Display`; [`Secret::expose`] is the one way to
-/// the text, so that a search for `expose` finds every place where a secret leaves its type.
+/// A key, token or code. `Debug` prints `[redacted]` and there is no `Display`. [`Secret::expose`] is the only access to
+/// the text, so a search for `expose` finds every place that uses it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -16,7 +16,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself.
+    /// The text.
     pub fn expose(&self) -> &str {
         &self.0
     }

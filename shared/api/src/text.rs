@@ -1,9 +1,9 @@
-//! Text fields that cannot hold a bad value: parse, don't validate.
+//! Types for text fields that cannot hold an invalid value: parse, don't validate.
 
 /// Declares a type for a text field: trimmed, not empty, at most `max` bytes, and accepted by `accept`.
 ///
-/// It reads from a JSON string and answers `reason` with the field's name where the text does not fit. With `secret`,
-/// `Debug` prints nothing of it.
+/// It deserializes from a JSON string; an invalid text is refused with `reason` and the field's name. With `secret`,
+/// `Debug` does not print the text.
 ///
 /// ```
 /// api::text! {
@@ -41,7 +41,10 @@ macro_rules! text {
             /// The longest value, in bytes of UTF-8.
             $vis const MAX_BYTES: usize = $max;
 
-            /// Reads a value, or says why it does not fit.
+            /// Parses a value.
+            ///
+            /// # Errors
+            /// `missing_field` if `text` is blank; the type's own reason if it is too long or not accepted.
             $vis fn parse(text: &str) -> ::std::result::Result<Self, $crate::Reason> {
                 let text = text.trim();
                 let accept: fn(&str) -> bool = $accept;
@@ -83,7 +86,7 @@ macro_rules! text {
     };
 }
 
-/// Whether `text` is made of visible ASCII only, as identifiers and codes are.
+/// Whether `text` is visible ASCII only, like identifiers and codes.
 pub fn is_visible_ascii(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,14 +1,19 @@
-//! The life of a session: begun by a sign-in, checked at every protected request, refreshed, moved to another
-//! organization, ended.
+//! Sessions: begun by a sign-in, checked on every protected request, refreshed, switched to another organization, ended.
 //!
-//! A session token is 32 random bytes. The browser holds it in a cookie; the table holds its SHA-256 as the key and the
-//! WorkOS refresh token sealed under a key that only the token gives. So the table alone gives no usable credential,
-//! there is no server key to keep or rotate, and a stolen copy of the table lets nobody in.
+//! - [`SignIns`] turns a completed sign-in into a session. [`Sessions`] begins and ends sessions.
+//! - [`Authenticator`] checks and refreshes the session of a protected request.
+//! - [`Switcher`] moves a session to another organization.
+//!
+//! A session token is 32 random bytes, which the browser holds in a cookie. The table stores its SHA-256 as the key, and
+//! the WorkOS refresh token sealed under a key derived from the token. So a copy of the table contains no usable
+//! credential, and there is no server key to keep or rotate.
 
 mod authenticate;
 pub mod examples;
+mod lease;
 mod lifetimes;
 mod sessions;
+mod sign_ins;
 mod signed_in;
 mod switch;
 mod token;
@@ -16,5 +21,7 @@ mod token;
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
 pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS};
 pub use sessions::{SESSION_COOKIE, Sessions};
+pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;
+pub use switch::Switcher;
 pub use token::SessionToken;

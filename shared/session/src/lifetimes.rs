@@ -1,23 +1,26 @@
-//! How long a session lives.
+//! The lifetimes of sessions.
 
 use api::{ConfigError, Env, Variable};
 use store::SessionItem;
 
-/// How long a session lives without being used.
+/// The idle lifetime.
 pub static SESSION_IDLE_SECONDS: Variable = Variable::or(
     "SESSION_IDLE_SECONDS",
     "604800",
-    "How long a session lives without being used, in seconds.",
+    "The idle lifetime of a session in seconds: it expires this long after its last use.",
 );
 
-/// How long a session lives at most.
-pub static SESSION_ABSOLUTE_SECONDS: Variable =
-    Variable::or("SESSION_ABSOLUTE_SECONDS", "2592000", "How long a session lives at most, in seconds.");
+/// The absolute lifetime.
+pub static SESSION_ABSOLUTE_SECONDS: Variable = Variable::or(
+    "SESSION_ABSOLUTE_SECONDS",
+    "2592000",
+    "The absolute lifetime of a session in seconds, however much it is used.",
+);
 
-/// Last use is written at most once in this part of the idle lifetime, so that most requests cost one read and no write.
+/// The last use is stored at most this often per idle lifetime, so most requests cost one read and no write.
 const TOUCHES_PER_IDLE_LIFETIME: u64 = 20;
 
-/// Idle and absolute lifetime, in seconds. They are applied on every read, so that a shorter setting holds at once for
+/// Idle and absolute lifetime in seconds. They are applied on every read, so a shorter setting takes effect at once for
 /// all sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
@@ -29,6 +32,9 @@ pub struct Lifetimes {
 
 impl Lifetimes {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is invalid, or the idle lifetime is longer than the absolute one.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let lifetimes = Self {
             idle: env.seconds(&SESSION_IDLE_SECONDS)?,
@@ -43,17 +49,17 @@ impl Lifetimes {
         Ok(lifetimes)
     }
 
-    /// When a session that began at `created_at` and was last used at `last_seen_at` ends.
-    pub fn end(&self, created_at: u64, last_seen_at: u64) -> u64 {
+    /// The expiry of a session that began at `created_at` and was last used at `last_seen_at`.
+    pub fn expiry(&self, created_at: u64, last_seen_at: u64) -> u64 {
         last_seen_at.saturating_add(self.idle).min(created_at.saturating_add(self.absolute))
     }
 
-    /// Whether the session lives at `now`.
+    /// Whether the session is live at `now`.
     pub fn is_live(&self, session: &SessionItem, now: u64) -> bool {
-        now < self.end(session.created_at, session.last_seen_at)
+        now < self.expiry(session.created_at, session.last_seen_at)
     }
 
-    /// Whether it is time to note that the session is used.
+    /// Whether it is time to store the last use of the session.
     pub fn is_touch_due(&self, session: &SessionItem, now: u64) -> bool {
         now.saturating_sub(session.last_seen_at) > self.idle / TOUCHES_PER_IDLE_LIFETIME
     }
@@ -83,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_and_absolute_end_hold_to_the_second() {
+    fn idle_and_absolute_lifetime_are_exact_to_the_second() {
         assert!(LIFETIMES.is_live(&session(1000, 1000), 1099));
         assert!(!LIFETIMES.is_live(&session(1000, 1000), 1100));
         assert!(LIFETIMES.is_live(&session(1000, 1200), 1249));
@@ -91,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn last_use_is_noted_once_in_a_twentieth_of_the_idle_lifetime() {
+    fn the_last_use_is_stored_once_per_twentieth_of_the_idle_lifetime() {
         assert!(!LIFETIMES.is_touch_due(&session(1000, 1000), 1005));
         assert!(LIFETIMES.is_touch_due(&session(1000, 1000), 1006));
     }
 
     #[test]
-    fn an_idle_lifetime_beyond_the_absolute_one_stops_the_start() {
+    fn an_idle_lifetime_longer_than_the_absolute_one_is_refused() {
         let env = Env::fixed([("SESSION_IDLE_SECONDS", "10"), ("SESSION_ABSOLUTE_SECONDS", "5")]);
         assert!(Lifetimes::load(&env).is_err());
     }

@@ -1,10 +1,10 @@
-//! The document's answer to a finished sign-in.
+//! The response to a sign-in.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use workos::{Selection, User};
 
-/// `{"user": …}`: the person, or with several organizations the list to choose from.
+/// `{"user": …}`: the person, or the organizations to choose from.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedIn {
     user: Person,
@@ -23,7 +23,7 @@ impl SignedIn {
         Self { user: Person::SignedIn(user) }
     }
 
-    /// An organization must be chosen first.
+    /// The person must choose an organization first.
     pub fn must_choose(selection: Selection) -> Self {
         Self { user: Person::MustChoose(selection) }
     }

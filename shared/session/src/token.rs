@@ -1,8 +1,8 @@
-//! Session tokens, and the seal that only a token opens.
+//! Session tokens, and the refresh tokens that are sealed under them.
 
 use std::fmt;
 
-use api::{ApiError, Reason, Secret, random};
+use api::{ApiError, Cookies, Reason, Secret, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -10,28 +10,42 @@ use ring::digest::{SHA256, digest};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use store::SessionKey;
 
+use crate::SESSION_COOKIE;
+
 const TOKEN_BYTES: usize = 32;
 
-/// Separates the sealing key from any other use of the token.
+/// Separates the sealing key from other uses of the token.
 const SEAL_INFO: &[u8] = b"authentication-api refresh token v1";
 
-/// A session token: 256 bits from the system's generator.
+/// A session token: 256 random bits.
 #[derive(Clone)]
 pub struct SessionToken([u8; TOKEN_BYTES]);
 
 impl SessionToken {
     /// A new token.
+    ///
+    /// # Errors
+    /// `internal` if the system returns no random bytes.
     pub fn generate() -> Result<Self, ApiError> {
         random::bytes().map(Self)
     }
 
-    /// Reads a token; `None` where the text is none.
+    /// The client's token: that of `Authorization: Bearer` if it is present, else that of the cookie. The authorizer and
+    /// the functions share this rule, so they always mean the same session.
+    pub fn from_request(cookies: &Cookies, bearer: Option<&Secret>) -> Option<Self> {
+        match bearer {
+            Some(token) => Self::parse(token.expose()),
+            None => Self::parse(cookies.get(SESSION_COOKIE)?),
+        }
+    }
+
+    /// Parses a token; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// The token as the client holds it.
+    /// The token as text, for the client.
     pub fn reveal(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
@@ -41,8 +55,11 @@ impl SessionToken {
         SessionKey(URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0)))
     }
 
-    /// Seals a refresh token: ChaCha20-Poly1305 (RFC 8439) under HKDF-SHA256 (RFC 5869) of the token, bound to the
-    /// session's key. The nonce comes first.
+    /// Seals a refresh token: ChaCha20-Poly1305 (RFC 8439) with a key derived from the session token by HKDF-SHA256 (RFC
+    /// 5869), bound to the session's key. The result begins with the nonce.
+    ///
+    /// # Errors
+    /// `internal` if the system returns no random bytes.
     pub fn seal(&self, refresh_token: &Secret) -> Result<Vec<u8>, ApiError> {
         let nonce: [u8; NONCE_LEN] = random::bytes()?;
         let mut sealed = refresh_token.expose().as_bytes().to_vec();
@@ -53,9 +70,12 @@ impl SessionToken {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Opens what [`SessionToken::seal`] sealed.
+    /// Opens a refresh token that [`SessionToken::seal`] sealed.
+    ///
+    /// # Errors
+    /// `internal` if it was sealed under another token or is damaged.
     pub fn unseal(&self, sealed: &[u8]) -> Result<Secret, ApiError> {
-        let broken = || internal("a sealed refresh token does not open");
+        let broken = || internal("a sealed refresh token could not be opened");
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or_else(broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
         let mut opened = sealed.to_vec();
@@ -87,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_survives_its_way_through_the_client() {
+    fn a_token_survives_the_round_trip_through_the_client() {
         let token = SessionToken::generate().unwrap();
         let again = SessionToken::parse(&token.reveal()).unwrap();
         assert_eq!(token.key(), again.key());
@@ -95,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn an_invalid_token_is_refused() {
         let token = SessionToken::generate().unwrap().reveal();
         for text in ["", "a", &token[1..], &format!("{token}A"), &format!("{token}="), &"é".repeat(43)] {
             assert!(SessionToken::parse(text).is_none(), "{text}");
@@ -103,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_token_opens_the_seal() {
+    fn only_the_same_token_opens_a_sealed_refresh_token() {
         let (token, other) = (SessionToken::generate().unwrap(), SessionToken::generate().unwrap());
         let sealed = token.seal(&Secret::new("refresh")).unwrap();
         assert_eq!(token.unseal(&sealed).unwrap().expose(), "refresh");
@@ -115,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refresh_token_is_never_sealed_the_same_way_twice() {
+    fn sealing_twice_gives_different_results() {
         let token = SessionToken::generate().unwrap();
         let secret = Secret::new("refresh");
         assert_ne!(token.seal(&secret).unwrap(), token.seal(&secret).unwrap());

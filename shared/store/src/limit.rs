@@ -85,7 +85,7 @@ impl Cooldown {
     /// `rate_limited` with the seconds that are left; `store_unavailable`.
     pub async fn admit(&self, table: &Table, email: &EmailAddress) -> Result<(), ApiError> {
         let now = clock::now();
-        let owner = random::name()?;
+        let owner = random::id()?;
         let result = table
             .client
             .update_item()

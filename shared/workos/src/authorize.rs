@@ -1,26 +1,26 @@
-//! The URLs at which a browser begins a sign-in. Nothing is called and no API key is needed.
+//! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
 use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, Response, Route, SameSite, SetCookie};
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SameSite, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
-use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow};
+use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow, SsoRequired};
 
-/// Whom the browser is sent to.
+/// The identity provider that the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// Google.
     Google,
     /// Microsoft.
     Microsoft,
-    /// An organization's identity provider. Always by connection: an organization with two active connections cannot
-    /// be selected by its own id.
+    /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
+    /// two active connections.
     Connection(ConnectionId),
 }
 
-/// Which endpoint begins SSO.
+/// The endpoint that starts SSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SsoEndpoint {
     UserManagement,
@@ -37,24 +37,24 @@ pub struct Authorize {
     same_site: SameSite,
 }
 
-/// A flow that was begun.
+/// A flow that has been started.
 #[derive(Debug)]
 pub struct Started {
-    /// Where the browser goes.
+    /// The authorization URL.
     pub url: String,
-    /// What comes back with it.
+    /// The `state` that the browser brings back.
     pub state: String,
-    /// The cookie that goes with the answer.
+    /// The cookie with the flow, to be set with the response.
     pub cookie: SetCookie,
 }
 
 impl Started {
-    /// The document's `authData` where the endpoint chooses between SSO and Magic Auth, and the cookie.
+    /// `authData` of an endpoint that chooses between SSO and Magic Auth, and the cookie.
     pub fn into_sso(self) -> (AuthData, SetCookie) {
         (AuthData::sso(self.url, self.state), self.cookie)
     }
 
-    /// The document's `authData` where there is no choice, and the cookie.
+    /// `authData` of an endpoint without such a choice, and the cookie.
     pub fn into_redirect(self) -> (AuthData, SetCookie) {
         (AuthData::redirect(self.url, Some(self.state)), self.cookie)
     }
@@ -73,6 +73,9 @@ pub const fn continue_with(path: &'static str) -> Route {
 
 impl Authorize {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let sso_endpoint = match env.required(&SSO_AUTHORIZE_ENDPOINT)?.as_str() {
             "user_management" => SsoEndpoint::UserManagement,
@@ -88,21 +91,21 @@ impl Authorize {
         })
     }
 
-    /// Begins a flow to `selector`; `login_hint` is the address to fill in there.
+    /// Starts a flow with `selector`. `login_hint` is the address that the provider fills in.
     ///
     /// # Errors
-    /// `internal` where the system has no random bytes.
+    /// `internal` if the system returns no random bytes.
     pub fn start(
         &self,
         selector: Selector,
         cookies: &Cookies,
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
-        let (flow, cookie) = OAuthFlow::begin(cookies, self.same_site)?;
+        let (flow, cookie) = OAuthFlow::start(cookies, self.same_site)?;
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
     }
 
-    /// Starts a flow to a provider without further ado: the response of [`continue_with`]'s endpoints.
+    /// Starts a flow with a provider and returns the response of [`continue_with`]'s endpoints.
     ///
     /// # Errors
     /// As [`Authorize::start`].
@@ -115,11 +118,25 @@ impl Authorize {
         Ok(Response::new(auth_data.into()).cookie(cookie))
     }
 
-    /// The URL at which `flow` begins.
+    /// The error `sso_required`, with the redirect to the identity provider that the organization requires.
+    #[track_caller]
+    pub fn sso_required(&self, required: SsoRequired, cookies: &Cookies) -> ApiError {
+        let SsoRequired { connection_id, pending_authentication_token, email } = required;
+        let pending = pending_authentication_token.map(|token| token.expose().to_owned());
+        let error = ApiError::new(Reason::SsoRequired).pending(pending);
+        match self.start(Selector::Connection(connection_id), cookies, email.as_deref()) {
+            Ok(started) => {
+                let (auth_data, cookie) = started.into_sso();
+                error.auth_data(auth_data).cookie(cookie)
+            }
+            Err(failed) => failed,
+        }
+    }
+
+    /// The authorization URL of `flow`.
     ///
-    /// The challenge goes to both endpoints. WorkOS' API description names it for `/user_management/authorize` only;
-    /// its SDKs send it to `/sso/authorize` as well, and without it a code that was begun in another browser could be
-    /// redeemed in this one.
+    /// Both endpoints get the challenge. WorkOS documents it for `/user_management/authorize` only, but its SDKs send it
+    /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
     pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
         let (path, name, value) = match selector {
             Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
@@ -145,13 +162,13 @@ impl Authorize {
     }
 }
 
-/// Applications on a phone come back through a scheme of their own, so any absolute URL will do.
+/// Any absolute URL: mobile applications use a custom scheme.
 fn redirect_uri(env: &Env) -> Result<String, ConfigError> {
     let uri: url::Url = env.parsed(&OAUTH_REDIRECT_URI)?;
     if uri.fragment().is_some() {
         return Err(ConfigError::new(&OAUTH_REDIRECT_URI, "must have no fragment"));
     }
-    // As it was written: WorkOS compares it with the dashboard's, character for character.
+    // Not normalized: WorkOS compares it with the dashboard's, character by character.
     env.required(&OAUTH_REDIRECT_URI)
 }
 
@@ -176,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_selected_by_name_and_the_flow_is_bound_by_pkce_and_state() {
+    fn a_provider_is_selected_by_name_and_the_flow_has_pkce_and_state() {
         let (url, started) = started(&authorize(&[]), Selector::Google, None);
         assert!(
             started.url.starts_with("https://api.workos.com/user_management/authorize?client_id=client_1&")
@@ -201,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn the_url_never_holds_the_verifier() {
-        let (flow, _) = OAuthFlow::begin(&Cookies::default(), SameSite::Lax).unwrap();
+    fn the_url_holds_the_challenge_and_not_the_verifier() {
+        let (flow, _) = OAuthFlow::start(&Cookies::default(), SameSite::Lax).unwrap();
         let url = authorize(&[]).url(Selector::Google, &flow, None);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
 
     #[test]
-    fn sso_goes_by_connection_to_either_endpoint() {
+    fn sso_selects_the_connection_at_either_endpoint() {
         let connection = || Selector::Connection(ConnectionId::new("conn_1"));
         let (url, _) = started(&authorize(&[]), connection(), Some("jane+1@example.com"));
         assert_eq!(url.path(), "/user_management/authorize");
@@ -226,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_configuration_names_its_variable() {
+    fn a_configuration_error_names_the_variable() {
         let problem = |name: &'static str, value: &'static str| {
             let env = Env::fixed(GIVEN.into_iter().filter(|(each, _)| *each != name).chain([(name, value)]));
             Authorize::load(&env).unwrap_err().to_string()
@@ -243,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_asked_for() {
+    fn the_api_key_is_not_read() {
         let env = Env::fixed(GIVEN);
         Authorize::load(&env).unwrap();
         assert!(env.asked().iter().all(|variable| variable.name != "WORKOS_API_KEY"));

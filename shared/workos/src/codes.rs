@@ -1,92 +1,113 @@
-//! Sign-in codes by mail, for each purpose that an endpoint has.
+//! Magic Auth: sign-in codes by mail.
 
 use api::{ApiError, Client, EmailAddress, Reason, Secret};
+use workos_sdk::CreateMagicCodeAndReturn;
+use workos_sdk::user_management::CreateMagicAuthParams;
 
-use crate::{Authentication, MagicAuthError, MagicCode, OrganizationId, PendingToken, SignIn, WorkOs};
+use crate::client::{ip_address, user_agent};
+use crate::error::{CallError, ErrorKind};
+use crate::{MagicCode, WorkOs};
 
 impl WorkOs {
-    /// Sends a code to a known address. Where a policy forbids it nothing is sent, and that is no error: an answer that
-    /// differs would say who has an account.
+    /// Sends a code to the address of an existing user. If a policy forbids it, nothing is sent and the result is
+    /// `Ok`: a different response would reveal that the account exists.
     ///
     /// # Errors
-    /// `workos_unavailable`, `workos_busy`, `rate_limited`.
-    pub async fn send_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
+    /// `rate_limited`, `workos_busy`, `workos_unavailable`.
+    pub async fn send_sign_in_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
         match self.create_magic_auth(email, client).await {
-            // Only known addresses come this far, so this must not show either.
-            Err(MagicAuthError::Address(refusal)) => not_refused(Err(MagicAuthError::Refused(refusal))),
-            result => not_refused(result),
+            // As with a policy: only addresses of existing users get here.
+            Err(error) if error.kind == ErrorKind::InvalidEmail => {
+                log_unsent(error);
+                Ok(())
+            }
+            result => hide_policy(result),
         }
     }
 
-    /// Sends a code to any address; an account is created where there is none. Refusals are no error, as above;
-    /// that an address is none does not depend on who has an account, and is one.
+    /// Sends a code to any address, and creates the user if there is none. Policy refusals return `Ok`. An
+    /// undeliverable address is an error: it reveals nothing about accounts.
     ///
     /// # Errors
-    /// `invalid_email`, `workos_unavailable`, `workos_busy`, `rate_limited`.
-    pub async fn invite(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        match self.create_magic_auth(email, client).await {
-            Err(MagicAuthError::UnknownAddress(_)) => {
-                self.create_user(email).await?;
-                not_refused(self.create_magic_auth(email, client).await)
-            }
-            result => not_refused(result),
-        }
+    /// `invalid_email`, `rate_limited`, `workos_busy`, `workos_unavailable`.
+    pub async fn send_sign_up_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
+        hide_policy(self.create_with_user(email, client).await?)
     }
 
-    /// A code for the development user, who is created where absent.
+    /// A code for the development user, who is created if missing.
     ///
     /// # Errors
-    /// `sign_in_refused` and what else WorkOS answers.
-    pub async fn code_for(&self, email: &EmailAddress, client: &Client) -> Result<MagicCode, ApiError> {
-        let code = match self.create_magic_auth(email, client).await {
-            Err(MagicAuthError::UnknownAddress(_)) => {
-                self.create_user(email).await?;
-                self.create_magic_auth(email, client).await
-            }
-            result => result,
-        };
-        let code: Secret = code?;
+    /// `invalid_email`, `rate_limited`, `workos_busy`, `workos_unavailable`, and the refusals of a policy.
+    pub async fn create_code(&self, email: &EmailAddress, client: &Client) -> Result<MagicCode, ApiError> {
+        let code = self.create_with_user(email, client).await?.map_err(into_api_error)?;
         MagicCode::parse(code.expose()).map_err(|_| {
-            ApiError::new(Reason::WorkosUnavailable).because("WorkOS' code is none that we can redeem")
+            ApiError::new(Reason::WorkosUnavailable).because("WorkOS created a code in an unknown format")
         })
     }
 
-    /// Finishes the sign-in of a person with several organizations in the first of them.
-    ///
-    /// # Errors
-    /// `sso_required`, and what the selection answers.
-    pub async fn in_first_organization(
+    /// Creates a code. WorkOS creates a missing user along with it; if it does not, the user is created first.
+    async fn create_with_user(
         &self,
-        sign_in: SignIn,
+        email: &EmailAddress,
         client: &Client,
-    ) -> Result<Authentication, ApiError> {
-        let selection = match sign_in {
-            SignIn::Complete(authentication) => return Ok(*authentication),
-            SignIn::SsoRequired(_) => return Err(Reason::SsoRequired.into()),
-            SignIn::ChooseOrganization(selection) => selection,
-        };
-        let not_understood =
-            || ApiError::new(Reason::WorkosUnavailable).because("WorkOS' selection is not understood");
-        let first = selection.organizations.first().ok_or_else(not_understood)?;
-        let pending = PendingToken::parse(selection.pending_authentication_token.expose())
-            .map_err(|_| not_understood())?;
-        let organization = OrganizationId::parse(&first.id).map_err(|_| not_understood())?;
-        match self.select_organization(&pending, &organization, client).await? {
-            SignIn::Complete(authentication) => Ok(*authentication),
-            SignIn::SsoRequired(_) => Err(Reason::SsoRequired.into()),
-            SignIn::ChooseOrganization(_) => Err(not_understood()),
+    ) -> Result<Result<Secret, CallError>, ApiError> {
+        match self.create_magic_auth(email, client).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.create_user(email).await?;
+                Ok(self.create_magic_auth(email, client).await)
+            }
+            result => Ok(result),
         }
+    }
+
+    /// Creates a code, which WorkOS mails and returns. The code must not leave the service.
+    async fn create_magic_auth(&self, email: &EmailAddress, client: &Client) -> Result<Secret, CallError> {
+        let body = CreateMagicCodeAndReturn {
+            email: email.as_str().to_owned(),
+            invitation_token: None,
+            ip_address: ip_address(client),
+            user_agent: user_agent(client),
+            radar_auth_attempt_id: None,
+            signals_id: None,
+        };
+        let params = CreateMagicAuthParams::new(body);
+        let created = self.sdk.user_management().create_magic_auth(params).await?;
+        Ok(Secret::new(created.code.into_inner()))
     }
 }
 
-/// A refusal by policy is logged and otherwise passes for success.
-fn not_refused(result: Result<Secret, MagicAuthError>) -> Result<(), ApiError> {
+/// Turns the refusal of a policy into success: sign-up is off, the method is not allowed for the domain, or the person
+/// needs an invitation.
+fn hide_policy(result: Result<Secret, CallError>) -> Result<(), ApiError> {
     match result {
         Ok(_) => Ok(()),
-        Err(MagicAuthError::Refused(refusal) | MagicAuthError::UnknownAddress(refusal)) => {
-            tracing::info!(reason = refusal.reason().name(), cause = refusal.cause(), "no code was sent");
+        Err(error)
+            if matches!(
+                error.kind,
+                ErrorKind::NotFound
+                    | ErrorKind::SignInRefused
+                    | ErrorKind::MethodNotAllowed
+                    | ErrorKind::SsoRequired
+                    | ErrorKind::OrganizationNotAllowed
+            ) =>
+        {
+            log_unsent(error);
             Ok(())
         }
-        Err(MagicAuthError::Address(error) | MagicAuthError::Failed(error)) => Err(error),
+        Err(error) => Err(error.into_api_error()),
+    }
+}
+
+fn log_unsent(error: CallError) {
+    let error = into_api_error(error);
+    tracing::info!(reason = error.reason().name(), cause = error.cause(), "no code was sent");
+}
+
+/// The error for clients. An address that WorkOS does not know cannot sign in.
+#[track_caller]
+fn into_api_error(error: CallError) -> ApiError {
+    match error.kind {
+        ErrorKind::NotFound => error.into_api_error_as(Reason::SignInRefused),
+        _ => error.into_api_error(),
     }
 }

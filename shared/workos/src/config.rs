@@ -1,8 +1,8 @@
-//! The variables that this crate reads.
+//! The environment variables that this crate reads.
 
 use api::Variable;
 
-/// Where WorkOS' API is.
+/// The base URL of WorkOS' API.
 pub static API_URL: Variable = Variable::or(
     "WORKOS_API_URL",
     "https://api.workos.com",
@@ -17,34 +17,34 @@ pub static API_KEY: Variable =
 pub static CLIENT_ID: Variable =
     Variable::required("WORKOS_CLIENT_ID", "The client id of the WorkOS environment (`client_…`).");
 
-/// Whose access tokens are accepted.
+/// The accepted issuers of access tokens.
 pub static ISSUERS: Variable = Variable::derived(
     "WORKOS_ISSUERS",
-    "`https://api.workos.com` and `WORKOS_API_URL`: each as it is, with a slash, and with `/user_management/<client id>`",
+    "`https://api.workos.com` and `WORKOS_API_URL`: each as is, with a slash, and with `/user_management/<client id>`",
     "Comma-separated issuers of access tokens, compared exactly with the claim `iss`.",
 );
 
-/// Where the keys of access tokens are.
+/// The URL of the keys of access tokens.
 pub static JWKS_URL: Variable = Variable::derived(
     "WORKOS_JWKS_URL",
     "`<WORKOS_API_URL>/sso/jwks/<client id>`",
-    "The URL of the JSON Web Key Set that access tokens are checked against.",
+    "The URL of the JSON Web Key Set that access tokens are verified with.",
 );
 
-/// Where the browser comes back to.
+/// The page that the browser returns to after a sign-in.
 pub static OAUTH_REDIRECT_URI: Variable = Variable::required(
     "OAUTH_REDIRECT_URI",
-    "The page that the browser comes back to with `code` and `state`; it must be a redirect URI in the WorkOS dashboard.",
+    "The page that the browser returns to with `code` and `state`; it must be a redirect URI in the WorkOS dashboard.",
 );
 
-/// Which endpoint begins SSO.
+/// The endpoint that starts SSO.
 pub static SSO_AUTHORIZE_ENDPOINT: Variable = Variable::or(
     "SSO_AUTHORIZE_ENDPOINT",
     "user_management",
-    "Where SSO begins: `user_management` (`/user_management/authorize`) or `sso` (`/sso/authorize`).",
+    "The endpoint that starts SSO: `user_management` (`/user_management/authorize`) or `sso` (`/sso/authorize`).",
 );
 
-/// Where the browser goes after WorkOS' log-out.
+/// The page that the browser returns to after a sign-out.
 pub static SIGN_OUT_RETURN_TO: Variable = Variable::required(
     "SIGN_OUT_RETURN_TO",
     "The page that WorkOS sends the browser to after sign-out; it must be a sign-out redirect in the WorkOS dashboard.",

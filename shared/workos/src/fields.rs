@@ -1,4 +1,4 @@
-//! Fields of requests that WorkOS gives a meaning.
+//! Request fields that are passed to WorkOS.
 
 use api::text::is_visible_ascii;
 
@@ -8,12 +8,12 @@ api::text! {
 }
 
 api::text! {
-    /// The code that came by mail: six digits, single use, ten minutes.
+    /// A code that was sent by mail: six digits, single use, valid for ten minutes.
     pub struct MagicCode { max: 16, reason: InvalidField, accept: |text| text.bytes().all(|byte| byte.is_ascii_digit()), secret }
 }
 
 api::text! {
-    /// A sign-in that waits for the choice of an organization. A bearer credential.
+    /// The token of a sign-in that waits for the choice of an organization. A bearer credential.
     pub struct PendingToken { max: 4096, reason: InvalidField, accept: is_visible_ascii, secret }
 }
 
@@ -23,16 +23,16 @@ api::text! {
 }
 
 api::text! {
-    /// The `state` that came back with the browser.
+    /// The `state` that the browser brings back from WorkOS.
     pub struct FlowState { max: 128, reason: InvalidField, accept: is_visible_ascii }
 }
 
-/// The id of an SSO connection (`conn_…`), from WorkOS.
+/// The id of an SSO connection (`conn_…`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionId(String);
 
 impl ConnectionId {
-    /// Wraps an id that came from WorkOS.
+    /// Wraps an id from WorkOS.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }

@@ -1,60 +1,59 @@
-//! The keys that access tokens are signed with: a JSON Web Key Set (RFC 7517), cached as long as the sandbox lives.
+//! The keys that access tokens are signed with: a JSON Web Key Set (RFC 7517), cached per process.
 //!
-//! - Keys are used for an hour, then read again beside the next grant. A read that fails leaves the old keys in place.
-//! - An unknown key id has the set read at once, but no more than once per 30 seconds: nobody can make this service
-//!   call WorkOS for every forged token.
-//! - After a read that failed the next one waits a second.
+//! - Keys are used for an hour, then fetched again alongside the next grant. If that fails, the old keys stay.
+//! - An unknown key id triggers a fetch at once, but at most one per 30 seconds, so that forged tokens cannot make this
+//!   service call WorkOS for each of them.
+//! - After a failed fetch, the next one waits a second.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use api::clock;
 use http::{HeaderMap, Method};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use upstream::Http;
 
-/// How long keys are used before they are read again, in milliseconds.
-const FRESH: u64 = 60 * 60 * 1000;
+/// How long keys are used before they are fetched again.
+const TTL: Duration = Duration::from_secs(60 * 60);
 
-/// The least time between two reads for unknown key ids, in milliseconds.
-const UNKNOWN_KEY_PAUSE: u64 = 30_000;
+/// The minimum time between two fetches for unknown key ids.
+const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// The least time after a read that failed, in milliseconds.
-const FAILURE_PAUSE: u64 = 1_000;
+/// The minimum time after a failed fetch.
+const FAILURE_COOLDOWN: Duration = Duration::from_secs(1);
 
-/// How long a read may take.
+/// The timeout of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most keys that are kept.
-const MOST: usize = 64;
+/// The maximum number of keys.
+const MAX_KEYS: usize = 64;
 
 /// The key set at one URL.
 pub(crate) struct KeySet {
     http: Http,
     url: String,
-    // Held while the set is read, so that many callers make one call.
+    // Locked during a fetch, so that concurrent callers share one call.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     keys: HashMap<String, DecodingKey>,
-    /// When the keys were read.
-    read_at: Option<u64>,
-    /// When the last read failed.
-    failed_at: Option<u64>,
-    /// When the set was last read for an unknown key id.
-    unknown_at: Option<u64>,
+    /// When the keys were fetched.
+    fetched_at: Option<Instant>,
+    /// When the last fetch failed.
+    failed_at: Option<Instant>,
+    /// When an unknown key id last triggered a fetch.
+    unknown_at: Option<Instant>,
 }
 
 /// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoKey {
-    /// The key set could not be read.
-    Unreadable,
-    /// The set has no such key, or it may not be asked again yet.
+    /// The key set could not be fetched.
+    Unavailable,
+    /// The set has no such key, or it is too early to fetch it again.
     Unknown,
 }
 
@@ -63,12 +62,11 @@ impl KeySet {
         Self { http, url, state: Mutex::default() }
     }
 
-    /// Reads the keys unless they are fresh. Meant to run beside a grant, so that it costs no time of its own.
+    /// Fetches the keys unless they are fresh. Runs alongside a grant, so that it adds no latency.
     pub(crate) async fn warm(&self) {
         let mut state = self.state.lock().await;
-        let now = clock::now_millis();
-        if !is_within(state.read_at, FRESH, now) && !is_within(state.failed_at, FAILURE_PAUSE, now) {
-            self.read(&mut state).await;
+        if !is_within(state.fetched_at, TTL) && !is_within(state.failed_at, FAILURE_COOLDOWN) {
+            self.update(&mut state).await;
         }
     }
 
@@ -78,60 +76,59 @@ impl KeySet {
         if let Some(key) = state.keys.get(kid) {
             return Ok(key.clone());
         }
-        if state.read_at.is_none() {
-            // The grant is done and its token cannot be had again: rather wait than fail.
+        if state.fetched_at.is_none() {
+            // The grant is used up and its token cannot be requested again, so wait rather than fail.
             wait_after_failure(&state).await;
-            if !self.read(&mut state).await {
-                return Err(NoKey::Unreadable);
+            if !self.update(&mut state).await {
+                return Err(NoKey::Unavailable);
             }
         } else {
-            let now = clock::now_millis();
-            if is_within(state.unknown_at, UNKNOWN_KEY_PAUSE, now) {
+            if is_within(state.unknown_at, UNKNOWN_KEY_COOLDOWN) {
                 return Err(NoKey::Unknown);
             }
-            state.unknown_at = Some(now);
-            if !self.read(&mut state).await {
-                return Err(NoKey::Unreadable);
+            state.unknown_at = Some(Instant::now());
+            if !self.update(&mut state).await {
+                return Err(NoKey::Unavailable);
             }
         }
         state.keys.get(kid).cloned().ok_or(NoKey::Unknown)
     }
 
-    async fn read(&self, state: &mut State) -> bool {
+    /// Fetches the keys and returns whether it succeeded.
+    async fn update(&self, state: &mut State) -> bool {
         match self.fetch().await {
             Ok(keys) => {
                 state.keys = keys;
-                state.read_at = Some(clock::now_millis());
+                state.fetched_at = Some(Instant::now());
                 state.failed_at = None;
                 true
             }
             Err(problem) => {
-                tracing::warn!(cause = problem, "the key set of WorkOS' access tokens could not be read");
-                state.failed_at = Some(clock::now_millis());
+                tracing::warn!(cause = problem, "the key set of WorkOS' access tokens could not be fetched");
+                state.failed_at = Some(Instant::now());
                 false
             }
         }
     }
 
     async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, &'static str> {
-        let answer = self.http.send(Method::GET, &self.url, HeaderMap::new(), None, TIMEOUT).await;
-        let answer = answer.map_err(|failure| failure.kind.name())?;
-        if !answer.status.is_success() {
-            return Err("the answer is an error");
+        let response = self.http.send(Method::GET, &self.url, HeaderMap::new(), None, TIMEOUT).await;
+        let response = response.map_err(|failure| failure.kind.name())?;
+        if !response.status.is_success() {
+            return Err("the response is an error");
         }
-        parse(&answer.body)
+        parse(&response.body)
     }
 }
 
 async fn wait_after_failure(state: &State) {
-    let elapsed = state.failed_at.map(|at| clock::now_millis().saturating_sub(at));
-    if let Some(rest) = elapsed.and_then(|elapsed| FAILURE_PAUSE.checked_sub(elapsed)) {
-        tokio::time::sleep(Duration::from_millis(rest)).await;
+    if let Some(failed_at) = state.failed_at {
+        tokio::time::sleep(FAILURE_COOLDOWN.saturating_sub(failed_at.elapsed())).await;
     }
 }
 
-fn is_within(at: Option<u64>, millis: u64, now: u64) -> bool {
-    at.is_some_and(|at| now.saturating_sub(at) < millis)
+fn is_within(at: Option<Instant>, duration: Duration) -> bool {
+    at.is_some_and(|at| at.elapsed() < duration)
 }
 
 #[derive(Deserialize)]
@@ -150,9 +147,9 @@ struct Jwk {
     usage: Option<String>,
 }
 
-/// Reads the RSA keys that sign with RS256; all others are passed over. A set without any is no key set.
+/// Parses the RSA keys that sign with RS256, and ignores all others. A set without any is invalid.
 fn parse(body: &[u8]) -> Result<HashMap<String, DecodingKey>, &'static str> {
-    let set: Jwks = serde_json::from_slice(body).map_err(|_| "the answer is no key set")?;
+    let set: Jwks = serde_json::from_slice(body).map_err(|_| "the response is not a key set")?;
     let keys: HashMap<_, _> = set
         .keys
         .into_iter()
@@ -163,7 +160,7 @@ fn parse(body: &[u8]) -> Result<HashMap<String, DecodingKey>, &'static str> {
                 && key.usage.as_deref().is_none_or(|usage| usage == "sig")
         })
         .filter_map(|key| Some((key.kid, DecodingKey::from_rsa_components(&key.n, &key.e).ok()?)))
-        .take(MOST)
+        .take(MAX_KEYS)
         .collect();
     if keys.is_empty() { Err("the key set has no RS256 key") } else { Ok(keys) }
 }
@@ -173,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_rs256_signing_keys_are_taken() {
+    fn only_rs256_signing_keys_are_used() {
         let body = r#"{"keys":[
             {"kid":"a","kty":"RSA","n":"AQAB","e":"AQAB","alg":"RS256","use":"sig"},
             {"kid":"b","kty":"RSA","n":"AQAB","e":"AQAB"},
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_unreadable_set_is_a_failure() {
+    fn an_empty_or_malformed_set_is_an_error() {
         for body in ["", "<html>", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC"}]}"#] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");
         }

@@ -1,26 +1,28 @@
-//! WorkOS, the identity provider: the adapter over the official `workos` crate.
+//! WorkOS, the identity provider: an adapter over the official `workos` crate.
 //!
-//! - [`WorkOs`] makes the calls: users, Magic Auth codes, SSO connections, the grants that sign somebody in, refresh
-//!   and switch. Every answer is either one of the types of [`sign_in`] or an [`api::ApiError`] with its reason: what
-//!   WorkOS' errors mean is decided here (`refusal`) and nowhere else.
-//! - [`verifier`] checks access tokens; nothing in a token is believed before.
-//! - [`authorize`] and [`flow`] begin and finish a sign-in that goes through the browser, [`log_out`] ends WorkOS'
-//!   session there. They call nobody and hold no key, so a function that uses only them links no HTTP client.
+//! - [`WorkOs`] looks up users, memberships and SSO connections, and sends Magic Auth codes. It needs the API key.
+//! - [`Grants`] exchanges credentials for tokens and verifies them ([`verifier`]). It needs the key set as well.
+//! - [`Authorize`] starts a sign-in through the browser, [`OAuthFlow`] finishes it, and [`LogOut`] ends WorkOS' session
+//!   in the browser. They make no calls and need no key, so a function that uses only them links no HTTP client.
 //!
-//! Requests, models and the transport trait are the crate's; the HTTP client, timeouts and error reading are ours,
-//! because it would retry beyond our deadline and its errors print tokens.
+//! Each outcome is a type of [`sign_in`] or an [`api::ApiError`]. The private module `error` alone decides what WorkOS'
+//! errors mean.
+//!
+//! Requests and models are the SDK's. The HTTP client, timeouts and error decoding are ours: the SDK would retry past
+//! our deadline, and its errors print tokens.
 
 pub mod authorize;
 mod client;
 mod codes;
 pub mod config;
+mod error;
 pub mod fields;
 pub mod flow;
+mod grants;
 mod jwks;
 pub mod log_out;
 mod lookup;
 pub mod reasons;
-mod refusal;
 pub mod sign_in;
 mod transport;
 pub mod verifier;
@@ -29,9 +31,9 @@ pub use authorize::{Authorize, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
 pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
+pub use grants::Grants;
+pub use log_out::LogOut;
 pub use reasons::{CODE, FAILURES, GRANT};
-pub use log_out::{LogOut, logout_url};
 pub use sign_in::{
-    Authentication, Claims, MagicAuthError, Organization, RefreshError, Refreshed, Selection, SignIn,
-    SsoRequired, User,
+    Authentication, Claims, Organization, RefreshError, Refreshed, Selection, SignIn, SsoRequired, User,
 };

@@ -1,4 +1,4 @@
-//! WorkOS' log-out URL. The browser must go there: a call from the back end leaves WorkOS' own cookie alive.
+//! WorkOS' log-out URL. The browser must visit it: a call from the back end would leave WorkOS' own cookie in place.
 
 use api::{ConfigError, Env};
 use url::form_urlencoded::Serializer;
@@ -14,24 +14,22 @@ pub struct LogOut {
 
 impl LogOut {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { api_url: env.url(&API_URL)?, return_to: env.required(&SIGN_OUT_RETURN_TO)? })
     }
 
-    /// The URL that ends the WorkOS session `session_id`.
+    /// The URL that ends the WorkOS session `session_id` and then redirects to `SIGN_OUT_RETURN_TO`. The parameters are
+    /// in the order of the API's specification.
     pub fn url(&self, session_id: &str) -> String {
-        logout_url(&self.api_url, session_id, &self.return_to)
+        let query = Serializer::new(String::new())
+            .append_pair("return_to", &self.return_to)
+            .append_pair("session_id", session_id)
+            .finish();
+        format!("{}/user_management/sessions/logout?{query}", self.api_url)
     }
-}
-
-/// The URL that ends the WorkOS session `session_id` and then sends the browser to `return_to`; the parameters are in
-/// the order of the document.
-pub fn logout_url(api_url: &str, session_id: &str, return_to: &str) -> String {
-    let query = Serializer::new(String::new())
-        .append_pair("return_to", return_to)
-        .append_pair("session_id", session_id)
-        .finish();
-    format!("{api_url}/user_management/sessions/logout?{query}")
 }
 
 #[cfg(test)]
@@ -39,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parameters_are_in_the_documents_order() {
+    fn the_parameters_are_in_the_specified_order() {
         let env = Env::fixed([("SIGN_OUT_RETURN_TO", "https://app.example.com/bye?a=b")]);
         assert_eq!(
             LogOut::load(&env).unwrap().url("session_01"),

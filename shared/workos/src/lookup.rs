@@ -1,12 +1,12 @@
-//! Reads that answer lists: SSO connections, organizations, memberships.
+//! Calls that return lists: SSO connections, organizations, memberships.
 //!
-//! They are read into types that name only what is used. The official crate's models insist on fields that WorkOS'
-//! own emulator leaves out (`Connection.status`, which is deprecated), and a lookup that fails keeps people out.
+//! They decode into types with only the fields that are used. The SDK's models require fields that WorkOS' own emulator
+//! leaves out (`Connection.status`, which is deprecated), and a failed lookup locks people out.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use api::clock;
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,25 +15,25 @@ use workos_sdk::Client;
 use workos_sdk::transport::HttpRequest;
 
 use crate::ConnectionId;
-use crate::refusal::Refusal;
+use crate::error::CallError;
 
-/// How long the answer for a domain is used, in seconds, whether there is a connection or not.
-const FRESH: u64 = 60;
+/// How long the result for a domain is cached, whether there is a connection or not.
+const TTL: Duration = Duration::from_secs(60);
 
-/// The most domains that are remembered.
-const MOST: usize = 1024;
+/// The maximum number of cached domains.
+const MAX_DOMAINS: usize = 1024;
 
 #[derive(Deserialize)]
 struct List<T> {
     data: Vec<T>,
 }
 
-/// `GET path?query`, read as a list.
+/// `GET path?query`, decoded as a list.
 pub(crate) async fn list<T: DeserializeOwned>(
     client: &Client,
     path: &str,
     query: &[(&str, &str)],
-) -> Result<Vec<T>, Refusal> {
+) -> Result<Vec<T>, CallError> {
     let query = Serializer::new(String::new()).extend_pairs(query).finish();
     let request = HttpRequest {
         method: Method::GET,
@@ -41,11 +41,12 @@ pub(crate) async fn list<T: DeserializeOwned>(
         headers: client.default_headers().clone(),
         body: None,
     };
-    let answer = client.transport().execute(request).await.map_err(workos_sdk::Error::Network)?;
-    if !answer.status.is_success() {
-        return Err(Refusal::decode(answer.status, &answer.headers, &answer.body));
+    let response = client.transport().execute(request).await.map_err(workos_sdk::Error::Network)?;
+    if !response.status.is_success() {
+        return Err(CallError::decode(response.status, &response.headers, &response.body));
     }
-    let list: List<T> = serde_json::from_slice(&answer.body).map_err(|error| Refusal::malformed(&error))?;
+    let list: List<T> =
+        serde_json::from_slice(&response.body).map_err(|error| CallError::malformed(&error))?;
     Ok(list.data)
 }
 
@@ -59,8 +60,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Whether it can sign people in to an organization. Connections to Google or Microsoft by OAuth are no
-    /// organization's.
+    /// Whether people can sign in to an organization through it. OAuth connections to Google or Microsoft belong to no
+    /// organization.
     fn is_usable(&self) -> bool {
         self.state.as_deref() == Some("active")
             && !self.connection_type.as_deref().is_some_and(|name| name.ends_with("OAuth"))
@@ -82,8 +83,8 @@ struct Domain {
 }
 
 impl OrganizationDomains {
-    /// Whether it has shown that `domain` is its own. Otherwise anybody could draw the sign-ins of a domain to an
-    /// identity provider of theirs.
+    /// Whether it has verified `domain`. Otherwise anybody could redirect the sign-ins of a domain to their own identity
+    /// provider.
     fn owns(&self, domain: &str) -> bool {
         self.domains.iter().any(|each| {
             each.domain.eq_ignore_ascii_case(domain)
@@ -125,40 +126,39 @@ impl Membership {
     }
 }
 
-/// Remembers which connection a domain has, or that it has none.
+/// Caches the connection of each domain, or that it has none.
 #[derive(Default)]
-pub(crate) struct ConnectionCache(Mutex<HashMap<String, Remembered>>);
+pub(crate) struct ConnectionCache(Mutex<HashMap<String, Entry>>);
 
-struct Remembered {
-    at: u64,
+struct Entry {
+    cached_at: Instant,
     connection: Option<ConnectionId>,
 }
 
-impl Remembered {
-    fn is_fresh(&self, now: u64) -> bool {
-        now.saturating_sub(self.at) < FRESH
+impl Entry {
+    fn is_fresh(&self) -> bool {
+        self.cached_at.elapsed() < TTL
     }
 }
 
 impl ConnectionCache {
-    /// What is remembered of `domain`: `None` where nothing is.
+    /// The cached result for `domain`; `None` if there is none.
     pub(crate) fn get(&self, domain: &str) -> Option<Option<ConnectionId>> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(domain).filter(|entry| entry.is_fresh(clock::now()))?;
+        let entry = entries.get(domain).filter(|entry| entry.is_fresh())?;
         Some(entry.connection.clone())
     }
 
     pub(crate) fn put(&self, domain: &str, connection: Option<ConnectionId>) {
-        let now = clock::now();
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MOST {
-            entries.retain(|_, entry| entry.is_fresh(now));
+        if entries.len() >= MAX_DOMAINS {
+            entries.retain(|_, entry| entry.is_fresh());
         }
-        // Still full: these are made-up domains within one minute. Forgetting them all costs one lookup each.
-        if entries.len() >= MOST {
+        // Still full after a minute's worth of made-up domains. Dropping them all costs one lookup each.
+        if entries.len() >= MAX_DOMAINS {
             entries.clear();
         }
-        entries.insert(domain.to_owned(), Remembered { at: now, connection });
+        entries.insert(domain.to_owned(), Entry { cached_at: Instant::now(), connection });
     }
 }
 
@@ -181,14 +181,14 @@ mod tests {
     const OWNER: &str = r#"{"id":"org_1","domains":[{"domain":"Example.com","state":"verified"}]}"#;
 
     #[test]
-    fn a_domain_has_the_active_connection_of_its_owner() {
+    fn a_domain_uses_the_active_connection_of_the_organization_that_verified_it() {
         assert_eq!(chosen(ACTIVE, OWNER), Some(ConnectionId::new("conn_1")));
         assert!(chosen(ACTIVE, &OWNER.replace("verified", "legacy_verified")).is_some());
         assert!(chosen(&ACTIVE.replace("OktaSAML", "SomethingNew"), OWNER).is_some());
     }
 
     #[test]
-    fn nothing_less_will_do() {
+    fn inactive_connections_and_unverified_domains_are_ignored() {
         for connection in [
             ACTIVE.replace("active", "inactive"),
             ACTIVE.replace("active", "validating"),
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn made_up_domains_do_not_fill_the_memory() {
+    fn the_cache_is_bounded() {
         let cache = ConnectionCache::default();
-        for number in 0..3 * MOST {
+        for number in 0..3 * MAX_DOMAINS {
             cache.put(&format!("{number}.example"), None);
         }
-        assert!(cache.0.lock().unwrap().len() <= MOST);
+        assert!(cache.0.lock().unwrap().len() <= MAX_DOMAINS);
         cache.put("example.com", Some(ConnectionId::new("conn_1")));
         assert_eq!(cache.get("example.com"), Some(Some(ConnectionId::new("conn_1"))));
         assert_eq!(cache.get("other.example"), None);

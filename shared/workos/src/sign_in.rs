@@ -1,4 +1,4 @@
-//! What comes out of a sign-in, a refresh or a switch.
+//! The outcomes of sign-in, refresh and switch.
 
 use std::fmt;
 
@@ -8,29 +8,29 @@ use serde::{Serialize, Serializer};
 
 use crate::ConnectionId;
 
-/// How far a sign-in has come. Any other step that WorkOS asks for is an [`ApiError`] with its own reason.
+/// The outcome of a sign-in. Any other step that WorkOS requires is an [`ApiError`] with its own reason.
 #[derive(Debug)]
 pub enum SignIn {
     /// The person is signed in.
     Complete(Box<Authentication>),
     /// The person must choose an organization.
     ChooseOrganization(Selection),
-    /// The person must go through an organization's identity provider.
+    /// The person must sign in through an organization's identity provider.
     SsoRequired(SsoRequired),
 }
 
-/// A sign-in through an organization's identity provider is asked for.
+/// A sign-in that must go through an organization's identity provider.
 #[derive(Debug)]
 pub struct SsoRequired {
-    /// The connection to go through.
+    /// The connection to that identity provider.
     pub connection_id: ConnectionId,
-    /// The sign-in that waits, where WorkOS names one.
+    /// The token of the pending sign-in, if WorkOS sent one.
     pub pending_authentication_token: Option<Secret>,
-    /// The person's address, where WorkOS names it: the `login_hint` of the next step.
+    /// The person's address, if WorkOS sent it: the `login_hint` of the next step.
     pub email: Option<String>,
 }
 
-/// A person who is signed in.
+/// A completed sign-in.
 #[derive(Debug)]
 pub struct Authentication {
     /// The person.
@@ -39,29 +39,29 @@ pub struct Authentication {
     pub claims: Claims,
     /// The refresh token, single use.
     pub refresh_token: Secret,
-    /// How the person signed in, in WorkOS' words (`MagicAuth`, `SSO`, `GoogleOAuth`, …).
+    /// WorkOS' name of the authentication method (`MagicAuth`, `SSO`, `GoogleOAuth`, …).
     pub method: Option<String>,
 }
 
-/// The claims of an access token whose signature, issuer and times hold. It is only made by
-/// [`crate::verifier::Verifier`], and by tests of those who use it.
+/// The claims of an access token. [`crate::verifier::Verifier`] returns them once signature, issuer and times are
+/// verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`: the WorkOS user id.
     pub user_id: String,
     /// `sid`: the WorkOS session id.
     pub session_id: String,
-    /// `org_id`: the organization in which the person acts.
+    /// `org_id`: the organization that the session is in.
     pub organization_id: Option<String>,
-    /// `role`: the role there.
+    /// `role`: the role in that organization.
     pub role: Option<String>,
-    /// `permissions`: the permissions there.
+    /// `permissions`: the permissions in that organization.
     pub permissions: Vec<String>,
-    /// `exp`: when the token expires, in seconds since the Unix epoch.
+    /// `exp`: the expiry, in seconds since the Unix epoch.
     pub expires_at: u64,
 }
 
-/// A person, as our answers show them.
+/// A person, as in our responses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
@@ -80,7 +80,21 @@ pub struct User {
     pub avatar_url: Option<String>,
 }
 
-/// A person who must choose an organization, as our answers show them.
+impl From<workos_sdk::User> for User {
+    fn from(user: workos_sdk::User) -> Self {
+        // Empty counts as missing.
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self {
+            id: user.id,
+            email: user.email,
+            first_name: filled(user.first_name),
+            last_name: filled(user.last_name),
+            avatar_url: filled(user.profile_picture_url),
+        }
+    }
+}
+
+/// A person who must choose an organization, as in our responses.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Selection {
@@ -88,11 +102,11 @@ pub struct Selection {
     pub id: String,
     /// The email address.
     pub email: String,
-    /// The sign-in that waits for the choice.
+    /// The token of the pending sign-in.
     #[serde(serialize_with = "exposed")]
     #[schemars(with = "String")]
     pub pending_authentication_token: Secret,
-    /// What there is to choose from.
+    /// The organizations to choose from.
     pub organizations: Vec<Organization>,
 }
 
@@ -105,12 +119,12 @@ impl fmt::Debug for Selection {
     }
 }
 
-/// The token goes out to the browser that is signing in, which has to hand it back.
+/// The browser that signs in receives the token, because it must send it back.
 fn exposed<S: Serializer>(token: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(token.expose())
 }
 
-/// An organization to choose.
+/// An organization to choose from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 pub struct Organization {
     /// The WorkOS organization id.
@@ -122,57 +136,30 @@ pub struct Organization {
 /// A refreshed or switched session.
 #[derive(Debug)]
 pub struct Refreshed {
-    /// The refresh token that replaces the one that was used.
+    /// The new refresh token, single use.
     pub refresh_token: Secret,
-    /// The verified claims of the new access token. `None` where the grant succeeded and the token could not be
-    /// verified now: the claims at hand stay, and the new refresh token must be stored nonetheless, because the old
-    /// one is spent. Why is in the log.
+    /// The verified claims of the new access token. `None` if the token could not be verified: the cached claims stay,
+    /// but the new refresh token must be stored, because the old one is used up. The log says why.
     pub claims: Option<Claims>,
-    /// The person, as WorkOS knows them now.
+    /// The person, with current data.
     pub user: User,
 }
 
 /// Why a session was not refreshed or switched.
 #[derive(Debug)]
 pub enum RefreshError {
-    /// The session is over at WorkOS.
+    /// The session has ended at WorkOS.
     Ended(ApiError),
-    /// The organization that was asked for is refused; the session goes on as it was.
+    /// WorkOS refuses the organization; the session is unchanged.
     Refused(ApiError),
-    /// The organization that was asked for wants SSO; the session goes on as it was.
+    /// The organization requires SSO; the session is unchanged.
     SsoRequired(SsoRequired),
-    /// Nothing is known: timeout, no connection, 408, 429, 5xx, an answer that is not understood. Try again.
+    /// Unknown outcome: timeout, no connection, 408, 429, 5xx, or a malformed response. Try again.
     Transient(ApiError),
 }
 
-/// Why no Magic Auth code was sent.
-#[derive(Debug)]
-pub enum MagicAuthError {
-    /// WorkOS knows no such address.
-    UnknownAddress(ApiError),
-    /// A policy forbids it: sign-up is off, the method is not allowed for the domain, an invitation is needed. An
-    /// answer that tells this apart from success says whether an address is known.
-    Refused(ApiError),
-    /// WorkOS takes the address for none that mail can be sent to.
-    Address(ApiError),
-    /// It failed, whoever the address belongs to.
-    Failed(ApiError),
-}
-
-impl From<MagicAuthError> for ApiError {
-    fn from(error: MagicAuthError) -> Self {
-        match error {
-            MagicAuthError::UnknownAddress(error)
-            | MagicAuthError::Refused(error)
-            | MagicAuthError::Address(error)
-            | MagicAuthError::Failed(error) => error,
-        }
-    }
-}
-
 impl From<RefreshError> for ApiError {
-    /// An error for endpoints that have no redirect to offer: those that have one match on
-    /// [`RefreshError::SsoRequired`].
+    /// The error for endpoints that cannot redirect. Those that can match on [`RefreshError::SsoRequired`].
     fn from(error: RefreshError) -> Self {
         match error {
             RefreshError::Ended(error) | RefreshError::Refused(error) | RefreshError::Transient(error) => {
@@ -188,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_without_names_has_two_fields() {
+    fn missing_profile_fields_are_left_out() {
         let user = User {
             id: "user_1".into(),
             email: "admin@cazzi.com".into(),
@@ -204,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_is_the_documents_and_prints_no_token() {
+    fn a_selection_serializes_the_token_and_debug_does_not_print_it() {
         let selection = Selection {
             id: "user_1".into(),
             email: "1@gmail.com".into(),

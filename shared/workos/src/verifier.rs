@@ -1,8 +1,8 @@
-//! The check of WorkOS' access tokens (RFC 7519): RS256 only, by a key of our key set, from one of our issuers, in time.
+//! Verification of WorkOS' access tokens (RFC 7519): RS256, a key of WorkOS' key set, a known issuer, and times.
 //!
-//! There is no check of `aud`: WorkOS sets none unless a JWT template does. Issuers are compared exactly; WorkOS has
-//! had several (`https://api.workos.com`, with a slash in its documentation, with `/user_management/<client id>` in
-//! environments since 2025, custom domains), so they are a list.
+//! `aud` is not checked: WorkOS sets none unless a JWT template does. Issuers are compared exactly with a list, because
+//! WorkOS has had several: `https://api.workos.com`, with a slash in its documentation, with
+//! `/user_management/<client id>` in environments since 2025, and custom domains.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use crate::Claims;
 use crate::config::{API_URL, CLIENT_ID, ISSUERS, JWKS_URL};
 use crate::jwks::{KeySet, NoKey};
 
-/// How far `nbf` and `iat` may lie ahead of our clock, in seconds.
+/// How far `nbf` and `iat` may be ahead of our clock, in seconds.
 const EARLY_LEEWAY: u64 = 60;
 
-/// How long after `exp` a token still counts, in seconds: the time of an answer on its way.
+/// How long a token is accepted after `exp`, in seconds: the response may have been slow.
 const LATE_LEEWAY: u64 = 5;
 
-/// Checks access tokens.
+/// Verifies access tokens.
 pub struct Verifier {
     issuers: Vec<String>,
     keys: KeySet,
@@ -34,29 +34,29 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Why a token is not accepted.
+/// Why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The key set could not be read, or not again yet: nothing is known about the token.
+    /// The key set could not be fetched: the token is unverified.
     NoKeys,
     /// The key set has no such key.
     UnknownKey,
-    /// No JWT, another algorithm than RS256, a bad signature, or a claim is missing.
+    /// Not a JWT, not RS256, a bad signature, or a missing claim.
     Invalid,
-    /// The issuer is none of ours.
+    /// The issuer is not in the list.
     Issuer,
     /// The token has expired.
     Expired,
     /// The token is not valid yet.
     Early,
-    /// The token is somebody else's.
+    /// The subject is not the user of the grant.
     Subject,
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoKeys => "the access token could not be checked: no key set",
+            Self::NoKeys => "the access token could not be verified: no key set",
             Self::UnknownKey => "the access token is signed by an unknown key",
             Self::Invalid => "the access token is not valid",
             Self::Issuer => "the access token's issuer is not in WORKOS_ISSUERS",
@@ -69,7 +69,7 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-/// The claims as they are on the wire.
+/// The claims as encoded.
 #[derive(Deserialize)]
 struct WireClaims {
     iss: String,
@@ -84,7 +84,10 @@ struct WireClaims {
 }
 
 impl Verifier {
-    /// Reads the configuration. The keys are read through `http`, later.
+    /// Reads the configuration. The keys are fetched later, through `http`.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env, http: Http) -> Result<Self, ConfigError> {
         let api_url = env.url(&API_URL)?;
         let client_id = env.required(&CLIENT_ID)?;
@@ -104,7 +107,7 @@ impl Verifier {
 
     fn new(issuers: Vec<String>, keys: KeySet) -> Self {
         let mut validation = Validation::new(Algorithm::RS256);
-        // Times have two leeways and issuers are compared below; the crate has one leeway for all of them.
+        // `check` compares the claims: `jsonwebtoken` has only one leeway for all times.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
@@ -112,24 +115,24 @@ impl Verifier {
         Self { issuers, keys, validation }
     }
 
-    /// Has the keys at hand, unless they are. Meant to run beside a grant.
+    /// Fetches the keys unless they are fresh. Runs alongside a grant.
     pub async fn warm(&self) {
         self.keys.warm().await;
     }
 
-    /// Checks `token`.
+    /// Verifies `token`.
     ///
     /// # Errors
-    /// A [`Rejection`].
+    /// Why it is rejected.
     pub async fn verify(&self, token: &Secret) -> Result<Claims, Rejection> {
         let header = decode_header(token.expose()).map_err(|_| Rejection::Invalid)?;
-        // Refused before any key is looked for, so that such tokens never cost a call.
+        // Rejected before the key lookup, so that such tokens never cost a call.
         if header.alg != Algorithm::RS256 {
             return Err(Rejection::Invalid);
         }
         let kid = header.kid.ok_or(Rejection::Invalid)?;
         let key = self.keys.key(&kid).await.map_err(|problem| match problem {
-            NoKey::Unreadable => Rejection::NoKeys,
+            NoKey::Unavailable => Rejection::NoKeys,
             NoKey::Unknown => Rejection::UnknownKey,
         })?;
         let claims = decode::<WireClaims>(token.expose(), &key, &self.validation)
@@ -175,7 +178,8 @@ fn default_issuers(api_url: &str, client_id: &str) -> Vec<String> {
         .collect()
 }
 
-/// A NumericDate, which may have a fraction (RFC 7519 2), in whole seconds. `as` saturates, and NaN is 0.
+/// A NumericDate, which may have a fraction (RFC 7519 section 2), in whole seconds. `as` saturates, and turns NaN
+/// into 0.
 fn seconds(date: f64) -> u64 {
     date as u64
 }
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_wide_and_a_small_leeway() {
+    fn times_have_their_own_leeways() {
         let at = |seconds: i64| NOW as f64 + seconds as f64;
         assert_eq!(check(|claims| claims.exp = at(-5)), Err(Rejection::Expired));
         assert!(check(|claims| claims.exp = at(-4)).is_ok());
@@ -233,14 +237,14 @@ mod tests {
         assert_eq!(check(|claims| claims.iat = Some(at(61))), Err(Rejection::Early));
         assert!(check(|claims| claims.nbf = Some(at(60))).is_ok());
         assert_eq!(check(|claims| claims.nbf = Some(at(61))), Err(Rejection::Early));
-        for never in [f64::NAN, -1.0, f64::NEG_INFINITY] {
-            assert_eq!(check(|claims| claims.exp = never), Err(Rejection::Expired));
+        for past in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            assert_eq!(check(|claims| claims.exp = past), Err(Rejection::Expired));
         }
         assert_eq!(check(|claims| claims.iat = Some(f64::INFINITY)), Err(Rejection::Early));
     }
 
     #[test]
-    fn user_and_session_are_needed_and_the_rest_is_not() {
+    fn user_and_session_are_required_and_other_claims_are_optional() {
         assert_eq!(check(|claims| claims.sub.clear()), Err(Rejection::Invalid));
         assert_eq!(check(|claims| claims.sid.clear()), Err(Rejection::Invalid));
         let claims = check(|claims| claims.org_id = Some(String::new())).unwrap();
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn issuers_and_keys_can_be_elsewhere() {
+    fn issuers_follow_the_api_url_or_the_variable() {
         assert_eq!(
             default_issuers("http://127.0.0.1:4010", "c"),
             [

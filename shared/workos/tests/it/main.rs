@@ -1,46 +1,31 @@
-//! The adapter against the WorkOS double, over real sockets.
+//! The adapter against the WorkOS double, over real sockets: what the black-box suite cannot see or provoke.
 #![cfg(test)]
 
 mod calls;
-mod tokens;
+mod keys;
 
-use std::time::Duration;
-
-use api::{Client, Cookies, EmailAddress, Env, SameSite, Secret};
-use http::{HeaderMap, Method, header};
+use api::{Client, EmailAddress, Env};
 use local_workos::{Options, WorkOs as Double, start};
-use upstream::{Http, Roots};
-use workos::{AuthCode, Authentication, Authorize, MagicCode, OAuthFlow, Selector, SignIn, WorkOs};
+use workos::{Authentication, Grants, MagicCode, SignIn, WorkOs};
 
-const REDIRECT_URI: &str = "http://localhost:3000/callback";
-
-/// A double and an adapter that talks to it.
+/// A double, and an adapter that calls it.
 struct Bed {
     double: Double,
-    workos: WorkOs,
-    authorize: Authorize,
+    grants: Grants,
 }
 
 async fn bed() -> Bed {
-    bed_with(&[]).await
-}
-
-async fn bed_with(more: &[(&str, &str)]) -> Bed {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let double = start(listener, Options::default()).await;
-    let env = env(&double, more);
-    Bed { workos: WorkOs::load(&env).unwrap(), authorize: Authorize::load(&env).unwrap(), double }
+    Bed { grants: Grants::load(&env(&double)).unwrap(), double }
 }
 
-fn env(double: &Double, more: &[(&str, &str)]) -> Env {
-    let given = [
+fn env(double: &Double) -> Env {
+    Env::fixed([
         ("WORKOS_API_URL", double.url().to_owned()),
         ("WORKOS_API_KEY", double.api_key()),
         ("WORKOS_CLIENT_ID", double.client_id()),
-        ("OAUTH_REDIRECT_URI", REDIRECT_URI.to_owned()),
-    ];
-    let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
-    Env::fixed(given.into_iter().chain(more))
+    ])
 }
 
 fn email(text: &str) -> EmailAddress {
@@ -59,31 +44,16 @@ fn complete(sign_in: SignIn) -> Authentication {
 }
 
 impl Bed {
-    /// A Magic Auth code, as the mail brings it.
-    async fn mailed_code(&self, address: &str) -> MagicCode {
-        self.workos.create_magic_auth(&email(address), &client()).await.unwrap();
-        MagicCode::parse(&self.double.last_code(address).unwrap()).unwrap()
+    fn workos(&self) -> &WorkOs {
+        self.grants.workos()
+    }
+
+    async fn code(&self, address: &str) -> MagicCode {
+        self.workos().create_code(&email(address), &client()).await.unwrap()
     }
 
     async fn sign_in(&self, address: &str) -> SignIn {
-        let code = self.mailed_code(address).await;
-        self.workos.redeem_magic_code(&email(address), &code, &client()).await.unwrap()
-    }
-
-    /// Goes to the authorization URL as a browser does; gives the code and the verifier.
-    async fn authorized(&self, selector: Selector, address: &str) -> (AuthCode, Secret) {
-        let started = self.authorize.start(selector, &Cookies::default(), Some(address)).unwrap();
-        let http = Http::new("browser", Roots::Public).unwrap();
-        let answer = http
-            .send(Method::GET, &started.url, HeaderMap::new(), None, Duration::from_secs(5))
-            .await
-            .unwrap();
-        let back: url::Url = answer.headers[header::LOCATION].to_str().unwrap().parse().unwrap();
-        let value = |name: &str| back.query_pairs().find(|(each, _)| each == name).unwrap().1.into_owned();
-        assert_eq!(value("state"), started.state);
-        let cookie = started.cookie.header();
-        let cookies = Cookies::parse([cookie.split(';').next().unwrap()]);
-        let (flow, _) = OAuthFlow::finish(&cookies, None, SameSite::Lax).unwrap();
-        (AuthCode::parse(&value("code")).unwrap(), flow.verifier)
+        let code = self.code(address).await;
+        self.grants.redeem_magic_code(&email(address), &code, &client()).await.unwrap()
     }
 }
