@@ -33,7 +33,9 @@ help:
 	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
 	@echo 'make test            build everything and run all tests'
 	@echo 'make check           formatting, lints, dependencies, documentation, template'
-	@echo 'make generate        write what is generated from the code: openapi.yaml, docs, the table in README.md'
+	@echo 'make generate        write what is generated from the code: openapi.yaml, docs, snapshots of events'
+	@echo 'make endpoint NAME=x create a function; template.yaml then needs one entry'
+	@echo 'make test-endpoint   prove that an endpoint is declared once, in a scratch copy'
 	@echo 'make contract        try openapi.yaml on the running API with generated requests'
 	@echo 'make events          replay the events of events/ against their snapshots'
 	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
@@ -72,8 +74,21 @@ events: binaries $(CARGO_NEXTEST)
 
 # `make test` fails while these files differ from what the code says.
 generate: binaries $(CARGO_NEXTEST)
-	UPDATE_GOLDEN=1 cargo nextest run --workspace --locked \
-		-E 'package(tests) and test(/^(openapi|errors|configuration|template)::/)'
+	UPDATE_GOLDEN=1 INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo nextest run --workspace --locked \
+		-E 'package(tests) and test(/^(generated|events)::/)'
+
+# NAME=say-hello, and if the defaults do not fit: METHOD=GET ROUTE='/greetings/{id}' ACCESS=session, or SCHEDULE='rate(5 minutes)'.
+.PHONY: endpoint test-endpoint
+endpoint: compiler
+	@[[ -n "$(NAME)" ]] || { echo "Name it: make endpoint NAME=say-hello"; exit 2; }
+	@python3 tests/endpoint/create.py $(NAME) $(if $(METHOD),--method $(METHOD)) $(if $(ROUTE),--route '$(ROUTE)') \
+		$(if $(ACCESS),--access $(ACCESS)) $(if $(SCHEDULE),--schedule '$(SCHEDULE)')
+	@cargo update --workspace --offline --quiet
+
+test-endpoint: export SCRATCH := $(CACHE)/test-endpoint
+test-endpoint: compiler python-tools $(CARGO_NEXTEST)
+	$(call say,Endpoints in a scratch copy)
+	@python3 tests/endpoint/prove.py
 
 # Ignored everywhere else, because it needs a tool from PyPI.
 contract: export SCHEMATHESIS := $(TOOLS)/contract-venv/bin/schemathesis

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Proves that an endpoint is declared once: creates endpoints in a scratch copy, runs the tests about endpoints with them,
+then forgets each thing in turn and checks that a test names it.
+
+`make test-endpoint` runs it. SCRATCH is the folder of the copy, which keeps its place so that builds are incremental.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRATCH = pathlib.Path(os.environ["SCRATCH"])
+
+# One of each kind: limited and public, in a session with a path parameter, on a schedule.
+FUNCTIONS = {
+    "say-hello": ["--route", "/auth/say-hello"],
+    "get-greeting": ["--method", "GET", "--route", "/greetings/{id}", "--access", "session"],
+    "sweep-greetings": ["--schedule", "rate(5 minutes)"],
+}
+MARKER = "  # Access to the table that several functions need."
+
+# The tests about endpoints. `generate` writes what the first two groups compare.
+GENERATED = r"test(/^(generated|events)::/)"
+TESTS = (
+    "package(tests) and test(/^(boot|events|faults|generated|links|policies|reasons|schedules|secrets|stage|template)::/)"
+    " or package(catalog) or package(say-hello) or package(get-greeting) or package(sweep-greetings)"
+)
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def copy():
+    """Brings the scratch copy to the state of this clone, touching only what differs."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    files = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    if SCRATCH.exists():
+        for path in sorted(SCRATCH.rglob("*"), reverse=True):
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif str(path.relative_to(SCRATCH)) not in files:
+                path.unlink()
+    for name in files:
+        source, target = ROOT / name, SCRATCH / name
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            shutil.copymode(source, target)
+
+
+def run(*command, environment=()):
+    """Runs a command in the scratch copy and returns whether it succeeded, with all that it printed."""
+    process = subprocess.run(
+        command, cwd=SCRATCH, env=os.environ | dict(environment), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    return process.returncode == 0, process.stdout
+
+
+def succeed(*command, environment=()):
+    passed, output = run(*command, environment=environment)
+    if not passed:
+        sys.exit(f"{' '.join(command)}\n{output}")
+    return output
+
+
+def nextest(expression, *arguments, environment=()):
+    return run("cargo", "nextest", "run", "--locked", *arguments, "-E", expression, environment=environment)
+
+
+def create():
+    template = SCRATCH / "template.yaml"
+    for name, arguments in FUNCTIONS.items():
+        entry = subprocess.run(
+            [sys.executable, "tests/endpoint/create.py", name, *arguments],
+            cwd=SCRATCH, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ).stdout
+        text = template.read_text()
+        assert text.count(MARKER) == 1, f"template.yaml has the line {MARKER!r} once"
+        template.write_text(text.replace(MARKER, f"{entry}\n{MARKER}"))
+    succeed("cargo", "update", "--workspace", "--offline")
+
+
+# What is forgotten: file, old text, new text (None: the file is removed), the test that finds it, and what it names.
+OMISSIONS = [
+    ("the entry in template.yaml", "template.yaml", "Binary: say-hello}", "Binary: sign-in}", "template::", "say-hello"),
+    ("the authorizer on its route", "template.yaml",
+     "Path: '/greetings/{id}', Auth: {Authorizer: SessionAuthorizer}", "Path: '/greetings/{id}'", "template::",
+     "get-greeting"),
+    ("its method", "template.yaml", "Method: GET, Path: '/greetings/{id}'", "Method: POST, Path: '/greetings/{id}'",
+     "template::", "get-greeting"),
+    ("its schedule", "template.yaml", "rate(5 minutes)", "rate(6 minutes)", "template::", "sweep-greetings"),
+    ("its permission on the table", "template.yaml",
+     "FunctionName: !Sub ${AWS::StackName}-say-hello\n      Policies: [!Ref RateLimitAccess]\n",
+     "FunctionName: !Sub ${AWS::StackName}-say-hello\n", "(template|policies)::", "say-hello"),
+    ("its event", "events/say-hello/example.json", None, None, "events::", "say-hello"),
+    ("the snapshot of its event", "tests/it/snapshots/events/say-hello__example.snap", None, None, "events::",
+     "say-hello"),
+    ("its operation in openapi.yaml", "openapi.yaml", "operationId: say-hello", "operationId: hello", "generated::",
+     "openapi.yaml"),
+    ("its row in README.md", "README.md", "[say-hello]", "[hello]", "generated::", "README.md"),
+    ("its variables in docs/configuration.md", "docs/configuration.md", "say-hello", "hello", "generated::",
+     "docs/configuration.md"),
+    ("its reasons in docs/errors.md", "docs/errors.md", "say-hello", "hello", "generated::", "docs/errors.md"),
+    ("its row in docs/rounds.md", "docs/rounds.md", "say-hello", "hello", "generated::", "docs/rounds.md"),
+    ("its route in cargo lambda watch", "Cargo.toml", '"/auth/say-hello" = "say-hello"\n', "", "generated::",
+     "Cargo.toml"),
+    ("its budget of rounds", "functions/say-hello/src/lib.rs", ".rounds(1)", "", "generated::", "say-hello"),
+    ("a group of reasons", "functions/say-hello/src/lib.rs", ", store::FAILURES]", "]", "faults::", "say-hello"),
+    ("a field of its example", "functions/say-hello/src/lib.rs", '{ "id": "jane" }', "{}", "stage::", "say-hello"),
+    ("its documented response", "functions/say-hello/src/lib.rs", '"greeting": "Hello', '"hello": "Hello', "stage::",
+     "say-hello"),
+    ("its main", "functions/say-hello/src/main.rs", "api::main!(say_hello::SayHello);", "fn main() {}", "stage::",
+     "functions/say-hello/src/main.rs"),
+]
+
+
+def forget(what, name, old, new, group, expected):
+    file = SCRATCH / name
+    before = file.read_bytes()
+    if old is None:
+        file.unlink()
+    else:
+        text = before.decode()
+        assert old in text, f"{name} has {old!r}"
+        file.write_text(text.replace(old, new))
+    try:
+        passed, output = nextest(f"package(tests) and test(/^{group}/)", "-p", "tests", environment={"INSTA_UPDATE": "no"})
+    finally:
+        file.write_bytes(before)
+    if passed:
+        sys.exit(f"Nothing fails without {what}.")
+    if expected not in output:
+        sys.exit(f"Without {what} a test fails, but does not name {expected}:\n{output}")
+    say(f"without {what}: a test names {expected}")
+
+
+def main():
+    began = time.monotonic()
+    copy()
+    create()
+    say(f"created {', '.join(FUNCTIONS)}")
+    # One build of everything, then what is generated.
+    succeed("cargo", "build", "--workspace", "--locked")
+    update = {"UPDATE_GOLDEN": "1", "INSTA_UPDATE": "always", "INSTA_FORCE_PASS": "1"}
+    passed, output = nextest(f"package(tests) and {GENERATED}", "--workspace", environment=update)
+    if not passed:
+        sys.exit(output)
+    say("generated documents and snapshots")
+    passed, output = nextest(TESTS, "--workspace", environment={"INSTA_UPDATE": "no"})
+    if not passed:
+        sys.exit(output)
+    say("the tests about endpoints pass: " + next(line.strip() for line in output.splitlines() if "Summary" in line))
+    succeed("cfn-lint", "template.yaml")
+    succeed("sam", "validate", "--lint")
+    say("cfn-lint and sam validate accept the template")
+    for omission in OMISSIONS:
+        forget(*omission)
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    say(f"{len(FUNCTIONS)} endpoints declared once, {len(OMISSIONS)} omissions found, in {minutes} min {seconds} s")
+
+
+if __name__ == "__main__":
+    main()
