@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
 
 use crate::app::{App, Browser};
+use crate::stage::Stage;
 
 /// One statement of a policy: actions on items whose keys have one of these prefixes.
 #[derive(Clone, Debug)]
@@ -88,7 +89,7 @@ fn every_policy_on_the_table_belongs_to_a_function() {
 #[tokio::test]
 async fn every_function_has_the_permissions_that_it_uses_and_no_other() {
     let mut used: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
-    for accesses in [sign_ins().await, refreshes().await, recordings().await] {
+    for accesses in [examples().await, sign_ins().await, refreshes().await, recordings().await] {
         for access in accesses {
             used.entry(access.function.clone()).or_default().insert(access);
         }
@@ -126,6 +127,13 @@ async fn every_function_has_the_permissions_that_it_uses_and_no_other() {
         "template.yaml allows other calls than the functions make:\n{}",
         wrong.join("\n")
     );
+}
+
+/// The example of every endpoint.
+async fn examples() -> BTreeSet<Access> {
+    let stage = Stage::open().await;
+    stage.survey().await;
+    stage.app.dynamodb().accesses()
 }
 
 const EMAIL: &str = "jane.doe@example.com";
