@@ -54,7 +54,7 @@ pub async fn handle(ctx: &Context, req: Request<Input>) -> Result<Response<Done>
     cool.and(admitted)?;
     if let Err(error) = send(ctx, &req, user).await {
         // Nothing was sent: the person may try again at once.
-        COOLDOWN.give_back(&ctx.table, email).await;
+        COOLDOWN.cancel(&ctx.table, email).await;
         return Err(error);
     }
     Ok(Response::new(Done::OK))
