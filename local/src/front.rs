@@ -113,6 +113,7 @@ pub struct Front {
 
 #[derive(Debug, Default)]
 struct State {
+    connections: usize,
     calls: Vec<Call>,
     /// How many calls were forgotten: the first one that is kept has this number.
     forgotten: usize,
@@ -171,6 +172,11 @@ impl Front {
     /// How often `call` was called.
     pub fn count(&self, call: &str) -> usize {
         self.state().calls.iter().filter(|each| each.name == call).count()
+    }
+
+    /// How many connections have been accepted.
+    pub fn connections(&self) -> usize {
+        self.state().connections
     }
 
     /// Forgets the calls so far.
@@ -248,6 +254,7 @@ pub async fn serve(listener: TcpListener, router: Router, front: Front, name_cal
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = connections::accept(&listener, &mut connections).await;
+        front.state().connections += 1;
         let (router, front) = (router.clone(), front.clone());
         connections.spawn(async move {
             let service =

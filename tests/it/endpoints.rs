@@ -54,8 +54,8 @@ endpoints! {
     switch_organization: switch_organization::Input => session::SignedIn;
     sign_out: Nothing => sign_out::Output;
     room_auth: room_auth::Input => room_auth::Output;
-    start_recording: start_recording::Input => start_recording::Output;
-    stop_recording: stop_recording::Input => stop_recording::Output;
+    start_recording: recording::NewRecording => recording::Started;
+    stop_recording: recording::Stop => recording::Stopped;
     livekit_webhook: => livekit_webhook::Output;
 }
 

@@ -21,6 +21,7 @@ mod node;
 
 mod boot;
 mod configuration;
+mod connections;
 mod contract;
 mod demo;
 mod deploy;
