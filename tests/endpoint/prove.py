@@ -78,6 +78,9 @@ def nextest(expression, *arguments, environment=()):
 
 
 def create():
+    # The build folder is the clone's. A version of its own keeps the copy's packages apart from the clone's there.
+    manifest = SCRATCH / "Cargo.toml"
+    manifest.write_text(manifest.read_text().replace('version = "0.1.0"', 'version = "0.0.0"', 1))
     template = SCRATCH / "template.yaml"
     for name, arguments in FUNCTIONS.items():
         entry = subprocess.run(

@@ -19,6 +19,7 @@ mod node;
 mod stage;
 
 mod boot;
+mod connections;
 mod contract;
 mod demo;
 mod deploy;

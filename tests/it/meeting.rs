@@ -1,4 +1,4 @@
-//! People of the seed who meet in rooms, and what the table says of their recordings.
+//! Users of the seed in rooms, and the records of their recordings.
 
 use livekit_protocol::{EgressInfo, ParticipantInfo, WebhookEvent};
 use reqwest::header::AUTHORIZATION;
@@ -39,7 +39,7 @@ pub async fn john<'a>(app: &'a App, organization: &str) -> Browser<'a> {
     browser
 }
 
-/// A member of Cazzi: the quickest to sign in.
+/// A member of Cazzi, with the quickest sign-in.
 pub async fn ada(app: &App) -> Browser<'_> {
     let mut browser = app.browser();
     browser.dev_sign_in().await.is(200);
@@ -54,13 +54,13 @@ pub async fn jane_and_john(app: &App) -> (Browser<'_>, Browser<'_>) {
     (jane, john)
 }
 
-/// Enters a room as a front end does: with the token of room-auth.
+/// Enters a room like a front end, with a token of room-auth.
 pub async fn enter(app: &App, browser: &mut Browser<'_>, room: &str) -> ParticipantInfo {
     let token = browser.room_auth("Somebody", room).await.is(200).text("/token");
     app.livekit().join(&token).expect("the token opens the room")
 }
 
-/// The start of the API document.
+/// The example start of the API document.
 pub fn start(room: &str) -> Value {
     json!({ "roomName": room, "conferenceTopic": "Weekly Sync Meeting", "zoneId": "1", "participants": "alice,bob,charlie" })
 }
@@ -71,12 +71,12 @@ pub fn stop(room: &str, egress_id: &str) -> Value {
 }
 
 impl App {
-    /// The egresses that record.
+    /// The running egresses.
     pub fn running(&self) -> Vec<EgressInfo> {
         self.livekit().egresses().into_iter().filter(|egress| egress.status <= 1).collect()
     }
 
-    /// Keeps the double's webhooks back, for a test that sends them itself or goes without.
+    /// Turns the double's webhooks off, for tests that send them themselves or need none.
     pub fn without_webhooks(&self) {
         self.livekit().set_webhook_url(None);
     }
@@ -88,7 +88,7 @@ impl App {
         plain(&items[0])
     }
 
-    /// Posts a webhook as LiveKit does.
+    /// Posts a webhook like LiveKit.
     pub async fn webhook(&self, body: impl Into<Vec<u8>>, authorization: Option<&str>) -> Answer {
         let mut livekit = self.browser().without_origin();
         if let Some(authorization) = authorization {
@@ -98,19 +98,19 @@ impl App {
         livekit.send("/webhooks/livekit", Some(body)).await
     }
 
-    /// Signs an event with LiveKit's key and posts it.
+    /// Posts a signed event.
     pub async fn tell(&self, event: &WebhookEvent) -> Answer {
         let (body, authorization) = self.livekit().sign_webhook(event).expect("the event is signed");
         self.webhook(body, Some(&authorization)).await
     }
 
-    /// Tells of an egress as it is now.
+    /// Posts an event about the current state of an egress.
     pub async fn tell_of(&self, event: &str, egress_id: &str) -> Answer {
         self.tell(&self.livekit().egress_event(event, egress_id).expect("an egress")).await
     }
 }
 
-/// DynamoDB's JSON without its types.
+/// DynamoDB's JSON without type descriptors.
 fn plain(value: &Value) -> Value {
     let Value::Object(attributes) = value else { return value.clone() };
     let plain_value = |typed: &Value| {

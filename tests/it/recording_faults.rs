@@ -1,5 +1,5 @@
-//! Every fault of LiveKit and of DynamoDB at the recording endpoints: the answer is in our shape and in time, and the
-//! same request works once the fault is over.
+//! Faults of LiveKit and DynamoDB at the recording endpoints: the response has our shape and arrives in time, and the
+//! same request succeeds after the fault.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use prost::Message as _;
 use crate::app::{Answer, App, Browser};
 use crate::meeting::{ROOM, ada, enter, jane_and_john, start, stop};
 
-/// A function's own deadline, and what the gateway and a busy machine add.
+/// A function's deadline, plus the time that the gateway and a busy machine add.
 const DEADLINE: Duration = Duration::from_millis(9500);
 
 const UNAVAILABLE: (u16, &str) = (502, "livekit_unavailable");
@@ -20,7 +20,7 @@ const STORE: (u16, &str) = (503, "store_unavailable");
 
 const HTML: &str = "<!DOCTYPE html><html><body>Bad gateway</body></html>";
 
-/// What may come instead of LiveKit's answer to `call`, and what the client is told.
+/// The faults of a LiveKit call, with the status and reason that the client gets.
 fn livekit_faults(call: &str) -> Vec<(&'static str, Fault, (u16, &'static str))> {
     let exhausted = r#"{"code":"resource_exhausted","msg":"m"}"#;
     let unavailable = r#"{"code":"unavailable","msg":"m"}"#;
@@ -29,18 +29,20 @@ fn livekit_faults(call: &str) -> Vec<(&'static str, Fault, (u16, &'static str))>
         ("dropped mid-body", Fault::new(call, Effect::DropMidBody), UNAVAILABLE),
         ("429", Fault::response(call, 429, exhausted), BUSY),
         ("429 with a time", Fault::response(call, 429, exhausted).header("retry-after", "7"), BUSY),
-        ("429 in other words", Fault::response(call, 429, "slow down"), UNAVAILABLE),
+        ("429 by a proxy", Fault::response(call, 429, "slow down"), BUSY),
         ("500", Fault::response(call, 500, r#"{"code":"internal","msg":"m"}"#), UNAVAILABLE),
-        ("500 in other words", Fault::response(call, 500, "{}"), UNAVAILABLE),
+        ("500 without a code", Fault::response(call, 500, "{}"), UNAVAILABLE),
         ("503", Fault::response(call, 503, unavailable), BUSY),
-        ("503 as HTML", Fault::response(call, 503, HTML), UNAVAILABLE),
+        ("503 by a proxy", Fault::response(call, 503, HTML), BUSY),
+        ("502 by a proxy", Fault::response(call, 502, HTML), UNAVAILABLE),
+        ("404 by a proxy", Fault::response(call, 404, HTML), UNAVAILABLE),
         ("malformed", Fault::response(call, 200, "{\"half\":"), UNAVAILABLE),
         ("HTML", Fault::response(call, 200, HTML), UNAVAILABLE),
         ("an unknown code", Fault::response(call, 418, r#"{"code":"teapot","msg":"m"}"#), UNAVAILABLE),
     ]
 }
 
-/// What may come instead of DynamoDB's answer to `call`. The client inside tries three times.
+/// The faults of a DynamoDB call, which the SDK attempts three times.
 fn dynamodb_faults(call: &str) -> Vec<(&'static str, Fault)> {
     let error =
         |name: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"m"}}"#);
@@ -58,7 +60,7 @@ fn dynamodb_faults(call: &str) -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Asserts a refusal in our shape that tells the client when to come back, and nothing of what is behind.
+/// Asserts an error in our shape, with `Retry-After` on a 503 and without internals.
 #[track_caller]
 fn check(answer: Answer, (status, reason): (u16, &str), what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.body);
@@ -70,7 +72,7 @@ fn check(answer: Answer, (status, reason): (u16, &str), what: &str) {
 }
 
 #[tokio::test]
-async fn every_fault_of_livekit_at_a_start() {
+async fn faults_of_livekit_during_a_start() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -91,7 +93,7 @@ async fn every_fault_of_livekit_at_a_start() {
 }
 
 #[tokio::test]
-async fn after_each_fault_of_livekit_the_same_start_works() {
+async fn after_each_fault_of_livekit_the_same_start_succeeds() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -106,7 +108,26 @@ async fn after_each_fault_of_livekit_the_same_start_works() {
 }
 
 #[tokio::test]
-async fn every_fault_of_livekit_at_a_stop() {
+async fn the_wait_that_livekit_asks_for_is_passed_on() {
+    let app = App::start().await;
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let exhausted = r#"{"code":"resource_exhausted","msg":"m"}"#;
+    for (status, body) in [(429, exhausted), (429, "slow down"), (503, HTML)] {
+        for (header, expected) in [(None, "2"), (Some("7"), "7"), (Some("3600"), "60"), (Some("soon"), "2")] {
+            let mut fault = Fault::response("GetParticipant", status, body).times(1);
+            if let Some(value) = header {
+                fault = fault.header("retry-after", value);
+            }
+            app.livekit().proxy().inject(fault);
+            let answer = ada.start_recording(start(ROOM)).await.refused(503, "livekit_busy");
+            assert_eq!(answer.header("retry-after"), Some(expected), "{status} {body} {header:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn faults_of_livekit_during_a_stop() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, mut john) = jane_and_john(&app).await;
@@ -118,7 +139,7 @@ async fn every_fault_of_livekit_at_a_stop() {
             app.livekit().proxy().inject(fault);
             check(stopper.stop_recording(stop(ROOM, &egress)).await, expected, &what);
             app.livekit().proxy().clear_faults();
-            assert_eq!(app.running().len(), 1, "{what}: it goes on");
+            assert_eq!(app.running().len(), 1, "{what}: it is still running");
             stopper.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert!(app.running().is_empty() && app.items_of("room#").is_empty(), "{what}");
         }
@@ -126,12 +147,12 @@ async fn every_fault_of_livekit_at_a_stop() {
 }
 
 #[tokio::test]
-async fn an_empty_success_is_no_answer() {
+async fn an_empty_success_is_an_error() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, mut john) = jane_and_john(&app).await;
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
-    // Protobuf reads nothing as a message with nothing in it.
+    // Protobuf decodes an empty body as a message of defaults.
     for call in ["GetParticipant", "StopEgress"] {
         app.livekit().proxy().inject(Fault::response(call, 200, "").times(1));
         check(john.stop_recording(stop(ROOM, &egress)).await, UNAVAILABLE, call);
@@ -147,7 +168,7 @@ async fn an_empty_success_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_egress_status_that_livekit_adds_is_a_recording_that_goes_on() {
+async fn an_unknown_egress_status_counts_as_running() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -171,7 +192,7 @@ async fn an_egress_status_that_livekit_adds_is_a_recording_that_goes_on() {
     ada.start_recording(start(ROOM)).await.is(200);
 }
 
-/// Passes the authorizer's read of the session, so that the function's own call is hit.
+/// Lets the authorizer's read pass, so that the fault hits the function's own call.
 fn behind_the_authorizer(app: &App, call: &str, fault: Fault) {
     if call == "GetItem" {
         app.dynamodb().proxy().inject(Fault::new(call, Effect::Serve).times(1));
@@ -180,7 +201,7 @@ fn behind_the_authorizer(app: &App, call: &str, fault: Fault) {
 }
 
 #[tokio::test]
-async fn every_fault_of_dynamodb_at_a_start() {
+async fn faults_of_dynamodb_during_a_start() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -206,7 +227,7 @@ async fn every_fault_of_dynamodb_at_a_start() {
 }
 
 #[tokio::test]
-async fn every_fault_of_dynamodb_at_a_stop() {
+async fn faults_of_dynamodb_during_a_stop() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -221,7 +242,7 @@ async fn every_fault_of_dynamodb_at_a_stop() {
             ada.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert!(app.running().is_empty(), "{what}");
             if round % 2 == 0 {
-                // LiveKit tells how it ended; every other time its word is lost.
+                // Every other webhook is lost.
                 app.tell_of("egress_ended", &egress).await.is(200);
                 assert_eq!(app.record(&egress)["status"], "ended", "{what}");
                 assert!(app.items_of("room#").is_empty(), "{what}");
@@ -231,7 +252,7 @@ async fn every_fault_of_dynamodb_at_a_stop() {
 }
 
 #[tokio::test]
-async fn every_fault_of_dynamodb_at_a_webhook() {
+async fn faults_of_dynamodb_during_a_webhook() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -252,7 +273,7 @@ async fn every_fault_of_dynamodb_at_a_webhook() {
 }
 
 #[tokio::test]
-async fn two_writes_that_meet_are_settled_inside() {
+async fn transaction_conflicts_and_repeated_writes_are_invisible() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -261,7 +282,7 @@ async fn two_writes_that_meet_are_settled_inside() {
         "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
     app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, conflict).times(2));
     let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
-    // A claim whose answer is lost is met by its own second attempt.
+    // The SDK repeats a write whose response is lost, and its condition then fails on its own result.
     for call in ["UpdateItem", "DeleteItem"] {
         app.dynamodb().proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
     }
@@ -276,7 +297,7 @@ async fn two_writes_that_meet_are_settled_inside() {
 }
 
 #[tokio::test]
-async fn a_conflict_that_does_not_end_is_an_error_and_the_next_start_has_the_egress() {
+async fn after_a_lasting_transaction_conflict_the_next_start_gets_the_egress() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -292,7 +313,7 @@ async fn a_conflict_that_does_not_end_is_an_error_and_the_next_start_has_the_egr
 }
 
 #[tokio::test]
-async fn refused_connections() {
+async fn refused_connections_are_errors_and_stop_nothing() {
     let app = App::start().await;
     let mut ada = ada(&app).await;
     enter(&app, &mut ada, ROOM).await;
@@ -324,7 +345,7 @@ async fn refused_connections() {
     ada.start_recording(start(ROOM)).await.is(200);
 }
 
-/// What is asked while somebody stalls.
+/// The request during a stall.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ask {
     Start,
@@ -332,7 +353,7 @@ enum Ask {
     Webhook,
 }
 
-/// Who stalls for 30 s, at which call, and what the client is told.
+/// Whether LiveKit (or else DynamoDB) stalls for 30 s, at which call, and the status and reason that the client gets.
 const STALLS: [(bool, &str, Ask, (u16, &str)); 14] = [
     (true, "GetParticipant", Ask::Start, UNAVAILABLE),
     (true, "ListEgress", Ask::Start, UNAVAILABLE),
@@ -350,9 +371,9 @@ const STALLS: [(bool, &str, Ask, (u16, &str)); 14] = [
     (false, "UpdateItem", Ask::Webhook, STORE),
 ];
 
-/// The rows wait side by side, each on a cloud of its own.
+/// The rows run concurrently, each on its own local cloud.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_stalls_the_answer_is_in_time_and_the_same_request_works_afterwards() {
+async fn during_a_stall_the_response_is_in_time_and_afterwards_the_request_succeeds() {
     let apps = join_all(STALLS.iter().map(|_| App::start())).await;
     let rows = apps.iter().zip(STALLS);
     let rows = join_all(rows.map(|(app, row)| async move {

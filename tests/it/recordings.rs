@@ -1,4 +1,4 @@
-//! Recordings through the front door: the demo, races, crashes, and who may not.
+//! Recordings: the happy path, races, crashes and authorization.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use crate::meeting::{JANE, JOHN, MASADAS, ROOM, TAUNTA, ada, enter, jane, jane_a
 const START: &str = "StartRoomCompositeEgress";
 const CONFIRM: &str = "TransactWriteItems";
 
-/// Waits for a condition that another process brings about.
+/// Waits until `holds`.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(10);
     while !holds() {
-        assert!(Instant::now() < give_up, "{what} does not come about");
+        assert!(Instant::now() < give_up, "{what} did not happen");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[tokio::test]
-async fn two_meet_one_records_and_the_record_tells_the_story() {
+async fn one_of_two_participants_records_and_the_other_stops() {
     let app = App::start().await;
     let (mut jane, mut john) = jane_and_john(&app).await;
 
@@ -33,7 +33,7 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
     let egress = started.text("/egressId");
     let timestamp = started.body["timestamp"].as_u64().unwrap();
     assert!((before..=now()).contains(&timestamp), "{timestamp}");
-    assert_eq!(started.body.as_object().unwrap().len(), 2, "the document's fields and no more");
+    assert_eq!(started.body.as_object().unwrap().len(), 2, "exactly the documented fields");
 
     let second = john.start_recording(start(ROOM)).await.refused(409, "already_recording");
     assert_eq!(second.body["egressId"], egress.as_str());
@@ -44,7 +44,7 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
     assert_eq!(stopped.body["egressId"], egress.as_str());
     assert!(stopped.body["timestamp"].as_u64().unwrap() >= timestamp);
     assert_eq!(stopped.body.as_object().unwrap().len(), 2);
-    // The next second: an answer that is made anew would differ.
+    // In the next second, a recomputed timestamp would differ.
     tokio::time::sleep(Duration::from_millis(1050)).await;
     assert_eq!(jane.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
     app.livekit().webhooks_settled().await;
@@ -71,7 +71,7 @@ async fn two_meet_one_records_and_the_record_tells_the_story() {
 }
 
 #[tokio::test]
-async fn the_object_tells_whose_it_is() {
+async fn the_object_carries_its_metadata() {
     let app = App::start().await;
     let (mut jane, _) = jane_and_john(&app).await;
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
@@ -92,7 +92,7 @@ fn upload(app: &App, egress: &str) -> S3Upload {
 }
 
 #[tokio::test]
-async fn the_bucket_is_reached_by_key_or_by_role() {
+async fn livekit_gets_the_keys_or_the_role_of_the_bucket() {
     let role = "arn:aws:iam::123456789012:role/recordings";
     let key = [("RECORDING_ACCESS_KEY", "AKIAEXAMPLE"), ("RECORDING_SECRET_KEY", "the-bucket-secret")];
     let by_role = [("RECORDING_ROLE_ARN", role), ("RECORDING_ACCESS_KEY", ""), ("RECORDING_SECRET_KEY", "")];
@@ -127,7 +127,7 @@ async fn of_fifty_starts_one_records() {
     let app = App::start().await;
     let (jane, john) = jane_and_john(&app).await;
     let people: Vec<Browser<'_>> = [jane, john].iter().cycle().take(50).cloned().collect();
-    // Warm processes meet at LiveKit and at the table; cold ones would come one by one.
+    // Warm processes contend for LiveKit and the table; cold ones would arrive one by one.
     let warm =
         people.clone().into_iter().map(async |mut person| person.start_recording(start("nowhere")).await);
     for answer in join_all(warm).await {
@@ -185,14 +185,72 @@ async fn a_refused_start_leaves_nothing_behind() {
     ] {
         app.livekit().proxy().inject(Fault::response(START, status, body).times(1));
         let answer = jane.start_recording(start(ROOM)).await.refused(expected.0, expected.1);
-        assert!(!answer.body.to_string().contains("egress minutes"), "LiveKit's words stay with us");
+        assert!(!answer.body.to_string().contains("egress minutes"), "LiveKit's message is internal");
         assert!(app.items_of("room#").is_empty() && app.items_of("recording#").is_empty());
     }
     john.start_recording(start(ROOM)).await.is(200);
 }
 
 #[tokio::test]
-async fn a_start_whose_answer_is_lost_is_found_at_once() {
+async fn a_start_that_a_proxy_gave_up_on_keeps_its_claim() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    // LiveKit may still start the egress: the claim must not be deleted.
+    for status in [502, 504] {
+        app.livekit().proxy().inject(Fault::response(START, status, "<html>").times(1));
+        jane.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");
+        assert_eq!(app.items_of("room#").len(), 1, "{status}");
+        let egress = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
+        john.stop_recording(stop(ROOM, &egress)).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn a_recording_can_be_stopped_before_it_is_active() {
+    let app = App::start().await;
+    app.livekit().set_automatic(false);
+    let (mut jane, _) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let stopped = jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    app.livekit().webhooks_settled().await;
+    assert_eq!(app.record(&egress)["status"], "failed");
+    assert!(app.items_of("room#").is_empty(), "the room is free");
+    assert_eq!(jane.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped.body);
+}
+
+#[tokio::test]
+async fn a_stop_whose_response_is_lost_can_be_repeated() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, _) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    app.livekit().proxy().inject(Fault::new("StopEgress", Effect::LoseResponse).times(1));
+    jane.stop_recording(stop(ROOM, &egress)).await.refused(502, "livekit_unavailable");
+    assert!(app.running().is_empty(), "LiveKit has stopped it");
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert!(app.items_of("room#").is_empty(), "the room is free");
+}
+
+#[tokio::test]
+async fn an_egress_that_the_table_does_not_know_is_adopted() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    // As if the table had been restored from a backup.
+    let table = app.cloud.table().unwrap();
+    for mut item in [app.items_of("room#"), app.items_of("recording#")].concat() {
+        item["expires_at"] = json!({ "N": "1" });
+        app.dynamodb().put(table, &item).unwrap();
+    }
+    assert_eq!(app.dynamodb().sweep().unwrap(), 2);
+    let adopted = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_eq!((adopted.as_str(), app.livekit().egresses().len()), (egress.as_str(), 1));
+    john.stop_recording(stop(ROOM, &egress)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_start_whose_response_is_lost_succeeds() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, _) = jane_and_john(&app).await;
@@ -202,22 +260,22 @@ async fn a_start_whose_answer_is_lost_is_found_at_once() {
     assert_eq!(app.record(&egress)["started_by"], JANE);
 }
 
-/// Kills the process of a start between LiveKit's answer and our write.
+/// Kills a start between LiveKit's response and the write that follows.
 async fn crash_after_livekit(app: &App, browser: &Browser<'_>) -> String {
     let stall = Fault::new(CONFIRM, Effect::Drop).delay(Duration::from_secs(30)).times(1);
     app.dynamodb().proxy().inject(stall);
     let written = app.dynamodb().proxy().count(CONFIRM);
     let mut browser = browser.clone();
     let crash = async {
-        eventually("the write after LiveKit's answer", || app.dynamodb().proxy().count(CONFIRM) > written)
+        eventually("the write after LiveKit's response", || app.dynamodb().proxy().count(CONFIRM) > written)
             .await;
         app.runtime().kill("start-recording").await.expect("it is killed");
     };
     let (answer, ()) = tokio::join!(browser.start_recording(start(ROOM)), crash);
-    // What API Gateway answers for a crashed function.
+    // API Gateway's response for a crashed function.
     assert_eq!(answer.is(500).body, json!({ "message": "Internal Server Error" }));
     let running = app.running();
-    assert_eq!(running.len(), 1, "LiveKit records");
+    assert_eq!(running.len(), 1, "LiveKit is recording");
     running[0].egress_id.clone()
 }
 
@@ -232,7 +290,7 @@ async fn after_a_crash_the_next_start_adopts_the_running_egress() {
     let adopted = john.start_recording(start(ROOM)).await.is(200).text("/egressId");
     assert_eq!(adopted, egress);
     assert_eq!(app.livekit().egresses().len(), 1, "no second egress");
-    assert_eq!(app.record(&egress)["started_by"], JANE, "as the object in the bucket says");
+    assert_eq!(app.record(&egress)["started_by"], JANE, "like the object in the bucket");
     let refused = john.start_recording(start(ROOM)).await.refused(409, "already_recording");
     assert_eq!(refused.body["egressId"], egress.as_str());
     john.stop_recording(stop(ROOM, &egress)).await.is(200);
@@ -240,7 +298,7 @@ async fn after_a_crash_the_next_start_adopts_the_running_egress() {
 }
 
 #[tokio::test]
-async fn after_a_crash_the_webhook_completes_the_record_and_the_next_start_is_told() {
+async fn after_a_crash_the_webhook_completes_the_record_and_the_next_start_returns_it() {
     let app = App::start().await;
     app.without_webhooks();
     let (jane, mut john) = jane_and_john(&app).await;
@@ -253,7 +311,7 @@ async fn after_a_crash_the_webhook_completes_the_record_and_the_next_start_is_to
 }
 
 #[tokio::test]
-async fn another_organization_does_not_get_the_recording_that_a_crash_left() {
+async fn after_a_crash_another_organization_does_not_get_the_recording() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, _) = jane_and_john(&app).await;
@@ -269,7 +327,7 @@ async fn another_organization_does_not_get_the_recording_that_a_crash_left() {
 }
 
 #[tokio::test]
-async fn a_crash_before_livekit_was_reached_holds_the_room_no_longer_than_the_lease() {
+async fn a_crash_before_the_call_to_livekit_holds_the_room_until_the_lease_expires() {
     let app = App::start().await;
     let (mut jane, mut john) = jane_and_john(&app).await;
     app.livekit().proxy().inject(Fault::new(START, Effect::Drop).delay(Duration::from_secs(30)).times(1));
@@ -286,7 +344,7 @@ async fn a_crash_before_livekit_was_reached_holds_the_room_no_longer_than_the_le
             break answer;
         }
         let refused = answer.refused(409, "already_recording");
-        assert!(refused.body.get("egressId").is_none(), "there is none: {}", refused.body);
+        assert!(refused.body.get("egressId").is_none(), "there is no egress: {}", refused.body);
         assert!(begun.elapsed() < Duration::from_secs(14), "the room stays taken");
     };
     assert_eq!(app.livekit().egresses().len(), 1);
@@ -294,7 +352,7 @@ async fn a_crash_before_livekit_was_reached_holds_the_room_no_longer_than_the_le
 }
 
 #[tokio::test]
-async fn who_may_not_stops_and_starts_nothing() {
+async fn an_unauthorized_request_starts_and_stops_nothing() {
     let app = App::start().await;
     let (mut jane_inside, mut john_inside) = jane_and_john(&app).await;
     enter(&app, &mut jane_inside, "other-room").await;
@@ -303,26 +361,30 @@ async fn who_may_not_stops_and_starts_nothing() {
     app.livekit().webhooks_settled().await;
     let before = app.items_of("recording#");
 
-    // In the room, and of another organization.
+    // In the room, but a member of another organization.
     let mut ada = ada(&app).await;
     enter(&app, &mut ada, ROOM).await;
     ada.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
     let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
-    assert!(refused.body.get("egressId").is_none(), "the id is of no use to them: {}", refused.body);
-    // The same person, in another organization.
+    assert!(
+        refused.body.get("egressId").is_none(),
+        "another organization does not get the id: {}",
+        refused.body
+    );
+    // The same user, in another organization.
     let mut elsewhere = john(&app, TAUNTA).await;
     elsewhere.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
-    // Of no organization, and not in the room.
+    // Without an organization, and not in the room.
     let mut stranger = app.signed_in("new.user@example.com").await;
     stranger.start_recording(start(ROOM)).await.refused(403, "not_in_room");
     stranger.start_recording(start("nowhere")).await.refused(404, "room_not_found");
     stranger.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
-    // Of the organization, and not in the room.
+    // A member of the organization, but not in the room.
     app.livekit().leave(ROOM, JOHN).unwrap();
     john_inside.stop_recording(stop(ROOM, &egress)).await.refused(403, "not_in_room");
     john_inside.start_recording(start(ROOM)).await.refused(403, "not_in_room");
     enter(&app, &mut john_inside, ROOM).await;
-    // Wrong zone, wrong room, the other room's egress, an egress of nobody.
+    // Wrong zone, wrong room, the other room's egress, an unknown egress.
     for wrong in [
         json!({ "roomName": ROOM, "egressId": egress, "zoneId": "2" }),
         stop("other-room", &egress),
@@ -334,10 +396,10 @@ async fn who_may_not_stops_and_starts_nothing() {
         jane_inside.stop_recording(wrong.clone()).await.refused(404, "recording_not_found");
         john_inside.stop_recording(wrong).await.refused(404, "recording_not_found");
     }
-    // Not signed in at all.
+    // Not signed in.
     app.browser().start_recording(start(ROOM)).await.is(403);
     app.browser().stop_recording(stop(ROOM, &egress)).await.is(403);
-    // On a page of a foreign origin.
+    // On a page of another origin.
     let mut lured = jane_inside.clone().header("origin", "https://evil.example");
     lured.stop_recording(stop(ROOM, &egress)).await.refused(403, "origin_not_allowed");
     lured.start_recording(start("other-room")).await.refused(403, "origin_not_allowed");
@@ -345,13 +407,13 @@ async fn who_may_not_stops_and_starts_nothing() {
     assert_eq!(app.livekit().proxy().count("StopEgress"), 0, "nothing was stopped");
     assert_eq!((app.running().len(), app.livekit().egresses().len()), (2, 2));
     assert_eq!(app.items_of("recording#"), before);
-    // Who started it may stop it from outside.
+    // The user who started it may stop it from outside the room.
     app.livekit().leave(ROOM, JANE).unwrap();
     jane_inside.stop_recording(stop(ROOM, &egress)).await.is(200);
 }
 
 #[tokio::test]
-async fn livekit_cloud_and_server_say_differently_that_there_is_no_room() {
+async fn livekit_cloud_and_livekit_server_report_a_missing_room_differently() {
     let app = App::start().await;
     let (mut jane, _) = jane_and_john(&app).await;
     let mut outside = jane_outside(&app).await;
@@ -370,7 +432,7 @@ async fn jane_outside(app: &App) -> Browser<'_> {
 }
 
 #[tokio::test]
-async fn each_call_to_livekit_carries_the_grant_that_it_needs_for_seconds() {
+async fn each_call_to_livekit_carries_only_the_grant_that_it_needs() {
     let app = App::start().await;
     let (mut jane, mut john) = jane_and_john(&app).await;
     let mut ada = ada(&app).await;
@@ -389,13 +451,13 @@ async fn each_call_to_livekit_carries_the_grant_that_it_needs_for_seconds() {
         let expected = match seen.call.as_str() {
             "GetParticipant" | "ListParticipants" => json!({ "roomAdmin": true, "room": ROOM }),
             "ListEgress" | START | "StopEgress" => json!({ "roomRecord": true }),
-            other => panic!("a call that nothing needs: {other}"),
+            other => panic!("unexpected call: {other}"),
         };
         assert_eq!(video, expected, "{}", seen.call);
         let rest = serde_json::to_value(&seen.claims).unwrap();
         let rest = rest.as_object().unwrap().keys().filter(|name| *name != "video");
         for claim in rest {
-            assert!(["exp", "iss", "nbf"].contains(&claim.as_str()), "{} says {claim}", seen.call);
+            assert!(["exp", "iss", "nbf"].contains(&claim.as_str()), "{} carries {claim}", seen.call);
         }
         assert!(seen.claims.exp - seen.claims.nbf <= 11, "{}", seen.call);
     }
@@ -410,7 +472,7 @@ async fn each_call_to_livekit_carries_the_grant_that_it_needs_for_seconds() {
 }
 
 #[tokio::test]
-async fn a_token_that_livekit_refuses_is_neither_answered_nor_logged() {
+async fn a_token_that_livekit_refuses_is_neither_returned_nor_logged() {
     let app = App::with_env(&[("LIVEKIT_API_SECRET", "another-secret")]).await;
     let mut ada = ada(&app).await;
     let answer = ada.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");

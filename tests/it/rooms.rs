@@ -1,4 +1,4 @@
-//! Rooms: scope, recording policy, and the limits of each field.
+//! Rooms: scope, recording policy and field limits.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::meeting::{CAZZI, JANE, MASADAS, ROOM, ada, enter, jane, jane_and_john
 const START: &str = "/api/v1/livekit/start-recording";
 const STOP: &str = "/api/v1/livekit/stop-recording";
 
-/// The room that a token of room-auth opens.
+/// The room in the token that room-auth returns.
 async fn room_of(browser: &mut Browser<'_>, room: &str) -> String {
     let token = browser.room_auth("Somebody", room).await.is(200).text("/token");
     let payload = token.split('.').nth(1).expect("a payload");
@@ -19,7 +19,7 @@ async fn room_of(browser: &mut Browser<'_>, room: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_a_scope_people_of_different_organizations_meet() {
+async fn without_a_scope_users_of_different_organizations_meet() {
     let app = App::start().await;
     let (mut jane, mut ada) = (jane(&app).await, ada(&app).await);
     let mut guest = app.signed_in("new.user@example.com").await;
@@ -28,7 +28,7 @@ async fn without_a_scope_people_of_different_organizations_meet() {
         enter(&app, browser, ROOM).await;
     }
     assert_eq!(app.livekit().participants(ROOM).len(), 3);
-    // A person without an organization records, and others do not stop it.
+    // A user without an organization records, and others cannot stop it.
     let egress = guest.start_recording(start(ROOM)).await.is(200).text("/egressId");
     let key = app.record(&egress)["object_key"].as_str().unwrap().to_owned();
     assert!(key.starts_with("recordings/no-organization/1/test-room/"), "{key}");
@@ -37,13 +37,17 @@ async fn without_a_scope_people_of_different_organizations_meet() {
 }
 
 #[tokio::test]
-async fn with_the_scope_organization_nobody_reaches_another_organizations_room() {
+async fn with_organization_scope_nobody_enters_another_organizations_room() {
     let app = App::with_env(&[("ROOM_SCOPE", "organization")]).await;
     let (mut jane, mut ada) = (jane(&app).await, ada(&app).await);
     let theirs = format!("{MASADAS}:{ROOM}");
     assert_eq!(room_of(&mut jane, ROOM).await, theirs);
     for name in [ROOM, &theirs, &format!(":{theirs}"), &format!("../{theirs}"), &format!("{CAZZI}:{ROOM}")] {
-        assert_eq!(room_of(&mut ada, name).await, format!("{CAZZI}:{name}"), "always behind their own id");
+        assert_eq!(
+            room_of(&mut ada, name).await,
+            format!("{CAZZI}:{name}"),
+            "always prefixed with their own id"
+        );
     }
     enter(&app, &mut jane, ROOM).await;
     enter(&app, &mut ada, ROOM).await;
@@ -67,7 +71,7 @@ async fn with_the_scope_organization_nobody_reaches_another_organizations_room()
 }
 
 #[tokio::test]
-async fn who_the_body_says_to_be_changes_nothing() {
+async fn an_identity_in_the_body_is_ignored() {
     let app = App::start().await;
     let mut jane = jane(&app).await;
     let body = json!({ "username": "Ada", "roomId": ROOM, "identity": "user_other", "userId": "user_other", "organizationId": CAZZI });
@@ -84,18 +88,18 @@ async fn who_the_body_says_to_be_changes_nothing() {
 }
 
 #[tokio::test]
-async fn anyone_may_record_where_the_policy_says_so() {
+async fn the_policy_anyone_does_not_require_presence_in_the_room() {
     let app = App::with_env(&[("RECORDING_POLICY", "anyone")]).await;
     let (mut jane, mut john) = jane_and_john(&app).await;
     app.livekit().leave(ROOM, JANE).unwrap();
     let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
-    assert_eq!(app.livekit().proxy().count("GetParticipant"), 0, "nobody was asked");
+    assert_eq!(app.livekit().proxy().count("GetParticipant"), 0, "presence is not checked");
     ada(&app).await.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
     john.stop_recording(stop(ROOM, &egress)).await.is(200);
     jane.start_recording(start("nowhere")).await.refused(404, "room_not_found");
     assert!(app.items_of("room#").is_empty());
 
-    // Where nobody has an organization, nobody shares one: a recording is its starter's.
+    // Users without an organization share none: a recording belongs to the user who started it.
     let mut guest = app.signed_in("guest@example.org").await;
     let mut other = app.signed_in("other@example.org").await;
     let egress = guest.start_recording(start(ROOM)).await.is(200).text("/egressId");
@@ -177,7 +181,7 @@ async fn fields_of_recordings_are_checked_and_named() {
 }
 
 #[tokio::test]
-async fn what_fits_is_recorded_as_it_was_said() {
+async fn valid_fields_are_recorded_unchanged() {
     let app = App::start().await;
     let mut ada = ada(&app).await;
     let (a, b) = ("Zoë, 林 🎥, zoë".to_owned(), json!(["Zoë", "林 🎥", "zoë"]));
@@ -199,7 +203,7 @@ async fn what_fits_is_recorded_as_it_was_said() {
             (&json!(room), &json!(topic), &json!(zone))
         );
         assert_eq!(record["participants"], expected);
-        // Three segments of its own below the prefix, whatever the names say; LiveKit finds nothing to replace.
+        // Always three segments below the prefix, and no placeholder that LiveKit would replace.
         let key = record["object_key"].as_str().unwrap();
         let segments: Vec<_> = key.split('/').collect();
         assert_eq!((segments.len(), &segments[..2]), (5, &["recordings", CAZZI][..]), "{key}");
@@ -208,7 +212,7 @@ async fn what_fits_is_recorded_as_it_was_said() {
         let stopped = json!({ "roomName": room, "egressId": egress, "zoneId": zone });
         ada.stop_recording(stopped).await.is(200);
         app.livekit().webhooks_settled().await;
-        // The store of the double refuses metadata that S3 would refuse.
+        // The double refuses metadata that S3 would refuse.
         let record = app.record(&egress);
         assert_eq!(record["status"], "ended", "{record}");
         assert!(record["file_location"].as_str().unwrap().ends_with(key), "{record}");

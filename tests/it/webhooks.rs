@@ -1,4 +1,4 @@
-//! LiveKit's webhooks through the gateway: only its own words count, in any order, as often as they come.
+//! LiveKit's webhooks through the gateway: only signed ones count, in any order and any number of times.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::Claims;
 use livekit_protocol::{EgressInfo, WebhookEvent};
-use local_livekit::sign_body;
 use local_proxy::{Effect, Fault};
+use local_livekit::sign_body;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::meeting::{JANE, ROOM, ada, enter, jane_and_john, start, stop};
 
 #[tokio::test]
-async fn livekits_own_deliveries_tell_the_whole_story() {
+async fn webhooks_move_a_recording_through_every_status() {
     let app = App::start().await;
     let (mut jane, _) = jane_and_john(&app).await;
     app.livekit().set_automatic(false);
@@ -62,14 +62,14 @@ async fn a_recording_that_livekit_ends_by_itself_frees_the_room() {
             let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
             end(&app, &egress);
             app.livekit().webhooks_settled().await;
-            assert_eq!(app.items_of("room#").is_empty(), told, "only a webhook frees it by itself");
+            assert_eq!(app.items_of("room#").is_empty(), told, "only a webhook frees the room at once");
 
-            // The next start frees a room whose webhook was lost.
+            // If the webhook was lost, the next start frees the room.
             let again = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
             assert_ne!(again, egress);
             let record = app.record(&egress);
             assert_eq!((&record["status"], &record["failure"]), (&json!(status), &failure));
-            // A stop of what is over answers with its end.
+            // A stop of an ended recording returns its end.
             let stopped = jane.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert_eq!(stopped.body["timestamp"], record["ended_at"]);
             jane.stop_recording(stop(ROOM, &again)).await.is(200);
@@ -80,7 +80,7 @@ async fn a_recording_that_livekit_ends_by_itself_frees_the_room() {
 }
 
 #[tokio::test]
-async fn a_room_that_finishes_is_free_and_old_news_does_not_free_the_next_one() {
+async fn a_closed_room_is_free_and_old_events_do_not_free_its_successor() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, _) = jane_and_john(&app).await;
@@ -88,7 +88,7 @@ async fn a_room_that_finishes_is_free_and_old_news_does_not_free_the_next_one() 
     app.livekit().end_room(ROOM).unwrap();
     let old = app.livekit().events();
     let finished = old.iter().find(|event| event.event == "room_finished").expect("room_finished").clone();
-    // `room_finished` alone, without any word about the egress.
+    // `room_finished` alone, without an event about the egress.
     app.tell(&finished).await.is(200);
     assert!(app.items_of("room#").is_empty());
     assert_eq!(app.record(&first)["status"], "ending");
@@ -105,7 +105,7 @@ async fn a_room_that_finishes_is_free_and_old_news_does_not_free_the_next_one() 
 }
 
 #[tokio::test]
-async fn any_order_and_repetition_lead_to_the_same_end() {
+async fn any_order_and_repetition_of_events_has_the_same_result() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -118,7 +118,7 @@ async fn any_order_and_repetition_lead_to_the_same_end() {
             let half = events.len() / 2;
             events.rotate_left(half);
         },
-        // All but the last are lost.
+        // All but the last event are lost.
         |events| events.retain(|event| event.event == "egress_ended"),
     ];
     for (number, arrange) in arrangements.into_iter().enumerate() {
@@ -141,7 +141,7 @@ async fn any_order_and_repetition_lead_to_the_same_end() {
 }
 
 #[tokio::test]
-async fn only_livekits_own_words_are_taken_in() {
+async fn only_webhooks_signed_by_livekit_are_applied() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -178,32 +178,32 @@ async fn only_livekits_own_words_are_taken_in() {
         ("the signature of another body", body.clone(), Some(&*other)),
         ("the signature of no body", body.clone(), Some(&*bodiless)),
         ("a token to join a room", body.clone(), Some(&*join)),
-        ("a token that is over", body.clone(), Some(&*of_an_hour_ago)),
+        ("an expired token", body.clone(), Some(&*of_an_hour_ago)),
         ("a token of the future", body.clone(), Some(&*of_tomorrow)),
     ] {
         let answer = app.webhook(body, authorization).await;
         assert_eq!(answer.status, 401, "{what}: {}", answer.body);
         answer.refused(401, "not_signed_in");
     }
-    // The browser's session is no signature.
+    // A session is not a signature.
     let answer = ada.send("/webhooks/livekit", Some((body.clone().into(), "application/json"))).await;
     answer.refused(401, "not_signed_in");
-    assert_eq!(app.record(&egress)["status"], "starting", "nothing was taken in");
+    assert_eq!(app.record(&egress)["status"], "starting", "nothing was applied");
     assert_eq!(app.items_of("room#").len(), 1);
 
-    // Signed, and not an event.
+    // Signed, but not an event.
     for nonsense in ["", "{", "[]", "null", r#"{"event":7}"#, r#"{"egressInfo":{"status":"EGRESS_NOVEL"}}"#] {
         let signed = sign_body("devkey", "secret", nonsense).unwrap();
         app.webhook(nonsense, Some(&signed)).await.refused(400, "invalid_json");
     }
-    // Signed, and none of our business; what LiveKit may add is passed over.
+    // Signed, but irrelevant or unknown.
     for other in ["{}", r#"{"event":"a_new_one","novelty":{"a":[1]}}"#, r#"{"event":"egress_ended"}"#] {
         let signed = sign_body("devkey", "secret", other).unwrap();
         app.webhook(other, Some(&signed)).await.is(200);
     }
     assert_eq!(app.record(&egress)["status"], "starting");
 
-    // The real one, twice: as LiveKit sends it, and as it is often written.
+    // The real one: as LiveKit sends it, and with the usual prefix.
     app.webhook(body.clone(), Some(&authorization)).await.is(200);
     let record = app.record(&egress);
     assert_eq!((&record["status"], &record["failure"]), (&json!("failed"), &json!("disk full")));
@@ -213,7 +213,7 @@ async fn only_livekits_own_words_are_taken_in() {
     assert!(!logs.iter().any(|line| line.contains(signature) || line.contains(&join)));
 }
 
-/// The `Authorization` of a body at other times.
+/// The `Authorization` of a body, valid at another time.
 fn signed(body: &str, nbf: usize, exp: usize) -> String {
     let sha256 = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, body.as_bytes()));
     let claims = Claims { iss: "devkey".into(), nbf, exp, sha256, ..Claims::default() };
@@ -226,7 +226,7 @@ fn now() -> usize {
 }
 
 #[tokio::test]
-async fn an_egress_that_is_none_of_ours_is_left_alone() {
+async fn an_egress_of_another_application_is_ignored() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -247,12 +247,12 @@ async fn an_egress_that_is_none_of_ours_is_left_alone() {
         }
     }
     assert_eq!((app.items_of("room#"), app.items_of("recording#")), before);
-    assert_eq!(app.livekit().proxy().count("StopEgress"), 0, "another's egress goes on");
+    assert_eq!(app.livekit().proxy().count("StopEgress"), 0, "the other egress is still running");
     ada.stop_recording(stop(ROOM, &egress)).await.is(200);
 }
 
 #[tokio::test]
-async fn large_events_are_read_and_too_large_ones_are_not() {
+async fn large_events_are_applied_and_too_large_ones_are_refused() {
     let app = App::start().await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
@@ -265,14 +265,14 @@ async fn large_events_are_read_and_too_large_ones_are_not() {
     app.webhook(body, Some(&authorization)).await.is(200);
     let record = app.record(&egress);
     assert_eq!(record["status"], "failed");
-    assert_eq!(record["failure"].as_str().unwrap(), "é".repeat(500), "the beginning says enough");
+    assert_eq!(record["failure"].as_str().unwrap(), "é".repeat(500), "only the beginning is stored");
 
     let most = padded(256 * 1024);
     app.webhook(most.clone(), Some(&sign_body("devkey", "secret", &most).unwrap())).await.is(200);
     let over = padded(256 * 1024 + 1);
     let authorization = sign_body("devkey", "secret", &over).unwrap();
     app.webhook(over, Some(&authorization)).await.refused(413, "body_too_large");
-    // Over Lambda's and the gateway's own limits.
+    // Above the limits of Lambda and of the gateway.
     for size in [7 * 1024 * 1024, 11 * 1024 * 1024] {
         let answer = app.webhook(vec![b' '; size], Some(&authorization)).await.is(413);
         assert_eq!(answer.body, json!({ "message": "Request Entity Too Large" }));
@@ -285,12 +285,12 @@ fn padded(size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_webhook_that_fails_is_sent_again_and_taken_in() {
+async fn a_failed_webhook_is_repeated_and_applied() {
     let app = App::with(|options| options.livekit.webhook_backoff = Duration::from_millis(20)).await;
     app.without_webhooks();
     let mut ada = ada(&app).await;
     let faults = [
-        // The client inside tries three times before it gives up.
+        // The SDK attempts a call three times.
         ("UpdateItem", Fault::new("UpdateItem", Effect::Drop).times(3)),
         ("UpdateItem", Fault::response("UpdateItem", 500, "oops").times(3)),
         ("UpdateItem", Fault::response("UpdateItem", 200, "<html>").times(1)),
@@ -318,11 +318,11 @@ async fn a_webhook_that_fails_is_sent_again_and_taken_in() {
 const THROTTLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow"}"#;
 
 #[tokio::test]
-async fn a_surplus_egress_is_stopped_by_its_webhook_even_where_livekit_is_busy_first() {
+async fn a_surplus_egress_is_stopped_by_its_webhook_even_if_livekit_is_busy_at_first() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, mut john) = jane_and_john(&app).await;
-    // LiveKit starts the first, says nothing, and does not list it either.
+    // LiveKit starts the first egress, but neither responds nor lists it.
     let livekit = app.livekit().proxy();
     livekit.inject(Fault::new("StartRoomCompositeEgress", Effect::LoseResponse).times(1));
     livekit.inject(Fault::response("ListEgress", 200, "").times(3));

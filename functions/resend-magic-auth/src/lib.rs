@@ -50,7 +50,7 @@ impl ResendMagicAuth {
         cool.and(admitted)?;
         if let Err(error) = self.send(&req, user).await {
             // Nothing was sent, so the person may try again at once.
-            COOLDOWN.give_back(&self.table, email).await;
+            COOLDOWN.cancel(&self.table, email).await;
             return Err(error);
         }
         Ok(Response::new(Done::OK))

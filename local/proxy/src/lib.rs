@@ -4,7 +4,8 @@
 //! the count, and applies the first [`Fault`] that matches. Faults are set from Rust ([`FaultProxy::inject`]) or over HTTP:
 //! `PUT /_local/faults` with a JSON list of [`Fault`]s, `DELETE /_local/faults`, `GET /_local/calls`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,8 @@ pub struct FaultProxy {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// The callers' ends of all connections so far.
+    peers: HashSet<SocketAddr>,
     calls: Vec<Call>,
     /// How many calls were forgotten: the first one that is kept has this number.
     forgotten: usize,
@@ -166,6 +169,11 @@ impl FaultProxy {
     /// How often `call` was called.
     pub fn count(&self, call: &str) -> usize {
         self.state().calls.iter().filter(|each| each.name == call).count()
+    }
+
+    /// How many connections have been accepted.
+    pub fn connections(&self) -> usize {
+        self.state().peers.len()
     }
 
     /// Forgets the calls so far.
@@ -240,7 +248,8 @@ impl std::error::Error for Dropped {}
 
 /// Serves `router` behind `proxy` until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, name_call: NameCall) {
-    local_server::serve(listener, move |request, _| {
+    local_server::serve(listener, move |request, peer| {
+        proxy.state().peers.insert(peer);
         handle(request, router.clone(), proxy.clone(), name_call)
     })
     .await;

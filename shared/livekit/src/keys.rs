@@ -1,4 +1,4 @@
-//! LiveKit's API key and the tokens signed with it. Each token carries the grants of one purpose and no more.
+//! LiveKit's API key and the tokens signed with it. Each token carries only the grants of its purpose.
 //!
 //! Source: <https://docs.livekit.io/home/get-started/authentication/>.
 
@@ -13,26 +13,25 @@ use ring::hmac;
 
 use crate::{Room, Username};
 
-/// The API key's name.
+/// The API key.
 pub static LIVEKIT_API_KEY: Variable =
-    Variable::required("LIVEKIT_API_KEY", "The LiveKit API key that room tokens are issued by.");
+    Variable::required("LIVEKIT_API_KEY", "The LiveKit API key that issues room tokens.");
 
-/// The API key's secret.
+/// The API secret.
 pub static LIVEKIT_API_SECRET: Variable = Variable::required(
     "LIVEKIT_API_SECRET",
-    "The secret of `LIVEKIT_API_KEY`. It signs every token and webhook.",
+    "The secret of `LIVEKIT_API_KEY`. It signs tokens and webhooks.",
 );
 
-/// How long a join token opens the room. It is checked when somebody connects: a participant who is inside stays, and
-/// LiveKit renews the tokens of connected participants itself.
+/// Lifetime of a join token. LiveKit checks it on connect, and renews the tokens of connected participants itself.
 pub const JOIN_TTL: Duration = Duration::from_secs(10 * 60);
 
-/// How long a token for one of our own calls lives: a little longer than the request that it is made in, which ends
-/// after 8 s. LiveKit allows a minute of clock skew on top.
+/// Lifetime of a token for our own calls: slightly longer than a request, which ends after 8 s. LiveKit allows a minute
+/// of clock skew on top.
 pub const SERVER_TTL: Duration = Duration::from_secs(10);
 
-/// The participant attribute that holds the organization. Participants cannot change their own attributes: that is
-/// the grant `canUpdateOwnMetadata`, which LiveKit does not give by default.
+/// The participant attribute that holds the organization. Participants cannot change it: that needs the grant
+/// `canUpdateOwnMetadata`, which LiveKit does not give by default.
 pub const ORGANIZATION_ATTRIBUTE: &str = "organizationId";
 
 /// The API key with its secret.
@@ -44,14 +43,20 @@ pub struct Keys {
 
 impl Keys {
     /// Reads `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
+    ///
+    /// # Errors
+    /// If one of them is missing.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret: env.secret(&LIVEKIT_API_SECRET)? })
     }
 
-    /// A token with which `caller` joins `room` as `username`, for [`JOIN_TTL`].
+    /// A token for `caller` to join `room` as `username`, valid for [`JOIN_TTL`].
     ///
-    /// The identity is the user id, so a person is in a room once and cannot take another's place. Inside, the token
-    /// gives what LiveKit gives by default: publish, subscribe and send data.
+    /// The identity is the user id, so a user is in a room once and cannot impersonate another. In the room, the token
+    /// grants LiveKit's defaults: publish, subscribe and send data.
+    ///
+    /// # Errors
+    /// `internal` if the claims cannot be serialized.
     pub fn join_token(&self, caller: &Caller, username: &Username, room: &Room) -> Result<Secret, ApiError> {
         let grants =
             VideoGrants { room_join: true, room: room.as_str().to_owned(), ..VideoGrants::default() };
@@ -64,14 +69,20 @@ impl Keys {
         })
     }
 
-    /// A token for calls about the participants of `room`, for [`SERVER_TTL`].
+    /// A token for calls about the participants of `room`, valid for [`SERVER_TTL`].
+    ///
+    /// # Errors
+    /// As [`Keys::join_token`].
     pub fn room_admin_token(&self, room: &Room) -> Result<Secret, ApiError> {
         let grants =
             VideoGrants { room_admin: true, room: room.as_str().to_owned(), ..VideoGrants::default() };
         self.sign(self.claims(grants, SERVER_TTL))
     }
 
-    /// A token for calls about egresses, for [`SERVER_TTL`]. LiveKit knows no such grant for a single room.
+    /// A token for calls about egresses, valid for [`SERVER_TTL`]. LiveKit has no such grant for a single room.
+    ///
+    /// # Errors
+    /// As [`Keys::join_token`].
     pub fn room_record_token(&self) -> Result<Secret, ApiError> {
         self.sign(self.claims(VideoGrants { room_record: true, ..VideoGrants::default() }, SERVER_TTL))
     }
@@ -95,8 +106,8 @@ impl Keys {
 
     /// Signs claims as a JWT with HS256 (RFC 7515).
     ///
-    /// `livekit-api` would sign through `jsonwebtoken`, whose fallback to aws-lc is then linked in a workspace build:
-    /// 0.5 MB of RSA and elliptic curves in the zip of every function that only needs an HMAC.
+    /// `livekit-api` signs with `jsonwebtoken`. In a workspace build, that links aws-lc: 0.5 MB of RSA and elliptic
+    /// curves in the zip of functions that only need an HMAC.
     fn sign(&self, claims: Claims) -> Result<Secret, ApiError> {
         let claims =
             serde_json::to_vec(&claims).map_err(|error| ApiError::new(Reason::Internal).because(error))?;
@@ -120,6 +131,7 @@ impl fmt::Debug for Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::caller;
     use crate::{RoomName, RoomScope};
 
     fn keys() -> Keys {
@@ -127,19 +139,8 @@ mod tests {
             .unwrap()
     }
 
-    fn caller() -> Caller {
-        Caller {
-            user_id: "user_1".into(),
-            email: "jane@example.com".into(),
-            organization_id: Some("org_1".into()),
-            role: None,
-            permissions: Vec::new(),
-            session_id: "session_1".into(),
-        }
-    }
-
     fn room() -> Room {
-        RoomScope::None.room(&caller(), &RoomName::parse("daily").unwrap()).unwrap()
+        RoomScope::None.room(&caller(None), &RoomName::parse("daily").unwrap()).unwrap()
     }
 
     fn verified(token: &Secret) -> Claims {
@@ -147,8 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn a_join_token_opens_one_room_for_one_person_and_grants_nothing_else() {
-        let token = keys().join_token(&caller(), &Username::parse("Jane Doe").unwrap(), &room()).unwrap();
+    fn a_join_token_admits_one_user_to_one_room() {
+        let token = keys()
+            .join_token(&caller(Some("org_1")), &Username::parse("Jane Doe").unwrap(), &room())
+            .unwrap();
         let claims = verified(&token);
         assert_eq!(
             (claims.iss.as_str(), claims.sub.as_str(), claims.name.as_str()),
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_token_carries_one_grant_for_seconds() {
+    fn a_server_token_carries_one_grant_and_lives_for_seconds() {
         let admin = verified(&keys().room_admin_token(&room()).unwrap());
         let expected = VideoGrants { room_admin: true, room: "daily".into(), ..VideoGrants::default() };
         assert_eq!(admin.video, expected);

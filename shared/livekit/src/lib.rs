@@ -1,8 +1,9 @@
-//! Adapter over `livekit-api`'s tokens: who may enter which room, and what a call of ours to LiveKit may do.
+//! LiveKit rooms and access tokens, with the claims of `livekit-api`.
 //!
-//! Everything here is computed in the process: no network, no TLS. Calls to LiveKit's servers are made by
-//! `shared/recording`.
+//! No network, no TLS: room-auth links nothing else. The calls to LiveKit's API are in `shared/recording`.
 
+#[cfg(test)]
+mod fixtures;
 pub mod keys;
 pub mod room;
 

@@ -1,4 +1,4 @@
-//! Rooms: the name that a client uses, and the name that LiveKit uses.
+//! Rooms: the client's names and LiveKit's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 use api::{ApiError, Caller, ConfigError, Env, Reason, Variable};
 
 api::text! {
-    /// The name of a room, as a client says it: at most 128 bytes, any script, no control characters.
+    /// The client's name of a room: at most 128 bytes, any script, no control characters.
     ///
-    /// LiveKit takes up to 256 characters, which leaves room for the organization's id in front.
+    /// LiveKit allows 256 characters, which leaves space for an organization id as prefix.
     pub struct RoomName { max: 128, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
@@ -17,44 +17,47 @@ api::text! {
     pub struct Username { max: 128, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
-/// How far a room's name reaches.
+/// The scope of room names.
 pub static ROOM_SCOPE: Variable = Variable::or(
     "ROOM_SCOPE",
     "none",
-    "`none`: the LiveKit room is named as the client says, so that people of different organizations can meet. \
-     `organization`: it is `<organizationId>:<roomId>`, so that equal names of two organizations are two rooms.",
+    "`none`: the LiveKit room has the client's name, so users of different organizations can meet. \
+     `organization`: its name is `<organizationId>:<roomId>`, so every organization has its own rooms.",
 );
 
-/// How far a room's name reaches: see [`ROOM_SCOPE`].
+/// The scope of room names: see [`ROOM_SCOPE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoomScope {
-    /// One name, one room.
+    /// All organizations share the rooms.
     None,
     /// Each organization has its own rooms.
     Organization,
 }
 
-/// A room, as LiveKit names it.
+/// LiveKit's name of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room(String);
 
 impl RoomScope {
     /// Reads `ROOM_SCOPE`.
+    ///
+    /// # Errors
+    /// If it has another value.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         env.parsed(&ROOM_SCOPE)
     }
 
-    /// The room that `caller` means by `name`.
+    /// The room that `name` refers to for `caller`.
     ///
     /// # Errors
-    /// [`Reason::OrganizationNotAllowed`] where rooms belong to organizations and the caller acts in none.
+    /// `organization_not_allowed` if rooms belong to organizations and the caller has none.
     pub fn room(self, caller: &Caller, name: &RoomName) -> Result<Room, ApiError> {
         match (self, &caller.organization_id) {
             (Self::None, _) => Ok(Room(name.as_str().to_owned())),
-            // WorkOS' ids hold no colon: no name of one organization can lead into another.
+            // WorkOS ids contain no colon, so a name cannot refer to another organization's room.
             (Self::Organization, Some(organization)) => Ok(Room(format!("{organization}:{}", name.as_str()))),
             (Self::Organization, None) => Err(ApiError::new(Reason::OrganizationNotAllowed)
-                .because("rooms belong to organizations, and the session is in none")),
+                .because("rooms belong to organizations, and the session has none")),
         }
     }
 }
@@ -72,7 +75,7 @@ impl FromStr for RoomScope {
 }
 
 impl Room {
-    /// The room that LiveKit names so.
+    /// The room with this name in LiveKit.
     pub fn named(name: impl Into<String>) -> Self {
         Self(name.into())
     }
@@ -92,20 +95,10 @@ impl fmt::Display for Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn caller(organization: Option<&str>) -> Caller {
-        Caller {
-            user_id: "user_1".into(),
-            email: "jane@example.com".into(),
-            organization_id: organization.map(str::to_owned),
-            role: None,
-            permissions: Vec::new(),
-            session_id: "session_1".into(),
-        }
-    }
+    use crate::fixtures::caller;
 
     #[test]
-    fn a_scope_decides_how_far_a_name_reaches() {
+    fn the_scope_decides_which_room_a_name_refers_to() {
         let name = RoomName::parse("daily").unwrap();
         let room = |scope: RoomScope, organization| {
             scope
@@ -120,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn room_names_are_of_any_script_without_control_characters() {
+    fn room_names_allow_any_script_but_no_control_characters() {
         assert!(RoomName::parse("会議室 1").is_ok());
         assert!(RoomName::parse(&"r".repeat(128)).is_ok());
         assert_eq!(RoomName::parse(&"r".repeat(129)), Err(Reason::InvalidField));

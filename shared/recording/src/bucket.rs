@@ -1,4 +1,4 @@
-//! The bucket that recordings go to: its configuration, the keys and the metadata of its objects.
+//! The bucket for recordings: configuration, object keys and object metadata.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,23 +12,23 @@ use time::macros::format_description;
 
 /// The bucket's name.
 pub static RECORDING_BUCKET: Variable =
-    Variable::required("RECORDING_BUCKET", "The S3 bucket that LiveKit puts recordings into.");
+    Variable::required("RECORDING_BUCKET", "The S3 bucket that LiveKit writes recordings to.");
 /// The bucket's region.
 pub static RECORDING_REGION: Variable =
     Variable::required("RECORDING_REGION", "The region of `RECORDING_BUCKET`.");
-/// The key id that LiveKit uses.
+/// The access key id for LiveKit.
 pub static RECORDING_ACCESS_KEY: Variable = Variable::optional(
     "RECORDING_ACCESS_KEY",
-    "The AWS access key id with which LiveKit reaches the bucket or assumes `RECORDING_ROLE_ARN`. \
-     Unset: the credentials that LiveKit's own egress service has.",
+    "The AWS access key id that LiveKit uses to write to the bucket or to assume `RECORDING_ROLE_ARN`. \
+     Unset: the credentials of LiveKit's egress service.",
 );
-/// The key that LiveKit uses.
+/// The secret access key for LiveKit.
 pub static RECORDING_SECRET_KEY: Variable =
-    Variable::optional("RECORDING_SECRET_KEY", "The secret of `RECORDING_ACCESS_KEY`.");
+    Variable::optional("RECORDING_SECRET_KEY", "The secret access key of `RECORDING_ACCESS_KEY`.");
 /// The role that LiveKit assumes.
 pub static RECORDING_ROLE_ARN: Variable = Variable::optional(
     "RECORDING_ROLE_ARN",
-    "A role that LiveKit assumes to write into the bucket, so that no key of the bucket leaves the account.",
+    "The role that LiveKit assumes to write to the bucket, so that no key of the bucket leaves the account.",
 );
 /// Another S3 endpoint.
 pub static RECORDING_ENDPOINT: Variable = Variable::optional(
@@ -36,14 +36,14 @@ pub static RECORDING_ENDPOINT: Variable = Variable::optional(
     "The URL of an S3-compatible store instead of Amazon S3. It is addressed by path.",
 );
 
-/// The metadata key that tells whose egress it is: [`Claim::token`].
+/// The metadata key that holds [`Claim::token`].
 pub(crate) const TOKEN_KEY: &str = "start";
 
-/// An object's metadata, keys and values, in bytes.
+/// S3's limit for the metadata of an object, keys and values, in bytes.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
 const MAX_METADATA_BYTES: usize = 2048;
 
-/// Where recordings go.
+/// The bucket for recordings.
 #[derive(Clone)]
 pub struct Bucket {
     name: String,
@@ -55,6 +55,9 @@ pub struct Bucket {
 
 impl Bucket {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid, or only one of the two keys is set.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let keys = match (env.optional(&RECORDING_ACCESS_KEY), env.optional(&RECORDING_SECRET_KEY)) {
             (Some(key), Some(secret)) => Some((key, Secret::new(secret))),
@@ -88,7 +91,7 @@ impl Bucket {
         &self.name
     }
 
-    /// The file that LiveKit is asked to write.
+    /// The file output of the egress for a claim.
     pub(crate) fn file(&self, claim: &Claim) -> EncodedFileOutput {
         let (access_key, secret) = match &self.keys {
             Some((key, secret)) => (key.clone(), secret.expose().to_owned()),
@@ -108,7 +111,7 @@ impl Bucket {
         EncodedFileOutput {
             file_type: EncodedFileType::Mp4.into(),
             filepath: claim.object_key.clone(),
-            // The record in the table says what the manifest would.
+            // The record in the table holds the same information.
             disable_manifest: true,
             output: Some(Output::S3(s3)),
         }
@@ -126,14 +129,14 @@ impl fmt::Debug for Bucket {
     }
 }
 
-/// `recordings/<organization>/<zone>/<room>/<time>.mp4`. A person without an organization records under
-/// `no-organization`, which is no id of WorkOS. At most 1,024 bytes, which is S3's limit.
+/// `recordings/<organization>/<zone>/<room>/<time>.mp4`, with `no-organization` (which is not a WorkOS id) for users
+/// without one. At most 1,024 bytes, S3's limit.
 pub(crate) fn object_key(organization: Option<&str>, zone: &str, room: &str, millis: u64) -> String {
     let organization = segment(organization.unwrap_or("no-organization"));
     format!("recordings/{organization}/{}/{}/{}.mp4", segment(zone), segment(room), timestamp(millis))
 }
 
-/// UTC to the millisecond, as `2025-07-14T09-54-56-123Z`: it sorts, and no store has to escape it.
+/// UTC with milliseconds, such as `2025-07-14T09-54-56-123Z`: sortable, and no character needs escaping.
 fn timestamp(millis: u64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]-[minute]-[second]-[subsecond digits:3]Z");
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
@@ -142,9 +145,9 @@ fn timestamp(millis: u64) -> String {
         .unwrap_or_else(|| millis.to_string())
 }
 
-/// One segment of a key. What is not a letter, digit, `_`, `-` or an inner `.` becomes `!` and two hex digits per byte
-/// of UTF-8: S3 calls `!` safe. So no text can leave its segment, be `..`, or be a placeholder like LiveKit's `{time}`,
-/// and two texts never give the same segment.
+/// One segment of a key. Bytes other than ASCII letters, digits, `_`, `-` and an inner `.` become `!` (which is safe in
+/// S3) and two hex digits. The encoding is injective, and the result cannot contain `/`, be `..`, or contain a
+/// placeholder such as LiveKit's `{time}`.
 fn segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for (at, byte) in text.bytes().enumerate() {
@@ -157,8 +160,8 @@ fn segment(text: &str) -> String {
     segment
 }
 
-/// What the object says about itself. Metadata travels in headers, so that it is ASCII and has a limit: names that do
-/// not fit are left out, and `participant-count` tells. The record in the table has them all.
+/// The metadata of the object. It travels in headers, so it is ASCII and limited. Participants that do not fit are left
+/// out; `participant-count` and the record in the table are complete.
 fn metadata(claim: &Claim) -> HashMap<String, String> {
     let mut metadata = HashMap::from([
         (TOKEN_KEY.to_owned(), claim.token.clone()),
@@ -181,7 +184,7 @@ fn metadata(claim: &Claim) -> HashMap<String, String> {
     metadata
 }
 
-/// Printable ASCII as it is; everything else, and `%`, percent-encoded as UTF-8 (RFC 3986, section 2.1).
+/// Percent-encodes `%` and everything but printable ASCII (RFC 3986, section 2.1).
 fn header_text(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -197,6 +200,7 @@ fn header_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn env(more: &[(&str, &str)]) -> Env {
         let required = [("RECORDING_BUCKET", "recordings"), ("RECORDING_REGION", "eu-central-1")];
@@ -204,17 +208,7 @@ mod tests {
     }
 
     fn claim(topic: &str, participants: Vec<String>) -> Claim {
-        Claim {
-            room: "daily".into(),
-            token: "0123456789abcdef0123456789abcdef".into(),
-            organization_id: Some("org_1".into()),
-            zone_id: "1".into(),
-            topic: topic.into(),
-            participants,
-            started_by: "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B".into(),
-            started_at: 1_752_486_896,
-            object_key: object_key(Some("org_1"), "1", "daily", 1_752_486_896_123),
-        }
+        Claim { topic: topic.into(), participants, ..fixtures::claim() }
     }
 
     fn upload(bucket: &Bucket, claim: &Claim) -> S3Upload {
@@ -225,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_tells_organization_zone_room_and_time() {
+    fn a_key_contains_organization_zone_room_and_time() {
         assert_eq!(
             object_key(Some("org_1"), "1", "test-room", 1_752_486_896_123),
             "recordings/org_1/1/test-room/2025-07-14T09-54-56-123Z.mp4"
@@ -237,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_leaves_its_segment() {
+    fn no_text_escapes_its_segment() {
         for (text, expected) in [
             ("..", "!2E."),
             ("../org_2", "!2E.!2Forg_2"),
@@ -265,16 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn plain_metadata_stays_readable() {
+    fn ascii_metadata_stays_readable() {
         let metadata = metadata(&claim("Weekly Sync: 100%", vec!["alice".into(), "bob".into()]));
         assert_eq!(metadata["topic"], "Weekly Sync: 100%25");
         assert_eq!(metadata["participants"], "alice,bob");
-        assert_eq!(metadata["started-by"], "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B");
+        assert_eq!(metadata["started-by"], "user_1");
     }
 
     #[test]
-    fn a_role_or_keys_or_neither() {
-        let claim = claim("t", vec!["a".into()]);
+    fn access_is_by_role_by_keys_or_by_neither() {
+        let claim = fixtures::claim();
         let role = "arn:aws:iam::123456789012:role/egress";
         let s3 = upload(&Bucket::load(&env(&[("RECORDING_ROLE_ARN", role)])).unwrap(), &claim);
         assert_eq!((s3.assume_role_arn.as_str(), s3.access_key.as_str()), (role, ""));
@@ -290,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn another_store_is_addressed_by_path() {
+    fn another_endpoint_is_addressed_by_path() {
         let bucket = Bucket::load(&env(&[("RECORDING_ENDPOINT", "https://minio.example.com/")])).unwrap();
-        let s3 = upload(&bucket, &claim("t", vec!["a".into()]));
+        let s3 = upload(&bucket, &fixtures::claim());
         assert_eq!((s3.endpoint.as_str(), s3.force_path_style), ("https://minio.example.com", true));
     }
 }

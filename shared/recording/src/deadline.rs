@@ -1,29 +1,30 @@
-//! The time that a request has.
+//! The time budget of a request.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A request is given up after 8 s (see `api::boot`). Ours ends before, so that it can still tidy up and answer.
+/// Time for a request. `api::boot` ends it after 8 s; this budget is shorter, so that a failed start is cleaned up.
 const TOTAL: Duration = Duration::from_millis(7500);
 
-/// No call to LiveKit takes longer.
+/// Limit for one call to LiveKit.
 const CALL: Duration = Duration::from_secs(5);
 
-/// What must be left after a call to LiveKit, to write down what it did.
-pub(crate) const WRITE: Duration = Duration::from_millis(1200);
+/// Reserve for one write after a call to LiveKit.
+pub(crate) const WRITE: Duration = store::OPERATION_TIMEOUT;
 
-/// The time that a request has, counted from its begin.
+/// The end of a request's time budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    pub(crate) fn begin() -> Self {
+    /// A deadline for a request that begins now.
+    pub(crate) fn start() -> Self {
         Self(Instant::now() + TOTAL)
     }
 
-    /// How long a call may take when `reserve` is needed after it.
-    pub(crate) fn call(self, reserve: Duration) -> Duration {
+    /// The timeout of a call that has to leave `reserve`; zero if no time is left.
+    pub(crate) fn timeout(self, reserve: Duration) -> Duration {
         self.0.saturating_duration_since(Instant::now()).saturating_sub(reserve).min(CALL)
     }
 }

@@ -1,4 +1,4 @@
-//! An egress, as far as we care: who asked for it, where it is, what came of it.
+//! An egress, reduced to what this crate uses: its claim, its destination and its progress.
 
 use livekit_protocol::egress_info::Request;
 use livekit_protocol::encoded_file_output::Output;
@@ -7,7 +7,7 @@ use store::recording::{Progress, RecordingStatus};
 
 use crate::bucket::TOKEN_KEY;
 
-/// LiveKit's messages about failures can be long.
+/// LiveKit's error messages can be long; only the beginning is stored.
 const MAX_ERROR_CHARS: usize = 500;
 
 const NANOS: i64 = 1_000_000_000;
@@ -16,22 +16,22 @@ const NANOS: i64 = 1_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Egress {
     pub(crate) id: String,
-    /// The room, as LiveKit names it.
+    /// LiveKit's name of the room.
     pub(crate) room: String,
     /// LiveKit's id of the room.
     pub(crate) room_sid: String,
-    /// The claim that it was started for.
+    /// Token of the claim that it was started for.
     pub(crate) token: Option<String>,
-    /// The bucket that the composite of the room goes to.
+    /// The bucket that the room composite is written to.
     pub(crate) bucket: Option<String>,
-    /// The key of the file in the bucket.
+    /// Key of the file in the bucket.
     pub(crate) object_key: Option<String>,
     pub(crate) progress: Progress,
 }
 
 impl Egress {
-    /// Whether it records, or will: one that is ending only completes its file.
-    pub(crate) fn runs(&self) -> bool {
+    /// Whether it is recording or about to. An egress that is ending only completes its file.
+    pub(crate) fn is_running(&self) -> bool {
         self.progress.status < RecordingStatus::Ending
     }
 }
@@ -52,7 +52,7 @@ impl From<EgressInfo> for Egress {
     }
 }
 
-/// Where the composite of a room is written. LiveKit gives requests back without the bucket's credentials.
+/// Where the room composite is written. LiveKit returns requests without the bucket's credentials.
 fn destination(info: &EgressInfo) -> Option<(&S3Upload, &str)> {
     let Some(Request::RoomComposite(request)) = &info.request else { return None };
     request.file_outputs.iter().find_map(|file| match &file.output {
@@ -61,7 +61,7 @@ fn destination(info: &EgressInfo) -> Option<(&S3Upload, &str)> {
     })
 }
 
-/// The end of an egress that LiveKit has no word of any more.
+/// The end of an egress that LiveKit no longer knows.
 pub(crate) fn forgotten() -> Progress {
     Progress {
         status: RecordingStatus::Ended,
@@ -78,7 +78,7 @@ fn progress(info: &EgressInfo) -> Progress {
         Ok(EgressStatus::EgressEnding) => RecordingStatus::Ending,
         Ok(EgressStatus::EgressComplete | EgressStatus::EgressLimitReached) => RecordingStatus::Ended,
         Ok(EgressStatus::EgressFailed | EgressStatus::EgressAborted) => RecordingStatus::Failed,
-        // A status that LiveKit may add: it lives as long as it has no end.
+        // A status that LiveKit added later: the egress is running unless it has an end.
         Err(_) if info.ended_at == 0 => RecordingStatus::Active,
         Err(_) => RecordingStatus::Ended,
     };
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_place() {
+    fn every_status_is_mapped() {
         let status = |status| progress(&info(status)).status;
         let expected = [
             RecordingStatus::Starting,
@@ -125,6 +125,6 @@ mod tests {
     #[test]
     fn an_egress_of_another_kind_has_no_bucket() {
         let egress = Egress::from(info(1));
-        assert!(egress.runs() && egress.bucket.is_none() && egress.token.is_none());
+        assert!(egress.is_running() && egress.bucket.is_none() && egress.token.is_none());
     }
 }

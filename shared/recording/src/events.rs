@@ -1,4 +1,4 @@
-//! LiveKit's webhooks. They come in any order, more than once, or never: each only moves a recording forward.
+//! LiveKit's webhooks. They arrive in any order, repeatedly, or never; each only moves a recording forward.
 //!
 //! Source: <https://docs.livekit.io/home/server/webhooks/>.
 
@@ -14,10 +14,10 @@ use crate::deadline::Deadline;
 use crate::egress::Egress;
 use crate::server::Server;
 
-/// The largest webhook that is read. Those about egresses repeat the request, with the object's metadata.
+/// Size limit of a webhook. Egress events repeat the request, object metadata included.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Follows what LiveKit tells.
+/// Applies LiveKit's events to the table.
 #[derive(Debug)]
 pub struct Events {
     table: Table,
@@ -27,22 +27,25 @@ pub struct Events {
 
 impl Events {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let server = Server::load(env)?;
         let receiver = WebhookReceiver::new(server.keys.verifier());
         Ok(Self { table: Table::load(env)?, server, receiver })
     }
 
-    /// Takes a webhook in. LiveKit sends it again after a 5xx, and not after a 4xx.
+    /// Verifies and applies a webhook. LiveKit repeats it after a 5xx, but not after a 4xx.
     ///
     /// # Errors
-    /// `not_signed_in` where it is not signed by our key or is not the body that was signed; `invalid_json`,
+    /// `not_signed_in` if it is not signed with our key, or the body is not the signed one; `invalid_json`,
     /// `body_too_large`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`.
     pub async fn receive(&self, webhook: &RawBody) -> Result<(), ApiError> {
         let event = self.verify(webhook)?;
         match (event.event.as_str(), event.egress_info, event.room) {
             ("egress_started" | "egress_updated" | "egress_ended", Some(info), _) => {
-                self.egress_moved(&info.into()).await
+                self.egress_changed(&info.into()).await
             }
             ("room_finished", _, Some(room)) => self.room_finished(&room).await,
             _ => Ok(()),
@@ -62,7 +65,7 @@ impl Events {
         })
     }
 
-    async fn egress_moved(&self, egress: &Egress) -> Result<(), ApiError> {
+    async fn egress_changed(&self, egress: &Egress) -> Result<(), ApiError> {
         let mut advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
         if advanced == Advanced::Absent {
             if !self.complete_start(egress).await? {
@@ -73,38 +76,38 @@ impl Events {
         if advanced == Advanced::Moved && egress.progress.status.is_final() {
             report_end(egress);
         }
-        // What is ending records nothing any more: the next recording may begin.
-        if !egress.runs() {
+        // An egress that is ending no longer records: the next recording may start.
+        if !egress.is_running() {
             self.table.free_room(&egress.room, &egress.id).await?;
         }
         Ok(())
     }
 
-    /// An egress without a record: a start has not written it down yet, or never will. Returns whether the record is
-    /// there now.
+    /// Completes the start of an egress without a record, which is in progress or was interrupted. Returns whether the
+    /// record exists now.
     async fn complete_start(&self, egress: &Egress) -> Result<bool, ApiError> {
-        // Without a token it is none of ours.
+        // Without a token, the egress is not ours.
         let Some(token) = &egress.token else { return Ok(false) };
         let Some(item) = self.table.room(&egress.room).await? else { return Ok(false) };
         if item.claim.token == *token {
             if matches!(item.phase, Phase::Starting { .. }) {
                 let confirmation =
                     Confirmation { egress_id: &egress.id, room_sid: &egress.room_sid, announced_to: None };
-                // Where it does not hold, the start was faster and has written the same.
+                // If this is refused, the start was faster and has written the same.
                 self.table.confirm_start(&item.claim, confirmation).await?;
             }
             return Ok(true);
         }
-        if egress.runs() {
-            // LiveKit took so long that another start has the room: this egress is one too many.
-            let egresses = self.server.egresses(Deadline::begin())?;
+        if egress.is_running() {
+            // LiveKit took so long that another start has claimed the room: this egress is surplus.
+            let egresses = self.server.egresses(Deadline::start())?;
             egresses.stop(&egress.id, Duration::ZERO).await?;
             tracing::warn!(egress_id = egress.id, "a surplus egress was stopped");
         }
         Ok(false)
     }
 
-    /// A room has closed, and its recording ends with it; `egress_ended` will say how.
+    /// Ends the recording of a room that has closed. `egress_ended` reports the outcome later.
     async fn room_finished(&self, room: &Room) -> Result<(), ApiError> {
         let Some(egress_id) = self.table.free_closed_room(&room.name, &room.sid).await? else {
             return Ok(());
@@ -116,7 +119,7 @@ impl Events {
     }
 }
 
-/// A recording that failed is a file that somebody will miss: it is counted and logged, once.
+/// Counts the end of a recording, and logs a failure: its file is missing.
 fn report_end(egress: &Egress) {
     let status = egress.progress.status;
     metrics::count("RecordingEnded", &[("Status", status.name())]);

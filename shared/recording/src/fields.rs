@@ -1,4 +1,4 @@
-//! What a client says about a recording.
+//! The fields of requests about recordings.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 api::text! {
-    /// The place in the application that a recording belongs to: at most 64 bytes, any script, no control characters.
+    /// Application-defined area, such as a building or a team: at most 64 bytes, any script, no control characters.
     pub struct ZoneId { max: 64, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
 api::text! {
-    /// What a conference is about: at most 200 bytes, any script, no control characters.
+    /// The topic of a conference: at most 200 bytes, any script, no control characters.
     pub struct Topic { max: 200, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
@@ -21,18 +21,22 @@ api::text! {
     pub struct EgressId { max: 64, reason: InvalidField, accept: api::text::is_visible_ascii }
 }
 
-/// Who takes part, as a comma-separated list: at most 500 names of at most 128 bytes each, any script, no control
-/// characters. Space around names is dropped, and so are empty entries and repeated names.
+/// Participants as a comma-separated list: at most 500 names of at most 128 bytes each, any script, no control
+/// characters. Surrounding whitespace, empty entries and repeated names are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participants(Vec<String>);
 
 impl Participants {
-    /// The most names.
+    /// The maximum number of names.
     pub const MAX: usize = 500;
-    /// The longest name, in bytes of UTF-8.
+    /// The maximum length of a name, in bytes of UTF-8.
     pub const MAX_NAME_BYTES: usize = 128;
 
-    /// Reads a list, or says why it does not fit.
+    /// Parses a list.
+    ///
+    /// # Errors
+    /// `missing_field` without any name; `invalid_field` for too many names, or a name that is too long or contains
+    /// control characters.
     pub fn parse(list: &str) -> Result<Self, Reason> {
         let mut seen = std::collections::HashSet::new();
         let names: Vec<_> =
@@ -47,7 +51,7 @@ impl Participants {
         }
     }
 
-    /// The names, in the order in which they came.
+    /// The names, in their original order.
     pub fn names(&self) -> &[String] {
         &self.0
     }
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_trimmed_and_folded() {
+    fn names_are_trimmed_and_repetitions_dropped() {
         assert_eq!(
             names("alice, bob ,,alice, , チャーリー"),
             Ok(vec!["alice".into(), "bob".into(), "チャーリー".into()])

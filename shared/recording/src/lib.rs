@@ -1,28 +1,28 @@
-//! The life of a room's recording, over LiveKit's egress and the table.
+//! Recordings of rooms, over LiveKit's egress and the table.
 //!
-//! | who | does | network rounds |
+//! | type | does | network rounds |
 //! |---|---|---|
-//! | [`Recorder`] | starts: asks LiveKit and the table, claims the room, starts the egress, confirms | 4 |
+//! | [`Recorder`] | starts: queries LiveKit and the table, claims the room, starts the egress, confirms the claim | 4 |
 //! | [`Stopper`] | stops: reads the record, stops the egress, writes | 3 |
-//! | [`Events`] | follows what LiveKit tells by webhook | 1 to 4 |
+//! | [`Events`] | applies LiveKit's webhooks | 1 to 5 |
 //!
-//! # What cannot be lost
+//! # Failures
 //!
-//! LiveKit lets a room be recorded many times at once and has no idempotency key, and the table and LiveKit cannot be
-//! changed together. So the order is fixed: the claim is written first, with everything that the record will say and
-//! a random token; the egress carries the token in its object's metadata; the room's item and the record are written
-//! last, in one transaction. Whatever breaks in between:
+//! LiveKit allows several egresses per room and has no idempotency key, and LiveKit and the table cannot be changed
+//! atomically. So the order is fixed. The claim is written first, with everything that the record will contain and a
+//! random token. The egress carries the token in its object's metadata. The room's item and the record are written last,
+//! in one transaction.
 //!
-//! | what breaks | what is left | what heals it |
+//! | failure | leaves behind | repaired by |
 //! |---|---|---|
 //! | before the claim | nothing | |
-//! | LiveKit refuses | nothing: the claim is taken back | |
-//! | LiveKit does not answer | perhaps an egress | the same request asks LiveKit what runs; else the claim stays, free to take, and the egress is adopted when it turns up |
-//! | after LiveKit's answer, or the last write is lost | an egress with the claim's token | the webhook `egress_started`, or the next start: either completes the same claim |
-//! | after the last write | a recording nobody was told of | the next start answers with it if the webhook completed it; otherwise it is `already_recording` with its id |
-//! | a webhook is lost | a room that seems recorded | the next start asks LiveKit about that egress and frees the room |
-//! | an egress turns up after another start took the room | two egresses | the webhook `egress_started` stops the one that the room does not have |
-//! | a stop breaks after LiveKit's answer | a record that says active | the webhook, or the client's retry: a stop can be repeated |
+//! | LiveKit refuses the start | nothing: the claim is released | |
+//! | LiveKit does not respond to the start | possibly an egress | the same request, which lists the egresses; otherwise the claim stays without a lease, and the egress is adopted when it appears |
+//! | after LiveKit's response, or the last write is lost | an egress with the claim's token | the webhook `egress_started` or the next start, which complete the claim |
+//! | after the last write | a recording whose id no response carried | the next start: it returns the recording if the webhook completed it; otherwise it fails with `already_recording` and the id |
+//! | a webhook is lost | a room that seems to be recorded | the next start, which asks LiveKit about the egress and frees the room |
+//! | an egress appears after another start has claimed the room | two egresses | the webhook `egress_started`, which stops the surplus one |
+//! | a stop, after LiveKit's response | a record with status `active` | the webhook, or the client's retry |
 
 use api::Reason;
 
@@ -37,10 +37,13 @@ mod deadline;
 mod egress;
 pub mod events;
 pub mod fields;
+#[cfg(test)]
+mod fixtures;
 pub mod policy;
 pub mod server;
 pub mod start;
 pub mod stop;
+mod twirp;
 
 pub use bucket::Bucket;
 pub use events::Events;

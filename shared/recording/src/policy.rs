@@ -12,30 +12,33 @@ use crate::server::Server;
 pub static RECORDING_POLICY: Variable = Variable::or(
     "RECORDING_POLICY",
     "participants",
-    "Who may start and stop a recording. `participants`: whoever is in the room, and the person who started it may stop it. \
-     `anyone`: whoever is signed in, and of the recording's organization to stop it.",
+    "Who may start and stop a recording. `participants`: everyone in the room; the user who started it may also stop it \
+     from outside. `anyone`: every signed-in user; only members of the recording's organization may stop it.",
 );
 
 /// Who may record: see [`RECORDING_POLICY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Whoever is in the room, as LiveKit says.
+    /// Everyone in the room, according to LiveKit.
     Participants,
-    /// Whoever is signed in.
+    /// Every signed-in user.
     Anyone,
 }
 
 impl Policy {
     /// Reads `RECORDING_POLICY`.
+    ///
+    /// # Errors
+    /// If it has another value.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         env.parsed(&RECORDING_POLICY)
     }
 
-    /// Lets a caller pass who may start a recording in `room`, or stop another one's.
+    /// Checks that a caller may start a recording in `room`, or stop one that another user started.
     ///
     /// # Errors
     /// `room_not_found`, `not_in_room`, `livekit_busy`, `livekit_unavailable`.
-    pub(crate) async fn admit(
+    pub(crate) async fn authorize(
         self,
         server: &Server,
         room: &Room,
@@ -43,7 +46,7 @@ impl Policy {
         deadline: Deadline,
     ) -> Result<(), ApiError> {
         match self {
-            Self::Participants => server.admit(room, &caller.user_id, deadline).await,
+            Self::Participants => server.expect_participant(room, &caller.user_id, deadline).await,
             Self::Anyone => Ok(()),
         }
     }

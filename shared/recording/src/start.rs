@@ -1,4 +1,4 @@
-//! Starting a recording: one per room, whatever happens on the way. The crate's documentation has the whole picture.
+//! Starting a recording: one per room, whatever fails on the way. The crate's documentation explains the protocol.
 
 use std::time::Duration;
 
@@ -14,17 +14,18 @@ use crate::deadline::{Deadline, WRITE};
 use crate::egress::{Egress, forgotten};
 use crate::fields::{Participants, Topic, ZoneId};
 use crate::policy::Policy;
-use crate::server::{Aftermath, Egresses, Failure, Server};
+use crate::server::{Egresses, Server};
+use crate::twirp::{Failure, Leftover};
 
-/// A claim that is not confirmed is free after this time: the request that made it has ended by then.
+/// An unconfirmed claim is abandoned after this time: by then, the request that made it has ended.
 const LEASE_SECONDS: u64 = 9;
 
-/// What is needed after LiveKit was asked to start: to see what runs, and to write.
-const RESERVE: Duration = Duration::from_millis(2500);
+/// Reserve after the call that starts an egress: to list the egresses, if it fails, and to write.
+const RESERVE: Duration = WRITE.saturating_add(Duration::from_secs(1));
 
-/// How long, and how often, a start looks at the one that came before it, so that it can answer with the egress.
-const WAIT: Duration = Duration::from_millis(200);
-const WAITS: u32 = 15;
+/// How often, and how many times, a start polls for the egress of the start that came before it.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLLS: u32 = 15;
 
 /// Starts recordings.
 #[derive(Debug)]
@@ -41,31 +42,34 @@ pub struct Recorder {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartRecordingRequest")]
 pub struct NewRecording {
-    /// The room, as the client names it.
+    /// The room.
     pub room_name: RoomName,
-    /// The place in the application.
-    pub zone_id: ZoneId,
-    /// The conference's topic.
+    /// Topic of the conference.
     #[serde(rename = "conferenceTopic")]
     pub topic: Topic,
-    /// Who takes part, as the client says.
+    /// Application-defined area, such as a building or a team. The stop must repeat it.
+    pub zone_id: ZoneId,
+    /// Participants: at most 500 names, separated by commas.
     pub participants: Participants,
 }
 
-/// A recording that runs.
+/// A running recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartRecordingResponse")]
 pub struct Started {
-    /// LiveKit's id of the egress.
+    /// LiveKit's id of the egress, with which the recording is stopped.
     pub egress_id: String,
-    /// When it was started, in seconds since the Unix epoch.
+    /// Time of the start, in seconds since the Unix epoch.
     #[serde(rename = "timestamp")]
     pub started_at: u64,
 }
 
 impl Recorder {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             table: Table::load(env)?,
@@ -76,25 +80,26 @@ impl Recorder {
         })
     }
 
-    /// Starts recording a room, or takes over a start that was not finished.
+    /// Starts recording a room, or completes a start that was interrupted.
     ///
     /// # Errors
-    /// `already_recording`, with the egress where it belongs to the caller's organization; `room_not_found`,
-    /// `not_in_room`, `organization_not_allowed`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`.
+    /// `already_recording`, with the egress id if it belongs to the caller's organization; `room_not_found`,
+    /// `not_in_room`, `organization_not_allowed`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`,
+    /// `deadline_exceeded`.
     pub async fn start(&self, caller: &Caller, new: &NewRecording) -> Result<Started, ApiError> {
-        let deadline = Deadline::begin();
+        let deadline = Deadline::start();
         let room = self.scope.room(caller, &new.room_name)?;
         let egresses = self.server.egresses(deadline)?;
-        let (admitted, running, held) = tokio::join!(
-            self.policy.admit(&self.server, &room, caller, deadline),
-            egresses.of_room(room.as_str(), Duration::ZERO),
+        let (authorized, running, held) = tokio::join!(
+            self.policy.authorize(&self.server, &room, caller, deadline),
+            egresses.in_room(room.as_str(), Duration::ZERO),
             self.table.room(room.as_str()),
         );
-        admitted?;
+        authorized?;
         let (running, held) = (running?, held?);
 
         let now = clock::now_millis();
-        let start = Start { recorder: self, caller, deadline, egresses, id: random_word()? };
+        let start = Start { recorder: self, caller, deadline, egresses, id: random::id()? };
         let claim = Claim {
             room: room.as_str().to_owned(),
             token: start.id.clone(),
@@ -115,65 +120,67 @@ impl Recorder {
     }
 }
 
-/// What to do, from what the table and LiveKit say.
+/// The next step, decided from the room's item and LiveKit's egresses.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
-    /// Claim the room and start an egress. `over` is the item that may be replaced.
-    Begin { over: Option<RoomItem> },
-    /// An egress runs whose claim was not confirmed, or which nobody was told of: complete that.
+    /// Claim the room and start an egress. The claim may replace `abandoned`.
+    Begin { abandoned: Option<RoomItem> },
+    /// Confirm the claim of a running egress that is not confirmed, or that no response has carried yet.
     Complete { claim: Claim, egress: Egress },
-    /// An egress runs that the table knows nothing of: claim the room for it.
-    Adopt { egress: Egress, over: Option<RoomItem> },
-    /// The table says that the room has an egress that LiveKit does not list: ask for it.
+    /// Claim the room for a running egress that the table does not know.
+    Adopt { egress: Egress, abandoned: Option<RoomItem> },
+    /// Ask LiveKit about the room's egress, which is not in the list.
     Verify { item: RoomItem, egress_id: String },
-    /// The room is being recorded.
+    /// Refuse: the room is being recorded.
     Refuse { item: RoomItem },
-    /// Another start is under way.
+    /// Wait: another start is in progress.
     Wait,
 }
 
 fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) -> Plan {
-    let Some(item) = held else { return take_over(None, running, bucket) };
+    let Some(item) = held else { return begin_or_adopt(None, running, bucket) };
     match item.phase.clone() {
         Phase::Starting { lease_until } => {
-            let own = running
-                .iter()
-                .find(|egress| egress.runs() && egress.token.as_deref() == Some(item.claim.token.as_str()));
+            let own = running.iter().find(|egress| {
+                egress.is_running() && egress.token.as_deref() == Some(item.claim.token.as_str())
+            });
             match own {
                 Some(egress) => Plan::Complete { claim: item.claim, egress: egress.clone() },
                 None if lease_until > now => Plan::Wait,
-                None => take_over(Some(item), running, bucket),
+                None => begin_or_adopt(Some(item), running, bucket),
             }
         }
         Phase::Recording { egress_id, announced_to } => {
             match running.iter().find(|egress| egress.id == egress_id) {
-                Some(egress) if egress.runs() && announced_to.is_none() => {
+                Some(egress) if egress.is_running() && announced_to.is_none() => {
                     Plan::Complete { claim: item.claim, egress: egress.clone() }
                 }
-                Some(egress) if egress.runs() => Plan::Refuse { item },
-                Some(_) => take_over(Some(item), running, bucket),
+                Some(egress) if egress.is_running() => Plan::Refuse { item },
+                Some(_) => begin_or_adopt(Some(item), running, bucket),
                 None => Plan::Verify { item, egress_id },
             }
         }
     }
 }
 
-/// The room is free as far as the table goes. An egress that writes the room into our bucket is its recording; any
-/// other, such as a live stream, is none of our business.
-fn take_over(over: Option<RoomItem>, running: Vec<Egress>, bucket: &str) -> Plan {
-    match running.into_iter().find(|egress| egress.runs() && egress.bucket.as_deref() == Some(bucket)) {
-        Some(egress) => Plan::Adopt { egress, over },
-        None => Plan::Begin { over },
+/// The plan for a room that the table considers free. A running egress that writes the room into our bucket is its
+/// recording. Others, such as live streams, do not matter.
+fn begin_or_adopt(abandoned: Option<RoomItem>, running: Vec<Egress>, bucket: &str) -> Plan {
+    let recording =
+        running.into_iter().find(|egress| egress.is_running() && egress.bucket.as_deref() == Some(bucket));
+    match recording {
+        Some(egress) => Plan::Adopt { egress, abandoned },
+        None => Plan::Begin { abandoned },
     }
 }
 
-/// One start on its way.
+/// A start in progress.
 struct Start<'a> {
     recorder: &'a Recorder,
     caller: &'a Caller,
     deadline: Deadline,
-    egresses: Egresses,
-    /// Tells this start from all others.
+    egresses: Egresses<'a>,
+    /// Unique to this start.
     id: String,
 }
 
@@ -187,37 +194,36 @@ impl Start<'_> {
         let bucket = self.recorder.bucket.name();
         let plan = match plan(held, running.clone(), bucket, clock::now()) {
             Plan::Verify { item, egress_id } => {
-                if self.runs(&egress_id).await? {
+                if self.is_running(&egress_id).await? {
                     Plan::Refuse { item }
                 } else {
-                    take_over(Some(item), running, bucket)
+                    begin_or_adopt(Some(item), running, bucket)
                 }
             }
             plan => plan,
         };
         match plan {
-            Plan::Begin { over } => self.begin(claim, over.as_ref()).await,
+            Plan::Begin { abandoned } => self.begin(claim, abandoned.as_ref()).await,
             Plan::Complete { claim: earlier, egress } => self.complete(&claim, &earlier, &egress).await,
-            Plan::Adopt { egress, over } => self.adopt(claim, egress, over.as_ref()).await,
-            Plan::Refuse { item } | Plan::Verify { item, .. } => Err(self.already(&item)),
+            Plan::Adopt { egress, abandoned } => self.adopt(claim, egress, abandoned.as_ref()).await,
+            Plan::Refuse { item } | Plan::Verify { item, .. } => Err(self.already_recording(&item)),
             Plan::Wait => Err(self.wait(&claim.room).await),
         }
     }
 
-    /// The usual way: claim, start, confirm.
-    async fn begin(&self, claim: Claim, over: Option<&RoomItem>) -> Result<Started, ApiError> {
-        self.claim(&claim, over).await?;
+    /// The normal case: claim the room, start the egress, confirm the claim.
+    async fn begin(&self, claim: Claim, abandoned: Option<&RoomItem>) -> Result<Started, ApiError> {
+        self.claim(&claim, abandoned).await?;
         let file = self.recorder.bucket.file(&claim);
         let egress = match self.egresses.start(&claim.room, file, RESERVE).await {
             Ok(egress) => egress,
-            Err(failure) => self.settle(&claim, failure).await?,
+            Err(failure) => self.recover(&claim, failure).await?,
         };
         self.confirm(&claim, &egress).await
     }
 
-    /// A start whose egress runs and which was not finished. It keeps what its own start said, as the object in the
-    /// bucket does. Whoever asks for the same place is answered as if the recording were theirs; others are refused,
-    /// and the start is finished all the same.
+    /// Completes an interrupted start. The record keeps what that start requested, like the object in the bucket. A
+    /// caller of the same organization and zone gets the recording. Others are refused, but the start is completed.
     async fn complete(&self, new: &Claim, earlier: &Claim, egress: &Egress) -> Result<Started, ApiError> {
         if (&new.organization_id, &new.zone_id) == (&earlier.organization_id, &earlier.zone_id) {
             return self.confirm(earlier, egress).await;
@@ -225,38 +231,38 @@ impl Start<'_> {
         let confirmation =
             Confirmation { egress_id: &egress.id, room_sid: &egress.room_sid, announced_to: None };
         self.recorder.table.confirm_start(earlier, confirmation).await?;
-        Err(self.already_under(earlier.organization_id.as_deref(), Some(&egress.id)))
+        Err(self.already_recording_for(earlier.organization_id.as_deref(), Some(&egress.id)))
     }
 
-    /// An egress that the table knows nothing of becomes the recording that was asked for.
+    /// Turns an egress that the table does not know into the requested recording.
     async fn adopt(
         &self,
         mut claim: Claim,
         egress: Egress,
-        over: Option<&RoomItem>,
+        abandoned: Option<&RoomItem>,
     ) -> Result<Started, ApiError> {
         let known = self.recorder.table.recording(&egress.id).await?;
         if known.is_some_and(|record| record.stopped_at.is_some() || record.status >= RecordingStatus::Ending)
         {
-            // It was stopped, and LiveKit is a moment behind.
-            return self.begin(claim, over).await;
+            // It has been stopped, and LiveKit's list is out of date.
+            return self.begin(claim, abandoned).await;
         }
         // The webhook stops an egress whose token is not the room's.
         claim.token = egress.token.clone().unwrap_or(claim.token);
         claim.object_key = egress.object_key.clone().unwrap_or(claim.object_key);
-        self.claim(&claim, over).await?;
+        self.claim(&claim, abandoned).await?;
         self.confirm(&claim, &egress).await
     }
 
-    /// Claims the room, or is the answer to a start that came second.
-    async fn claim(&self, claim: &Claim, over: Option<&RoomItem>) -> Result<(), ApiError> {
-        if self.deadline.call(RESERVE).is_zero() {
+    /// Claims the room, or returns the error for a start that came second.
+    async fn claim(&self, claim: &Claim, abandoned: Option<&RoomItem>) -> Result<(), ApiError> {
+        if self.deadline.timeout(RESERVE).is_zero() {
             return Err(Reason::DeadlineExceeded.into());
         }
         let lease_until = clock::now() + LEASE_SECONDS;
-        match self.recorder.table.claim_room(claim, lease_until, over).await? {
+        match self.recorder.table.claim_room(claim, lease_until, abandoned).await? {
             Claimed::Won => Ok(()),
-            Claimed::Held(item) if item.egress_id().is_some() => Err(self.already(&item)),
+            Claimed::Held(item) if item.egress_id().is_some() => Err(self.already_recording(&item)),
             Claimed::Held(_) => Err(self.wait(&claim.room).await),
         }
     }
@@ -268,35 +274,35 @@ impl Start<'_> {
             Confirmed::Yes => Ok(Started { egress_id: egress.id.clone(), started_at: claim.started_at }),
             Confirmed::Held(item) => {
                 if item.claim.token != claim.token {
-                    // Our claim ran out and the room has another egress: ours is one too many.
+                    // Our claim expired, and the room has another egress: ours is surplus.
                     self.discard(egress).await;
                 }
-                Err(self.already(&item))
+                Err(self.already_recording(&item))
             }
-            Confirmed::Over => Err(ApiError::new(Reason::LivekitUnavailable)
-                .because("the recording was over before it was written down")),
+            Confirmed::Ended => Err(ApiError::new(Reason::LivekitUnavailable)
+                .because("the recording ended before it was confirmed")),
         }
     }
 
-    /// A start failed: finds out whether there is an egress all the same, and puts the room in order.
-    async fn settle(&self, claim: &Claim, failure: Failure) -> Result<Egress, ApiError> {
-        let aftermath = failure.aftermath();
-        if aftermath != Aftermath::Nothing
-            && let Ok(running) = self.egresses.of_room(&claim.room, WRITE).await
+    /// After a failed call to start an egress: returns the egress if it exists all the same, or cleans up the claim.
+    async fn recover(&self, claim: &Claim, failure: Failure) -> Result<Egress, ApiError> {
+        let leftover = failure.leftover();
+        if leftover != Leftover::Nothing
+            && let Ok(running) = self.egresses.in_room(&claim.room, WRITE).await
             && let Some(egress) =
                 running.into_iter().find(|egress| egress.token.as_ref() == Some(&claim.token))
         {
             return Ok(egress);
         }
         let table = &self.recorder.table;
-        let tidied = match aftermath {
-            Aftermath::Nothing | Aftermath::Settled => table.release_room(claim).await,
-            Aftermath::Open => table.end_lease(claim).await,
+        let cleaned_up = match leftover {
+            Leftover::Nothing | Leftover::Listed => table.release_room(claim).await,
+            Leftover::Pending => table.end_lease(claim).await,
         };
-        if let Err(error) = tidied {
-            tracing::warn!(cause = error.cause(), "a claim waits for its lease to end");
+        if let Err(error) = cleaned_up {
+            tracing::warn!(cause = error.cause(), "a claim stays until its lease expires");
         }
-        Err(failure.error(Reason::RoomNotFound))
+        Err(failure.into_error(Reason::RoomNotFound))
     }
 
     async fn discard(&self, egress: &Egress) {
@@ -305,11 +311,11 @@ impl Start<'_> {
         }
     }
 
-    /// Whether an egress runs that LiveKit does not list; if not, its record is brought to its end.
-    async fn runs(&self, egress_id: &str) -> Result<bool, ApiError> {
+    /// Whether an egress that LiveKit does not list is running. If not, its record is completed.
+    async fn is_running(&self, egress_id: &str) -> Result<bool, ApiError> {
         let egress = self.egresses.get(egress_id, RESERVE).await?;
         let progress = match egress {
-            Some(egress) if egress.runs() => return Ok(true),
+            Some(egress) if egress.is_running() => return Ok(true),
             Some(egress) => egress.progress,
             None => forgotten(),
         };
@@ -317,19 +323,18 @@ impl Start<'_> {
         Ok(false)
     }
 
-    /// Another start is under way: waits a little for its egress, to answer with it.
+    /// Polls for the egress of another start in progress, so that the error can carry its id.
     async fn wait(&self, room: &str) -> ApiError {
-        for _ in 0..WAITS {
-            if self.deadline.call(WRITE).is_zero() {
+        for _ in 0..POLLS {
+            if self.deadline.timeout(WRITE).is_zero() {
                 break;
             }
-            tokio::time::sleep(WAIT).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             match self.recorder.table.room(room).await {
-                Ok(Some(item)) if item.egress_id().is_some() => return self.already(&item),
+                Ok(Some(item)) if item.egress_id().is_some() => return self.already_recording(&item),
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    return ApiError::new(Reason::LivekitBusy)
-                        .because("the start that held the room came to nothing");
+                    return ApiError::new(Reason::LivekitBusy).because("the start that held the room failed");
                 }
                 Err(error) => return error,
             }
@@ -338,13 +343,13 @@ impl Start<'_> {
     }
 
     #[track_caller]
-    fn already(&self, item: &RoomItem) -> ApiError {
-        self.already_under(item.claim.organization_id.as_deref(), item.egress_id())
+    fn already_recording(&self, item: &RoomItem) -> ApiError {
+        self.already_recording_for(item.claim.organization_id.as_deref(), item.egress_id())
     }
 
-    /// The id is of use only to those who may stop the recording.
+    /// Only the organization that may stop the recording gets its id.
     #[track_caller]
-    fn already_under(&self, organization: Option<&str>, egress_id: Option<&str>) -> ApiError {
+    fn already_recording_for(&self, organization: Option<&str>, egress_id: Option<&str>) -> ApiError {
         let error = ApiError::new(Reason::AlreadyRecording);
         match egress_id {
             Some(egress_id) if self.caller.organization_id.as_deref() == organization => {
@@ -355,33 +360,17 @@ impl Start<'_> {
     }
 }
 
-/// 128 random bits in hex.
-fn random_word() -> Result<String, ApiError> {
-    let bytes: [u8; 16] = random::bytes()?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use store::recording::Progress;
 
     use super::*;
+    use crate::fixtures;
 
     const NOW: u64 = 1_752_486_896;
 
     fn item(phase: Phase) -> RoomItem {
-        let claim = Claim {
-            room: "daily".into(),
-            token: "t1".into(),
-            organization_id: None,
-            zone_id: "1".into(),
-            topic: "t".into(),
-            participants: Vec::new(),
-            started_by: "user_1".into(),
-            started_at: NOW,
-            object_key: "k".into(),
-        };
-        RoomItem { claim, phase }
+        RoomItem { claim: fixtures::claim(), phase }
     }
 
     fn starting(lease_until: u64) -> RoomItem {
@@ -410,15 +399,15 @@ mod tests {
 
     #[test]
     fn a_free_room_is_claimed() {
-        assert_eq!(plan(None, Vec::new(), "ours", NOW), Plan::Begin { over: None });
+        assert_eq!(plan(None, Vec::new(), "ours", NOW), Plan::Begin { abandoned: None });
     }
 
     #[test]
-    fn a_live_stream_or_a_foreign_bucket_does_not_count() {
+    fn live_streams_and_other_buckets_are_ignored() {
         let mut stream = egress("EG_2", "t2", "ours", RecordingStatus::Active);
         stream.bucket = None;
         let foreign = egress("EG_3", "t3", "theirs", RecordingStatus::Active);
-        assert_eq!(plan(None, vec![stream, foreign], "ours", NOW), Plan::Begin { over: None });
+        assert_eq!(plan(None, vec![stream, foreign], "ours", NOW), Plan::Begin { abandoned: None });
     }
 
     #[test]
@@ -426,20 +415,26 @@ mod tests {
         let unknown = ours(RecordingStatus::Active);
         assert_eq!(
             plan(None, vec![unknown.clone()], "ours", NOW),
-            Plan::Adopt { egress: unknown, over: None }
+            Plan::Adopt { egress: unknown, abandoned: None }
         );
-        assert_eq!(plan(None, vec![ours(RecordingStatus::Ending)], "ours", NOW), Plan::Begin { over: None });
+        assert_eq!(
+            plan(None, vec![ours(RecordingStatus::Ending)], "ours", NOW),
+            Plan::Begin { abandoned: None }
+        );
     }
 
     #[test]
-    fn a_start_under_way_is_waited_for_until_its_lease_is_over() {
+    fn a_start_in_progress_is_waited_for_until_its_lease_expires() {
         assert_eq!(plan(Some(starting(NOW + 1)), Vec::new(), "ours", NOW), Plan::Wait);
-        let over = starting(NOW);
-        assert_eq!(plan(Some(over.clone()), Vec::new(), "ours", NOW), Plan::Begin { over: Some(over) });
+        let expired = starting(NOW);
+        assert_eq!(
+            plan(Some(expired.clone()), Vec::new(), "ours", NOW),
+            Plan::Begin { abandoned: Some(expired) }
+        );
     }
 
     #[test]
-    fn a_start_whose_egress_runs_is_completed_at_once() {
+    fn a_start_whose_egress_is_running_is_completed_at_once() {
         for lease in [0, NOW + 9] {
             let running = ours(RecordingStatus::Starting);
             assert_eq!(
@@ -450,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_room_refuses_and_an_unannounced_recording_is_handed_out() {
+    fn a_second_start_is_refused_unless_no_response_carried_the_first_egress() {
         let running = ours(RecordingStatus::Active);
         let item = recording(Some("s1"));
         assert_eq!(plan(Some(item.clone()), vec![running.clone()], "ours", NOW), Plan::Refuse { item });
@@ -461,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_that_livekit_does_not_list_is_asked_for() {
+    fn an_egress_that_livekit_does_not_list_is_verified() {
         let item = recording(Some("s1"));
         assert_eq!(
             plan(Some(item.clone()), Vec::new(), "ours", NOW),
@@ -469,13 +464,7 @@ mod tests {
         );
         assert_eq!(
             plan(Some(item.clone()), vec![ours(RecordingStatus::Ending)], "ours", NOW),
-            Plan::Begin { over: Some(item) }
+            Plan::Begin { abandoned: Some(item) }
         );
-    }
-
-    #[test]
-    fn words_are_random() {
-        let (one, other) = (random_word().unwrap(), random_word().unwrap());
-        assert!(one.len() == 32 && one != other);
     }
 }

@@ -1,4 +1,4 @@
-//! Stopping a recording. It can be repeated: whoever stops a stopped recording gets the same answer.
+//! Stopping a recording. A stop can be repeated: every stop of a recording returns the same response.
 
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock};
 use livekit::{Room, RoomName, RoomScope};
@@ -27,15 +27,15 @@ pub struct Stopper {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StopRecordingRequest")]
 pub struct Stop {
-    /// The room, as the client names it.
+    /// The room of the start.
     pub room_name: RoomName,
     /// LiveKit's id of the egress.
     pub egress_id: EgressId,
-    /// The place in the application, as it was given at the start.
+    /// The zone of the start.
     pub zone_id: ZoneId,
 }
 
-/// A recording that has stopped.
+/// A stopped recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StopRecordingResponse")]
@@ -49,6 +49,9 @@ pub struct Stopped {
 
 impl Stopper {
     /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             table: Table::load(env)?,
@@ -61,16 +64,15 @@ impl Stopper {
     /// Stops a recording of the caller's organization.
     ///
     /// # Errors
-    /// `recording_not_found` where room, zone, organization or id do not match, without saying which;
-    /// `room_not_found`, `not_in_room`, `organization_not_allowed`, `livekit_busy`, `livekit_unavailable`,
-    /// `store_unavailable`.
+    /// `recording_not_found` if room, zone, organization or id do not match, without saying which; `room_not_found`,
+    /// `not_in_room`, `organization_not_allowed`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`.
     pub async fn stop(&self, caller: &Caller, stop: &Stop) -> Result<Stopped, ApiError> {
-        let deadline = Deadline::begin();
+        let deadline = Deadline::start();
         let room = self.scope.room(caller, &stop.room_name)?;
         let egress_id = stop.egress_id.as_str();
-        let (record, admitted) = tokio::join!(
+        let (record, authorized) = tokio::join!(
             self.table.recording(egress_id),
-            self.policy.admit(&self.server, &room, caller, deadline)
+            self.policy.authorize(&self.server, &room, caller, deadline)
         );
         let record = record?
             .filter(|record| matches(record, caller, &room, &stop.zone_id, self.policy))
@@ -79,7 +81,7 @@ impl Stopper {
             return Ok(Stopped { egress_id: record.egress_id, stopped_at });
         }
         if record.claim.started_by != caller.user_id {
-            admitted?;
+            authorized?;
         }
 
         let progress = self.end(egress_id, deadline).await?;
@@ -89,7 +91,7 @@ impl Stopper {
             let (advanced, freed) = tokio::join!(advance, free);
             advanced?;
             freed?;
-            // It was over already, perhaps by somebody else's stop of this moment: the record has one answer for both.
+            // It had ended, perhaps because of a concurrent stop: both return what the record says.
             self.table.recording(egress_id).await?.as_ref().and_then(stopped_at).unwrap_or(ended_at)
         } else {
             let note = self.table.note_stop(egress_id, clock::now(), &caller.user_id);
@@ -101,25 +103,27 @@ impl Stopper {
         Ok(Stopped { egress_id: record.egress_id, stopped_at })
     }
 
-    /// Ends the egress and says where that leaves it.
+    /// Ends the egress and returns its progress.
     async fn end(&self, egress_id: &str, deadline: Deadline) -> Result<Progress, ApiError> {
         let egresses = self.server.egresses(deadline)?;
         let egress = match egresses.stop(egress_id, WRITE).await? {
             Some(egress) => Some(egress),
-            // It has ended, and we were not told.
+            // It has ended without a webhook reaching us.
             None => egresses.get(egress_id, WRITE).await?,
         };
         Ok(match egress {
-            // LiveKit has accepted the stop, whatever it says of the moment.
-            Some(egress) if egress.runs() => Progress { status: RecordingStatus::Ending, ..egress.progress },
+            // LiveKit has accepted the stop, even if the status does not show it yet.
+            Some(egress) if egress.is_running() => {
+                Progress { status: RecordingStatus::Ending, ..egress.progress }
+            }
             Some(egress) => egress.progress,
             None => forgotten(),
         })
     }
 }
 
-/// A recording is found by those who know all of it, and belongs to the organization that started it. People without
-/// an organization have nothing in common: where being in the room is not asked for, it belongs to whoever started it.
+/// Whether the request names this recording, and the caller's organization started it. Users without an organization
+/// share none: unless the policy requires presence in the room, such a recording belongs to the user who started it.
 fn matches(record: &RecordingItem, caller: &Caller, room: &Room, zone: &ZoneId, policy: Policy) -> bool {
     let claim = &record.claim;
     claim.room == room.as_str()
@@ -130,31 +134,20 @@ fn matches(record: &RecordingItem, caller: &Caller, room: &Room, zone: &ZoneId, 
             || claim.started_by == caller.user_id)
 }
 
-/// When the recording was stopped, or ended by itself; `None` while there is something to stop.
+/// When the recording was stopped or ended by itself; `None` while it can be stopped.
 fn stopped_at(record: &RecordingItem) -> Option<u64> {
     record.stopped_at.or(record.ended_at.filter(|_| record.status.is_final()))
 }
 
 #[cfg(test)]
 mod tests {
-    use store::recording::Claim;
-
     use super::*;
+    use crate::fixtures::{caller, claim};
 
     fn record() -> RecordingItem {
         RecordingItem {
             egress_id: "EG_1".into(),
-            claim: Claim {
-                room: "daily".into(),
-                token: "t1".into(),
-                organization_id: Some("org_1".into()),
-                zone_id: "1".into(),
-                topic: "t".into(),
-                participants: Vec::new(),
-                started_by: "user_1".into(),
-                started_at: 10,
-                object_key: "k".into(),
-            },
+            claim: claim(),
             status: RecordingStatus::Active,
             stopped_at: None,
             stopped_by: None,
@@ -164,19 +157,8 @@ mod tests {
         }
     }
 
-    fn caller(organization: Option<&str>) -> Caller {
-        Caller {
-            user_id: "user_1".into(),
-            email: "jane@example.com".into(),
-            organization_id: organization.map(str::to_owned),
-            role: None,
-            permissions: Vec::new(),
-            session_id: "session_1".into(),
-        }
-    }
-
     #[test]
-    fn a_recording_is_found_by_room_zone_and_organization_together() {
+    fn a_recording_is_found_by_room_zone_and_organization() {
         let found = |organization, room: &str, zone: &str| {
             let (room, zone) = (Room::named(room), ZoneId::parse(zone).unwrap());
             matches(&record(), &caller(organization), &room, &zone, Policy::Anyone)
@@ -189,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_organization_a_recording_is_its_starters_or_its_rooms() {
+    fn without_an_organization_a_recording_belongs_to_its_starter_or_its_room() {
         let mut record = record();
         record.claim.organization_id = None;
         let other = Caller { user_id: "user_2".into(), ..caller(None) };
@@ -203,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_answered_from_the_record_once_there_was_one() {
+    fn the_first_stop_decides_the_time() {
         assert_eq!(stopped_at(&record()), None);
         let stopped = RecordingItem { stopped_at: Some(20), status: RecordingStatus::Ending, ..record() };
         assert_eq!(stopped_at(&stopped), Some(20));

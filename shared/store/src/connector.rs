@@ -1,4 +1,4 @@
-//! The AWS SDK's HTTP connector, over the client that all upstreams share.
+//! The AWS SDK's HTTP connector, over `shared/upstream`.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use upstream::{Answer, Failure, FailureKind, Http};
+use upstream::{Failure, FailureKind, Http, Response};
 
-/// One attempt ends after this time; the SDK then tries again.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Limit for one attempt. It leaves time for another within [`crate::OPERATION_TIMEOUT`].
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(900);
 
 #[derive(Clone, Debug)]
 struct Connector(Http);
@@ -29,25 +29,25 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let (parts, body) = request.into_parts();
-            // DynamoDB's requests are held in memory: none is streamed.
+            // DynamoDB's requests are never streamed.
             let body = body.bytes().map(Bytes::copy_from_slice);
-            let answer = http
+            let received = http
                 .send(parts.method, &parts.uri.to_string(), parts.headers, body, ATTEMPT_TIMEOUT)
                 .await
                 .map_err(connector_error)?;
-            response(answer)
+            response(received)
         })
     }
 }
 
-fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
-    let mut response = http::Response::new(SdkBody::from(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
+fn response(received: Response) -> Result<HttpResponse, ConnectorError> {
+    let mut response = http::Response::new(SdkBody::from(received.body));
+    *response.status_mut() = received.status;
+    *response.headers_mut() = received.headers;
     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// Sorts failures as the SDK's retry policy needs them.
+/// Classifies a failure for the SDK's retry policy.
 fn connector_error(failure: Failure) -> ConnectorError {
     match failure.kind {
         FailureKind::Timeout => ConnectorError::timeout(failure.into()),

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | `session#<SHA-256 of the token>` | a session | [`session`] |
 //! | `limit#…` | a rate limit's counter or cooldown | [`limit`] |
-//! | `recording#<egress id>`, `room#<room>` | a recording; the room's running one | [`recording`] |
+//! | `recording#<egress id>`, `room#<room>` | a recording; a room's current recording | [`recording`] |
 //!
-//! Every write that could collide is one conditional write; there is no read-modify-write. DynamoDB removes items after
-//! `expires_at`, but late (AWS: "typically within a few days"), so every reader checks the time by itself.
+//! Every write that can collide is one conditional write or transaction; nothing is read, changed and written back.
+//! DynamoDB removes items after `expires_at`, but late (AWS: "typically within a few days"), so every reader checks the
+//! time itself.
 
 pub mod attributes;
 mod connector;
@@ -15,10 +16,11 @@ pub mod limit;
 pub mod recording;
 pub mod session;
 mod table;
+mod write;
 
 /// The reasons that every call to the table fails with.
 pub const FAILURES: &[api::Reason] = &[api::Reason::StoreUnavailable];
 
 pub use limit::{Cooldown, Limits, Rate, SourceLimit};
 pub use session::{SessionItem, SessionKey};
-pub use table::{SESSION_TABLE, Table};
+pub use table::{OPERATION_TIMEOUT, SESSION_TABLE, Table};

@@ -1,59 +1,59 @@
-//! Rate limits: counters and cooldowns with TTL.
+//! Rate limits: counters and cooldowns.
 //!
-//! A counter is kept per address and per source of the connection, in windows of fixed length; a cooldown lets one
-//! request pass and then none until it is over. Each costs one write. Addresses are stored as SHA-256, so that the table
-//! holds no list of who tried to sign in.
+//! A counter covers a fixed window, per email address or per source IP. A cooldown admits one request and then none until
+//! it expires. Each costs one write. Email addresses are stored as SHA-256 hashes: the table does not list who tried to
+//! sign in.
 
 use api::{ApiError, Client, EmailAddress, Reason, clock, metrics, random};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 
 use crate::attributes::{Reader, number, text};
-use crate::table::{Table, unavailable};
+use crate::table::Table;
+use crate::write::{Write, Written};
 
 /// At most `max` requests in each window of `seconds`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// How many requests pass in a window.
+    /// Requests per window.
     pub max: u64,
-    /// How long a window is.
+    /// Length of a window.
     pub seconds: u64,
 }
 
 /// The limits of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The endpoint's name.
+    /// Name of the endpoint.
     pub scope: &'static str,
     /// Per email address.
     pub per_address: Rate,
-    /// Per address of the connection. Offices share one, so it is wider.
+    /// Per source IP. It is higher, because an office shares one.
     pub per_source: Rate,
 }
 
-/// A limit per address of the connection alone.
+/// A limit per source IP.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceLimit {
-    /// The endpoint's name.
+    /// Name of the endpoint.
     pub scope: &'static str,
-    /// How many.
+    /// The limit.
     pub rate: Rate,
 }
 
-/// One request per address, then none for `seconds`.
+/// One request per email address, then none for `seconds`.
 #[derive(Clone, Copy, Debug)]
 pub struct Cooldown {
-    /// The endpoint's name.
+    /// Name of the endpoint.
     pub scope: &'static str,
-    /// How long.
+    /// Duration.
     pub seconds: u64,
 }
 
 impl Limits {
-    /// Counts a request and refuses it where a limit is passed.
+    /// Counts a request, and refuses it above a limit.
     ///
     /// # Errors
     /// `rate_limited` with the seconds until the window ends; `store_unavailable`.
@@ -69,7 +69,7 @@ impl Limits {
 }
 
 impl SourceLimit {
-    /// Counts a request and refuses it where the limit is passed.
+    /// Counts a request, and refuses it above the limit.
     ///
     /// # Errors
     /// As [`Limits::admit`].
@@ -79,57 +79,33 @@ impl SourceLimit {
 }
 
 impl Cooldown {
-    /// Begins the cooldown for an address, or refuses where it is under way.
+    /// Starts the cooldown of an address, or refuses the request during it.
     ///
     /// # Errors
-    /// `rate_limited` with the seconds that are left; `store_unavailable`.
+    /// `rate_limited` with the remaining seconds; `store_unavailable`; `internal` without random bytes.
     pub async fn admit(&self, table: &Table, email: &EmailAddress) -> Result<(), ApiError> {
         let now = clock::now();
         let owner = random::id()?;
-        let result = table
-            .client
-            .update_item()
-            .table_name(&table.name)
-            .key("pk", text(self.pk(email)))
-            .update_expression("SET expires_at = :until, cooldown_owner = :owner")
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":owner", text(&owner))
-            .expression_attribute_values(":until", number(now + self.seconds))
-            .expression_attribute_values(":now", number(now))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let error = match result {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                let held = failed.item().map(Reader);
-                // The SDK sent the write again because its answer was lost: it met itself.
-                if held.as_ref().and_then(|held| held.optional_text("cooldown_owner")) == Some(owner) {
-                    return Ok(());
-                }
-                let until = held.and_then(|held| held.optional_number("expires_at"));
-                Err(refused(self.scope, until.map_or(self.seconds, |until| until.saturating_sub(now).max(1))))
-            }
-            _ => Err(unavailable(error)),
+        let start = Write::to(self.pk(email))
+            .only_if("attribute_not_exists(pk) OR expires_at <= :now")
+            .bind("now", number(now))
+            .set("expires_at", number(now + self.seconds))
+            .set("cooldown_owner", text(&owner));
+        let Written::Refused(item) = table.update(start).await? else { return Ok(()) };
+        let held = item.as_ref().map(Reader);
+        // The SDK repeats a write whose response was lost; the condition then fails on our own cooldown.
+        if held.as_ref().and_then(|held| held.optional_text("cooldown_owner")) == Some(owner) {
+            return Ok(());
         }
+        let until = held.and_then(|held| held.optional_number("expires_at"));
+        Err(refused(self.scope, until.map_or(self.seconds, |until| until.saturating_sub(now).max(1))))
     }
 
-    /// Ends the cooldown for an address: what it was begun for failed. Where that fails too, it ends by itself.
-    pub async fn give_back(&self, table: &Table, email: &EmailAddress) {
-        let result = table
-            .client
-            .update_item()
-            .table_name(&table.name)
-            .key("pk", text(self.pk(email)))
-            .update_expression("SET expires_at = :now")
-            .expression_attribute_values(":now", number(clock::now()))
-            .send()
-            .await;
-        if let Err(error) = result {
-            tracing::warn!(cause = unavailable(error).cause(), "a cooldown could not be given back");
+    /// Ends the cooldown of an address early, because the request failed. If that fails too, it expires by itself.
+    pub async fn cancel(&self, table: &Table, email: &EmailAddress) {
+        let end = Write::to(self.pk(email)).set("expires_at", number(clock::now()));
+        if let Err(error) = table.update(end).await {
+            tracing::warn!(cause = error.cause(), "a cooldown was not cancelled");
         }
     }
 
@@ -141,19 +117,14 @@ impl Cooldown {
 async fn count(table: &Table, scope: &'static str, key: &str, rate: Rate) -> Result<(), ApiError> {
     let now = clock::now();
     let window_end = (now / rate.seconds + 1) * rate.seconds;
-    let output = table
-        .client
-        .update_item()
-        .table_name(&table.name)
-        .key("pk", text(format!("limit#{scope}#{key}#{window_end}")))
-        .update_expression("ADD requests :one SET expires_at = :end")
-        .expression_attribute_values(":one", number(1))
-        .expression_attribute_values(":end", number(window_end))
-        .return_values(ReturnValue::AllNew)
-        .send()
-        .await
-        .map_err(|error| unavailable(error))?;
-    let requests = output.attributes().and_then(|item| Reader(item).optional_number("requests")).unwrap_or(0);
+    let count = Write::to(format!("limit#{scope}#{key}#{window_end}"))
+        .add("requests", number(1))
+        .set("expires_at", number(window_end))
+        .returning(ReturnValue::AllNew);
+    let requests = match table.update(count).await? {
+        Written::Done(item) => item.and_then(|item| Reader(&item).optional_number("requests")).unwrap_or(0),
+        Written::Refused(_) => 0,
+    };
     if requests > rate.max { Err(refused(scope, window_end - now)) } else { Ok(()) }
 }
 
@@ -163,7 +134,7 @@ fn refused(scope: &'static str, retry_after: u64) -> ApiError {
     ApiError::new(Reason::RateLimited).retry_after(retry_after)
 }
 
-/// SHA-256 as base64url, for keys.
+/// SHA-256 as base64url.
 fn hash(value: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, value.as_bytes()))
 }

@@ -1,19 +1,17 @@
 //! Session items.
 //!
-//! The key is the SHA-256 of the session token and the WorkOS refresh token is sealed under a key that only the token
-//! gives (see `shared/session`), so an item alone lets nobody in.
+//! The key is the SHA-256 of the session token, and the WorkOS refresh token is encrypted under a key derived from the
+//! session token (see `shared/session`): an item alone is of no use to an attacker.
 
 use std::fmt;
 
-use api::{ApiError, Reason};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use api::ApiError;
 
-use crate::attributes::{Item, Reader, bytes, number, text, texts};
-use crate::table::{Table, if_held, unavailable};
+use crate::attributes::{Item, Reader, bytes, number, strings, text};
+use crate::table::Table;
+use crate::write::{Step, Write, Written};
 
-/// The hash of a session token: the key of its item.
+/// The hash of a session token, which is the key of its item.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionKey(pub String);
 
@@ -30,7 +28,7 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// A session at rest. Times are whole seconds since the Unix epoch.
+/// A stored session. Times are in seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionItem {
     /// WorkOS user id.
@@ -39,19 +37,19 @@ pub struct SessionItem {
     pub email: String,
     /// WorkOS session id (`sid`).
     pub workos_session_id: String,
-    /// The organization in which the person acts.
+    /// Current organization.
     pub organization_id: Option<String>,
-    /// The role there.
+    /// Role in the organization.
     pub role: Option<String>,
-    /// The permissions there.
+    /// Permissions in the organization.
     pub permissions: Vec<String>,
-    /// When the access token, whose claims these are, expires.
+    /// When the access token, the source of these claims, expires.
     pub access_expires_at: u64,
-    /// The WorkOS refresh token, sealed.
+    /// The encrypted WorkOS refresh token.
     pub sealed_refresh_token: Vec<u8>,
-    /// Counts the refreshes: a writer that read an older generation loses.
+    /// Number of refreshes. A write based on an older generation is refused.
     pub generation: u64,
-    /// When the session began.
+    /// When the session was created.
     pub created_at: u64,
     /// When it was last used, to within 1/20 of the idle lifetime.
     pub last_seen_at: u64,
@@ -59,24 +57,23 @@ pub struct SessionItem {
     pub expires_at: u64,
 }
 
-/// What a refresh changes.
+/// The changes of a refresh.
 #[derive(Debug)]
 pub struct Renewal {
-    /// The new refresh token, sealed.
+    /// The new refresh token, encrypted.
     pub sealed_refresh_token: Vec<u8>,
-    /// What the new access token says.
+    /// The new access token.
     pub access: RenewedAccess,
 }
 
 /// The access token of a refresh.
 #[derive(Debug)]
 pub enum RenewedAccess {
-    /// It is verified: its claims replace those at hand.
+    /// Verified: its claims replace the stored ones.
     Verified(RenewedClaims),
-    /// It could not be verified, since the keys could not be had: the claims at hand stay, and nobody refreshes before
-    /// this time.
+    /// Not verified, because the keys were unavailable: the stored claims stay.
     Unverified {
-        /// When the next refresh may be tried.
+        /// Earliest time of the next refresh.
         retry_at: u64,
     },
 }
@@ -86,86 +83,74 @@ pub enum RenewedAccess {
 pub struct RenewedClaims {
     /// Email address.
     pub email: String,
-    /// The organization in which the person acts.
+    /// Current organization.
     pub organization_id: Option<String>,
-    /// The role there.
+    /// Role in the organization.
     pub role: Option<String>,
-    /// The permissions there.
+    /// Permissions in the organization.
     pub permissions: Vec<String>,
     /// When the access token expires.
     pub access_expires_at: u64,
 }
 
 impl Table {
-    /// Reads a session, consistently: a sign-out holds at once.
+    /// Reads a session, strongly consistent: a sign-out takes effect at once.
+    ///
+    /// # Errors
+    /// `store_unavailable`; `internal` if the item is corrupt.
     pub async fn session(&self, key: &SessionKey) -> Result<Option<SessionItem>, ApiError> {
-        self.read(key.pk()).await?.as_ref().map(read).transpose()
+        self.get(key.pk()).await?.as_ref().map(decode).transpose()
     }
 
-    /// Writes a new session. The key is the hash of 32 random bytes: it meets no other item.
+    /// Stores a new session. Its key is the hash of 32 random bytes, which no other session has.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn put_session(&self, key: &SessionKey, session: &SessionItem) -> Result<(), ApiError> {
-        self.client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(write(key, session)))
-            .send()
-            .await
-            .map_err(|error| unavailable(error))?;
-        Ok(())
+        self.put(Write::put(encode(key, session))).await.map(drop)
     }
 
-    /// Ends a session. Ending it twice is no error.
+    /// Deletes a session. Deleting it twice is not an error.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn delete_session(&self, key: &SessionKey) -> Result<(), ApiError> {
-        self.client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .send()
-            .await
-            .map_err(|error| unavailable(error))?;
-        Ok(())
+        self.delete(Write::to(key.pk())).await.map(drop)
     }
 
-    /// Ends a session if nobody renewed it since `generation`; returns whether it is gone.
+    /// Deletes a session unless it was renewed after `generation`. Returns whether it is gone.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn delete_session_of(&self, key: &SessionKey, generation: u64) -> Result<bool, ApiError> {
-        let result = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .condition_expression("attribute_not_exists(pk) OR generation = :generation")
-            .expression_attribute_values(":generation", number(generation))
-            .send()
-            .await;
-        Ok(if_held(result)?.is_some())
+        let delete = Write::to(key.pk())
+            .only_if("attribute_not_exists(pk) OR generation = :generation")
+            .bind("generation", number(generation));
+        Ok(self.delete(delete).await?.is_done())
     }
 
-    /// Notes that a session was used. A session that has ended meanwhile stays ended.
+    /// Records that a session was used, unless it has been deleted.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn touch_session(
         &self,
         key: &SessionKey,
         last_seen_at: u64,
         expires_at: u64,
     ) -> Result<(), ApiError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .update_expression("SET last_seen_at = :seen, expires_at = :expires")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":seen", number(last_seen_at))
-            .expression_attribute_values(":expires", number(expires_at))
-            .send()
-            .await;
-        if_held(result).map(drop)
+        let touch = Write::to(key.pk())
+            .only_if("attribute_exists(pk)")
+            .set("last_seen_at", number(last_seen_at))
+            .set("expires_at", number(expires_at));
+        self.update(touch).await.map(drop)
     }
 
-    /// Elects `owner` to refresh the session until `lease_until`: one conditional write that exactly one of all callers
-    /// wins for a generation. Returns whether `owner` is elected.
+    /// Gives `owner` the lease to refresh the session until `lease_until`. One of all callers with the same generation
+    /// gets it. Returns whether `owner` has it.
     ///
-    /// The SDK tries a write again when its answer is lost; the condition then fails on our own write, which `owner`
-    /// tells apart.
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn claim_refresh(
         &self,
         key: &SessionKey,
@@ -174,106 +159,76 @@ impl Table {
         now: u64,
         lease_until: u64,
     ) -> Result<bool, ApiError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .update_expression("SET refresh_owner = :owner, refresh_lease = :until")
-            .condition_expression(
+        let claim = Write::to(key.pk())
+            .only_if(
                 "generation = :generation AND (attribute_not_exists(refresh_lease) OR refresh_lease <= :now)",
             )
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":until", number(lease_until))
-            .expression_attribute_values(":generation", number(generation))
-            .expression_attribute_values(":now", number(now))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let error = match result {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
-        };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                let holder = failed.item().and_then(|item| Reader(item).optional_text("refresh_owner"));
+            .bind("generation", number(generation))
+            .bind("now", number(now))
+            .set("refresh_owner", text(owner))
+            .set("refresh_lease", number(lease_until));
+        match self.update(claim).await? {
+            Written::Done(_) => Ok(true),
+            // The SDK repeats a write whose response was lost; the condition then fails on our own lease.
+            Written::Refused(item) => {
+                let holder = item.and_then(|item| Reader(&item).optional_text("refresh_owner"));
                 Ok(holder.as_deref() == Some(owner))
             }
-            _ => Err(unavailable(error)),
         }
     }
 
-    /// Gives the election back, so that the next request may refresh from `lease_until` on.
+    /// Gives up the lease: the next request may refresh from `lease_until` on.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn release_refresh(
         &self,
         key: &SessionKey,
         owner: &str,
         lease_until: u64,
     ) -> Result<(), ApiError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .update_expression("SET refresh_lease = :until")
-            .condition_expression("refresh_owner = :owner")
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":until", number(lease_until))
-            .send()
-            .await;
-        if_held(result).map(drop)
+        let release = Write::to(key.pk())
+            .only_if("refresh_owner = :owner")
+            .bind("owner", text(owner))
+            .set("refresh_lease", number(lease_until));
+        self.update(release).await.map(drop)
     }
 
-    /// Stores what a refresh gave and ends the election. Returns whether it was stored: it is not where the session
-    /// ended or was renewed by somebody else meanwhile.
+    /// Stores the result of a refresh and ends the lease. Returns whether it was stored: not if the session was deleted
+    /// or renewed in the meantime.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn renew_session(
         &self,
         key: &SessionKey,
         generation: u64,
         renewal: Renewal,
     ) -> Result<bool, ApiError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key.pk()))
-            .condition_expression("generation = :generation")
-            .expression_attribute_values(":sealed", bytes(renewal.sealed_refresh_token))
-            .expression_attribute_values(":generation", number(generation))
-            .expression_attribute_values(":next", number(generation + 1));
-        let mut set = String::from("SET sealed_refresh_token = :sealed, generation = :next");
-        let update = match renewal.access {
-            RenewedAccess::Unverified { retry_at } => {
-                set.push_str(", refresh_lease = :retry");
-                update.expression_attribute_values(":retry", number(retry_at)).update_expression(set)
-            }
-            RenewedAccess::Verified(claims) => {
-                set.push_str(", email = :email, access_expires_at = :access, #permissions = :permissions");
-                let mut remove = String::from(" REMOVE refresh_owner, refresh_lease");
-                let mut update = update
-                    .expression_attribute_names("#permissions", "permissions")
-                    .expression_attribute_values(":email", text(claims.email))
-                    .expression_attribute_values(":access", number(claims.access_expires_at))
-                    .expression_attribute_values(":permissions", texts(&claims.permissions));
-                for (name, value) in [("organization_id", claims.organization_id), ("role", claims.role)] {
-                    // `role` is a reserved word of DynamoDB: both go by a placeholder.
-                    update = update.expression_attribute_names(format!("#{name}"), name);
-                    match value {
-                        Some(value) => {
-                            set.push_str(&format!(", #{name} = :{name}"));
-                            update = update.expression_attribute_values(format!(":{name}"), text(value));
-                        }
-                        None => remove.push_str(&format!(", #{name}")),
-                    }
-                }
-                update.update_expression(set + &remove)
-            }
+        let renew = Write::to(key.pk())
+            .only_if("generation = :current")
+            .bind("current", number(generation))
+            .set("generation", number(generation + 1))
+            .set("sealed_refresh_token", bytes(renewal.sealed_refresh_token));
+        let renew = match renewal.access {
+            RenewedAccess::Unverified { retry_at } => renew.set("refresh_lease", number(retry_at)),
+            RenewedAccess::Verified(claims) => renew
+                .set("email", text(claims.email))
+                .set("access_expires_at", number(claims.access_expires_at))
+                .set("permissions", strings(&claims.permissions))
+                .set_or_remove("organization_id", claims.organization_id.map(text))
+                .set_or_remove("role", claims.role.map(text))
+                .remove("refresh_owner")
+                .remove("refresh_lease"),
         };
-        Ok(if_held(update.send().await)?.is_some())
+        Ok(self.update(renew).await?.is_done())
     }
 
-    /// Writes a new session and ends the one that it takes the place of, both or neither. With `generation` it does so
-    /// only if the old session is still there and nobody renewed it since; returns whether it did.
+    /// Atomically replaces the old session with a new one; with `generation`, only if the old one still exists and was
+    /// not renewed since. Returns whether it was replaced.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
     pub async fn replace_session(
         &self,
         old: &SessionKey,
@@ -281,41 +236,16 @@ impl Table {
         new: &SessionKey,
         session: &SessionItem,
     ) -> Result<bool, ApiError> {
-        let put = Put::builder().table_name(&self.name).set_item(Some(write(new, session)));
-        let mut delete = Delete::builder().table_name(&self.name).key("pk", text(old.pk()));
+        let mut delete = Write::to(old.pk());
         if let Some(generation) = generation {
-            delete = delete
-                .condition_expression("generation = :generation")
-                .expression_attribute_values(":generation", number(generation));
+            delete = delete.only_if("generation = :generation").bind("generation", number(generation));
         }
-        let put = put.build().map_err(|error| ApiError::new(Reason::Internal).because(error))?;
-        let delete = delete.build().map_err(|error| ApiError::new(Reason::Internal).because(error))?;
-        let result = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(put).build())
-            .transact_items(TransactWriteItem::builder().delete(delete).build())
-            .send()
-            .await;
-        let error = match result {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
-        };
-        match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(canceled))
-                if canceled
-                    .cancellation_reasons()
-                    .iter()
-                    .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
-            {
-                Ok(false)
-            }
-            _ => Err(unavailable(error)),
-        }
+        let put = Write::put(encode(new, session));
+        Ok(self.transact([Step::Put(put), Step::Delete(delete)]).await?.is_none())
     }
 }
 
-fn read(item: &Item) -> Result<SessionItem, ApiError> {
+fn decode(item: &Item) -> Result<SessionItem, ApiError> {
     let item = Reader(item);
     Ok(SessionItem {
         user_id: item.text("user_id")?,
@@ -323,7 +253,7 @@ fn read(item: &Item) -> Result<SessionItem, ApiError> {
         workos_session_id: item.text("workos_session_id")?,
         organization_id: item.optional_text("organization_id"),
         role: item.optional_text("role"),
-        permissions: item.texts("permissions"),
+        permissions: item.strings("permissions"),
         access_expires_at: item.number("access_expires_at")?,
         sealed_refresh_token: item.bytes("sealed_refresh_token")?,
         generation: item.number("generation")?,
@@ -333,7 +263,7 @@ fn read(item: &Item) -> Result<SessionItem, ApiError> {
     })
 }
 
-fn write(key: &SessionKey, session: &SessionItem) -> Item {
+fn encode(key: &SessionKey, session: &SessionItem) -> Item {
     let optional = [("organization_id", &session.organization_id), ("role", &session.role)];
     let optional = optional.into_iter().filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
     let required = [
@@ -341,7 +271,7 @@ fn write(key: &SessionKey, session: &SessionItem) -> Item {
         ("user_id", text(&session.user_id)),
         ("email", text(&session.email)),
         ("workos_session_id", text(&session.workos_session_id)),
-        ("permissions", texts(&session.permissions)),
+        ("permissions", strings(&session.permissions)),
         ("access_expires_at", number(session.access_expires_at)),
         ("sealed_refresh_token", bytes(session.sealed_refresh_token.as_slice())),
         ("generation", number(session.generation)),

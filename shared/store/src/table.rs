@@ -1,4 +1,4 @@
-//! The table's client.
+//! The DynamoDB client.
 
 use std::time::Duration;
 
@@ -29,11 +29,17 @@ static SECRET_ACCESS_KEY: Variable =
 static SESSION_TOKEN: Variable =
     Variable::optional("AWS_SESSION_TOKEN", "The role's session. Lambda sets it.");
 
-/// A call, with its retries, ends after this time: an endpoint with four rounds then still answers by its deadline.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
+/// Limit for one operation with its retries.
+///
+/// A request has 8 s (`api::boot`), and the longest chain of operations is that of livekit-webhook: five, which fit. An
+/// endpoint that also waits for WorkOS or LiveKit, at most 5 s, makes at most three; two fit beside it, and only if all
+/// are that slow does the request run into its own deadline.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Attempts at an operation.
 const ATTEMPTS: u32 = 3;
 
-/// The table. Clones share its connections.
+/// The DynamoDB table. Clones share the connection pool.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(crate) client: Client,
@@ -41,9 +47,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads the configuration. No connection is opened yet.
+    /// Reads the configuration. Connections are opened by the first operation.
     ///
-    /// Credentials come from the environment, which is all that Lambda has: a provider chain would cost start-up time.
+    /// Credentials come from the environment, which is where Lambda puts them: a provider chain would slow the start.
+    ///
+    /// # Errors
+    /// If a variable is missing.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let http =
             Http::new("DynamoDB", Roots::Amazon).map_err(|error| ConfigError::new(&SESSION_TABLE, error))?;
@@ -72,8 +81,8 @@ impl Table {
 }
 
 impl Table {
-    /// Reads an item, consistently: what was written holds at once.
-    pub(crate) async fn read(&self, pk: String) -> Result<Option<Item>, ApiError> {
+    /// Reads an item, strongly consistent.
+    pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, ApiError> {
         let output = self
             .client
             .get_item()
@@ -82,38 +91,19 @@ impl Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| unavailable(error))?;
+            .map_err(|error| unavailable(&error))?;
         Ok(output.item)
     }
 }
 
-/// What a conditional write answers; `None` where its condition did not hold.
+/// The error for a failure of DynamoDB: throttling, timeouts, refused connections, a missing table.
 #[track_caller]
-pub(crate) fn if_held<T, E, R>(result: Result<T, SdkError<E, R>>) -> Result<Option<T>, ApiError>
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match result {
-        Ok(output) => Ok(Some(output)),
-        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
-        Err(error) => Err(unavailable(error)),
-    }
-}
-
-/// Any failure of DynamoDB that is not a condition: throttling, timeouts, refused connections, a missing table.
-#[track_caller]
-pub(crate) fn unavailable<E, R>(error: SdkError<E, R>) -> ApiError
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    let code = error.code().map(str::to_owned);
-    let cause = match (code, error) {
-        (Some(code), _) => format!("DynamoDB answered {code}"),
-        (None, SdkError::TimeoutError(_)) => "DynamoDB did not answer in time".to_owned(),
-        (None, SdkError::DispatchFailure(_)) => "DynamoDB could not be reached".to_owned(),
-        (None, _) => "DynamoDB's answer was not understood".to_owned(),
+pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> ApiError {
+    let cause = match (error.code(), error) {
+        (Some(code), _) => format!("DynamoDB responded with {code}"),
+        (None, SdkError::TimeoutError(_)) => "DynamoDB did not respond in time".to_owned(),
+        (None, SdkError::DispatchFailure(_)) => "DynamoDB is unreachable".to_owned(),
+        (None, _) => "DynamoDB's response could not be decoded".to_owned(),
     };
     ApiError::new(Reason::StoreUnavailable).because(cause)
 }

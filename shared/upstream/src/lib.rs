@@ -1,43 +1,45 @@
-//! The HTTP client that every upstream is called through: WorkOS by `shared/workos`, DynamoDB by `shared/store`.
+//! The HTTP client for every upstream: WorkOS (`shared/workos`), DynamoDB (`shared/store`), LiveKit
+//! (`shared/recording`). Connections are kept across invocations.
 //!
-//! One client means one TLS stack (rustls with ring, compiled-in roots: reading the system's certificates takes about
-//! 4 ms of start-up), one set of timeouts and one place that measures. HTTP/1.1 only: a Lambda sandbox has one request
-//! under way at a time, and HTTP/2 would add 0.8 MB to every binary.
+//! One TLS stack (rustls with ring and compiled-in roots: loading the system's certificates adds about 4 ms to a start),
+//! one set of timeouts, one place for metrics. HTTP/1.1 only: HTTP/2 would add 0.8 MB to every binary, and a function
+//! has few calls in flight.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 
-/// A connection must stand within this time.
+/// Limit for establishing a connection, TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Idle connections are dropped after this time: servers close them at about 30 to 60 s, and a request that is sent
-/// into a connection which is just being closed is lost.
+/// Idle connections are dropped after this time. Servers close them after 30 to 60 s, and a request sent while the
+/// server closes the connection is lost.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Which certificate authorities an upstream's certificate may come from.
+/// The certificate authorities trusted for an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roots {
-    /// Amazon's own: for AWS.
+    /// Amazon Trust Services, for AWS.
     Amazon,
-    /// Mozilla's list.
+    /// Mozilla's root program.
     Public,
 }
 
-/// An HTTP client for one upstream. Clones share its connections.
+/// An HTTP client for one upstream. Clones share the connection pool.
 #[derive(Clone, Debug)]
 pub struct Http {
     upstream: &'static str,
     client: reqwest::Client,
 }
 
-/// An answer of any status, read to its end.
+/// A complete response of any status.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -46,27 +48,27 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why there is no complete response.
 #[derive(Debug)]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FailureKind,
     source: reqwest::Error,
 }
 
-/// What kind of failure it is.
+/// The kind of a [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// No connection: nothing was sent.
+    /// No connection was established: nothing was sent.
     Connect,
-    /// No answer in time: the request may have been served.
+    /// The timeout passed: the upstream may have processed the request.
     Timeout,
-    /// The connection broke or the answer is no HTTP: the request may have been served.
+    /// The connection broke, or the response is not HTTP: the upstream may have processed the request.
     Broken,
 }
 
 impl FailureKind {
-    /// The kind as one word.
+    /// The name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -77,11 +79,11 @@ impl FailureKind {
 }
 
 impl Http {
-    /// A client for `upstream` (its name in metrics). It opens no connection yet.
+    /// Creates a client; `upstream` is its name in metrics. Connections are opened by the first request.
     ///
     /// # Errors
-    /// Where the TLS configuration cannot be built, which no input can cause.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that builds HTTP clients")]
+    /// If the TLS configuration cannot be built. No input can cause that.
+    #[expect(clippy::disallowed_methods, reason = "the one place that builds HTTP clients")]
     pub fn new(
         upstream: &'static str,
         roots: Roots,
@@ -97,11 +99,11 @@ impl Http {
         Ok(Self { upstream, client })
     }
 
-    /// Sends a request and reads the answer, within `timeout`. Where no connection can be made it tries once more:
+    /// Sends a request and reads the whole response, within `timeout`. A failed connection attempt is repeated once:
     /// nothing was sent, so nothing can happen twice.
     ///
     /// # Errors
-    /// A [`Failure`] where there is no whole answer. A status of 400 or above is an answer.
+    /// [`Failure`] if there is no complete response. A response with an error status is not a failure.
     pub async fn send(
         &self,
         method: Method,
@@ -109,19 +111,22 @@ impl Http {
         headers: HeaderMap,
         body: Option<Bytes>,
         timeout: Duration,
-    ) -> Result<Answer, Failure> {
-        let started = api::clock::now_millis();
+    ) -> Result<Response, Failure> {
+        let started = Instant::now();
         let mut result = self.attempt(method.clone(), url, headers.clone(), body.clone(), timeout).await;
         if matches!(&result, Err(failure) if failure.kind == FailureKind::Connect) {
-            result = self.attempt(method, url, headers, body, timeout).await;
+            let remaining = timeout.saturating_sub(started.elapsed());
+            if !remaining.is_zero() {
+                result = self.attempt(method, url, headers, body, remaining).await;
+            }
         }
         let outcome = match &result {
-            Ok(answer) if answer.status.is_server_error() => "5xx",
-            Ok(answer) if answer.status.is_client_error() => "4xx",
+            Ok(response) if response.status.is_server_error() => "5xx",
+            Ok(response) if response.status.is_client_error() => "4xx",
             Ok(_) => "ok",
             Err(failure) => failure.kind.name(),
         };
-        let millis = api::clock::now_millis().saturating_sub(started);
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         api::metrics::latency(
             "UpstreamLatency",
             millis,
@@ -137,7 +142,7 @@ impl Http {
         headers: HeaderMap,
         body: Option<Bytes>,
         timeout: Duration,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         let request = self.client.request(method, url).headers(headers).timeout(timeout);
         let request = match body {
             Some(body) => request.body(body),
@@ -146,7 +151,15 @@ impl Http {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await?;
-        Ok(Answer { status, headers, body })
+        Ok(Response { status, headers, body })
+    }
+}
+
+impl Response {
+    /// `Retry-After` in seconds, clamped to 1 to 60; `None` for a missing header or a date.
+    pub fn retry_after(&self) -> Option<u64> {
+        let seconds: u64 = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(seconds.clamp(1, 60))
     }
 }
 
@@ -164,8 +177,8 @@ fn tls(roots: Roots) -> Result<ClientConfig, rustls::Error> {
 }
 
 /// Amazon Trust Services' roots (<https://www.amazontrust.com/repository/>): Amazon Root CA 1 to 4, and the Starfield
-/// root that older AWS chains end in. Their common name is the last thing in their subject: to search for it anywhere
-/// takes a sixth of a start.
+/// root at the end of older AWS chains. The common name is the end of the subject; searching the whole subject would
+/// take a sixth of a function's start.
 const AMAZON: [&[u8]; 5] = [
     b"Amazon Root CA 1",
     b"Amazon Root CA 2",
@@ -187,14 +200,14 @@ impl From<reqwest::Error> for Failure {
         } else {
             FailureKind::Broken
         };
-        // The URL can hold an email address or a code: it must not reach the log.
+        // The URL may contain an email address or a code, which must not reach the log.
         Self { kind, source: error.without_url() }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer ({})", self.kind.name())
+        write!(f, "no response ({})", self.kind.name())
     }
 }
 
@@ -209,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amazons_roots_are_a_few_of_the_public_ones() {
+    fn five_of_the_public_roots_are_amazons() {
         let amazon =
             webpki_roots::TLS_SERVER_ROOTS.iter().filter(|anchor| is_amazon(&anchor.subject)).count();
         assert_eq!(amazon, 5);
@@ -217,8 +230,22 @@ mod tests {
     }
 
     #[test]
-    fn a_client_can_be_built_for_each() {
+    fn a_client_can_be_built_for_each_set_of_roots() {
         assert!(Http::new("WorkOS", Roots::Public).is_ok());
         assert!(Http::new("DynamoDB", Roots::Amazon).is_ok());
+    }
+
+    #[test]
+    fn retry_after_is_clamped_and_a_date_is_ignored() {
+        let retry_after = |value: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.extend(value.map(|value| (RETRY_AFTER, value.parse().unwrap())));
+            Response { status: StatusCode::SERVICE_UNAVAILABLE, headers, body: Bytes::new() }.retry_after()
+        };
+        assert_eq!(retry_after(None), None);
+        assert_eq!(retry_after(Some("0")), Some(1));
+        assert_eq!(retry_after(Some(" 7 ")), Some(7));
+        assert_eq!(retry_after(Some("3600")), Some(60));
+        assert_eq!(retry_after(Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
     }
 }

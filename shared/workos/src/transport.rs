@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use upstream::{Answer, FailureKind, Http};
+use upstream::{FailureKind, Http, Response};
 use workos_sdk::transport::{HttpRequest, HttpResponse, HttpTransport, TransportError, TransportErrorKind};
 
 /// The timeout of one call. One call always fits into a function's deadline of 8 seconds; a second one does only if the
@@ -18,7 +18,7 @@ impl HttpTransport for Transport {
     async fn execute(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let HttpRequest { method, url, headers, body } = request;
         match self.0.send(method, &url, headers, body, CALL_TIMEOUT).await {
-            Ok(Answer { status, headers, body }) => Ok(HttpResponse { status, headers, body }),
+            Ok(Response { status, headers, body }) => Ok(HttpResponse { status, headers, body }),
             Err(failure) => {
                 let kind = match failure.kind {
                     FailureKind::Connect => TransportErrorKind::Connect,

@@ -11,7 +11,7 @@ use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
 pub use answer::Answer;
 pub use person::{Outcome, Outgoing, Person};
 
-include!(concat!(env!("OUT_DIR"), "/functions.rs"));
+include!("functions.rs");
 
 /// A function.
 #[derive(Debug)]

@@ -1,0 +1,357 @@
+//! Writes: puts, updates and deletions with a condition, alone or two in a transaction.
+//!
+//! Every attribute is written through the placeholders `#name` and `:name`, so DynamoDB's reserved words need no care.
+//! A condition may use the placeholders of the attributes that the write sets, and those of [`Write::bind`].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use api::{ApiError, Reason};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+
+use crate::attributes::{Item, text};
+use crate::table::{OPERATION_TIMEOUT, Table, unavailable};
+
+/// Attempts on TransactionConflict.
+const CONFLICT_ATTEMPTS: u32 = 5;
+const CONFLICT_BACKOFF: Duration = Duration::from_millis(40);
+
+/// When a write is refused, DynamoDB returns the item that its condition failed on.
+const ON_REFUSAL: Option<ReturnValuesOnConditionCheckFailure> =
+    Some(ReturnValuesOnConditionCheckFailure::AllOld);
+
+/// One write to one item.
+#[derive(Debug, Default)]
+pub(crate) struct Write {
+    /// The whole item of a put; the key of an update or a deletion.
+    item: Item,
+    set: Vec<String>,
+    add: Vec<String>,
+    remove: Vec<String>,
+    condition: Option<String>,
+    names: HashMap<String, String>,
+    values: Item,
+    returns: Option<ReturnValue>,
+}
+
+/// The outcome of a write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// Done; with the attributes that [`Write::returning`] asks for.
+    Done(Option<Item>),
+    /// The condition failed on this item; `None` if there is no item.
+    Refused(Option<Item>),
+}
+
+/// A step of a transaction.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Put(Write),
+    Update(Write),
+    Delete(Write),
+}
+
+/// The first step of a transaction whose condition failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) step: usize,
+    /// The item that the condition failed on; `None` if there is no item.
+    pub(crate) item: Option<Item>,
+}
+
+impl Write {
+    /// A put of a whole item.
+    pub(crate) fn put(item: Item) -> Self {
+        Self { item, ..Self::default() }
+    }
+
+    /// An update or a deletion of the item with this key.
+    pub(crate) fn to(pk: String) -> Self {
+        Self::put(HashMap::from([("pk".to_owned(), text(pk))]))
+    }
+
+    /// Sets an attribute.
+    pub(crate) fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        self.set.push(format!("#{name} = :{name}"));
+        self.name(name).bind(name, value)
+    }
+
+    /// Sets an attribute that the item does not have yet.
+    pub(crate) fn set_default(mut self, name: &str, value: AttributeValue) -> Self {
+        self.set.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+        self.name(name).bind(name, value)
+    }
+
+    /// Adds to a number, which counts as 0 if it is missing.
+    pub(crate) fn add(mut self, name: &str, value: AttributeValue) -> Self {
+        self.add.push(format!("#{name} :{name}"));
+        self.name(name).bind(name, value)
+    }
+
+    /// Sets an attribute, or removes it if there is no value.
+    pub(crate) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(name, value),
+            None => self.remove(name),
+        }
+    }
+
+    /// Removes an attribute.
+    pub(crate) fn remove(mut self, name: &str) -> Self {
+        self.remove.push(format!("#{name}"));
+        self.name(name)
+    }
+
+    /// Writes only if `condition` holds.
+    pub(crate) fn only_if(mut self, condition: impl Into<String>) -> Self {
+        self.condition = Some(condition.into());
+        self
+    }
+
+    /// Defines `:name` for the condition.
+    pub(crate) fn bind(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.insert(format!(":{name}"), value);
+        self
+    }
+
+    /// Asks an update or a deletion for the attributes before or after it.
+    pub(crate) fn returning(mut self, returns: ReturnValue) -> Self {
+        self.returns = Some(returns);
+        self
+    }
+
+    fn name(mut self, name: &str) -> Self {
+        self.names.insert(format!("#{name}"), name.to_owned());
+        self
+    }
+
+    fn update_expression(&self) -> String {
+        let clauses = [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove)];
+        let clauses = clauses.into_iter().filter(|(_, actions)| !actions.is_empty());
+        clauses
+            .map(|(keyword, actions)| keyword.to_owned() + &actions.join(", "))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// DynamoDB refuses an empty map of placeholders.
+    fn placeholders(&mut self) -> (Option<HashMap<String, String>>, Option<Item>) {
+        let (names, values) = (std::mem::take(&mut self.names), std::mem::take(&mut self.values));
+        ((!names.is_empty()).then_some(names), (!values.is_empty()).then_some(values))
+    }
+}
+
+impl Written {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+impl Step {
+    fn build(self, table: &str) -> Result<TransactWriteItem, BuildError> {
+        let item = TransactWriteItem::builder();
+        Ok(match self {
+            Self::Put(mut write) => {
+                let (names, values) = write.placeholders();
+                let put = Put::builder()
+                    .table_name(table)
+                    .set_item(Some(write.item))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(ON_REFUSAL);
+                item.put(put.build()?)
+            }
+            Self::Update(mut write) => {
+                let (names, values) = write.placeholders();
+                let update = Update::builder()
+                    .table_name(table)
+                    .update_expression(write.update_expression())
+                    .set_key(Some(write.item))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(ON_REFUSAL);
+                item.update(update.build()?)
+            }
+            Self::Delete(mut write) => {
+                let (names, values) = write.placeholders();
+                let delete = Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(write.item))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(ON_REFUSAL);
+                item.delete(delete.build()?)
+            }
+        }
+        .build())
+    }
+}
+
+impl Table {
+    /// Puts an item.
+    pub(crate) async fn put(&self, mut write: Write) -> Result<Written, ApiError> {
+        let (names, values) = write.placeholders();
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(write.item))
+            .set_condition_expression(write.condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .set_return_values_on_condition_check_failure(ON_REFUSAL)
+            .send()
+            .await;
+        written(result.map(|output| output.attributes))
+    }
+
+    /// Updates an item.
+    pub(crate) async fn update(&self, mut write: Write) -> Result<Written, ApiError> {
+        let (names, values) = write.placeholders();
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .update_expression(write.update_expression())
+            .set_key(Some(write.item))
+            .set_condition_expression(write.condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .set_return_values(write.returns)
+            .set_return_values_on_condition_check_failure(ON_REFUSAL)
+            .send()
+            .await;
+        written(result.map(|output| output.attributes))
+    }
+
+    /// Deletes an item.
+    pub(crate) async fn delete(&self, mut write: Write) -> Result<Written, ApiError> {
+        let (names, values) = write.placeholders();
+        let result = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(write.item))
+            .set_condition_expression(write.condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .set_return_values(write.returns)
+            .set_return_values_on_condition_check_failure(ON_REFUSAL)
+            .send()
+            .await;
+        written(result.map(|output| output.attributes))
+    }
+
+    /// Writes both steps or neither; `None` if they are written. It retries on TransactionConflict.
+    pub(crate) async fn transact(&self, steps: [Step; 2]) -> Result<Option<Refused>, ApiError> {
+        let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
+        let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
+        match tokio::time::timeout(OPERATION_TIMEOUT, self.transact_without_conflict(steps)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time"))
+            }
+        }
+    }
+
+    async fn transact_without_conflict(
+        &self,
+        steps: Vec<TransactWriteItem>,
+    ) -> Result<Option<Refused>, ApiError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let request = self.client.transact_write_items().set_transact_items(Some(steps.clone()));
+            let Err(error) = request.send().await else { return Ok(None) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
+                error.as_service_error()
+            else {
+                return Err(unavailable(&error));
+            };
+            let reasons = canceled.cancellation_reasons().iter().enumerate();
+            let with = |code| reasons.clone().find(|(_, reason)| reason.code() == Some(code));
+            if let Some((step, reason)) = with("ConditionalCheckFailed") {
+                return Ok(Some(Refused { step, item: found(reason.item.clone()) }));
+            }
+            if with("TransactionConflict").is_none() || attempt == CONFLICT_ATTEMPTS {
+                return Err(unavailable(&error));
+            }
+            tokio::time::sleep(CONFLICT_BACKOFF * attempt).await;
+        }
+    }
+}
+
+/// An error that may be a failed condition.
+trait MayBeRefused {
+    fn refused(&self) -> Option<&ConditionalCheckFailedException>;
+}
+
+macro_rules! may_be_refused {
+    ($($error:ident),+) => {$(
+        impl MayBeRefused for $error {
+            fn refused(&self) -> Option<&ConditionalCheckFailedException> {
+                match self {
+                    Self::ConditionalCheckFailedException(refused) => Some(refused),
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+may_be_refused!(PutItemError, UpdateItemError, DeleteItemError);
+
+fn written<E: MayBeRefused + ProvideErrorMetadata, R>(
+    result: Result<Option<Item>, SdkError<E, R>>,
+) -> Result<Written, ApiError> {
+    match result {
+        Ok(attributes) => Ok(Written::Done(attributes)),
+        Err(error) => match error.as_service_error().and_then(MayBeRefused::refused) {
+            Some(refused) => Ok(Written::Refused(found(refused.item.clone()))),
+            None => Err(unavailable(&error)),
+        },
+    }
+}
+
+/// DynamoDB may return a missing item as an empty one.
+fn found(item: Option<Item>) -> Option<Item> {
+    item.filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::number;
+
+    #[test]
+    fn an_update_is_written_with_placeholders() {
+        let write = Write::to("limit#1".into())
+            .set("status", text("open"))
+            .set_default("owner", text("jane"))
+            .add("count", number(1))
+            .remove("role");
+        assert_eq!(
+            write.update_expression(),
+            "SET #status = :status, #owner = if_not_exists(#owner, :owner) ADD #count :count REMOVE #role"
+        );
+        assert_eq!(write.names["#status"], "status");
+        assert_eq!(write.values[":count"], number(1));
+        assert!(!write.values.contains_key(":role"));
+    }
+
+    #[test]
+    fn an_unconditional_deletion_has_no_placeholders() {
+        assert_eq!(Write::to("session#1".into()).placeholders(), (None, None));
+    }
+}
