@@ -9,8 +9,8 @@ MAKEFLAGS += --no-print-directory
 # Build output and tools live outside the clone and are shared by all clones: a second one starts warm.
 CACHE ?= $(HOME)/.cache/authentication-api
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-# Each set of pinned PyPI tools has its own folder, so that clones of different age do not overwrite each other.
-TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt constraints.txt | cksum | cut -d' ' -f1)
+# Each set of locked Python tools has its own folder, so clones at different commits do not overwrite each other's.
+TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt | cksum | cut -d' ' -f1)
 include Makefile.tools
 
 # aws-lc gathers jitter entropy at start-up otherwise, which can stall a cold start.
@@ -32,14 +32,15 @@ help:
 	@echo 'make watch           like dev, and rebuild a function when its code changes'
 	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
 	@echo 'make test            build everything and run all tests'
-	@echo 'make check           formatting, lints, dependencies, documentation, template'
+	@echo 'make check           formatting, lints, dependencies, documentation, template, workflows'
 	@echo 'make generate        write what is generated from the code: openapi.yaml, docs, the table in README.md'
 	@echo 'make contract        try openapi.yaml on the running API with generated requests'
 	@echo 'make events          replay the events of events/ against their snapshots'
 	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
-	@echo 'make build           release binaries for Lambda, in .aws-sam/build'
+	@echo 'make build           release binaries for Lambda in .aws-sam/build, their SBOMs in .aws-sam/sbom'
 	@echo 'make test-deploy     deploy what `make build` built into a local AWS and run the flows there'
 	@echo 'make deploy STAGE=s  deploy to dev, staging or prod (samconfig.toml)'
+	@echo 'make lock-tools      lock requirements*.in again (UPGRADE=1 moves every version)'
 	@echo 'make clean           delete build output; tools stay'
 
 # --- Run ---------------------------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ contract: export SCHEMATHESIS := $(TOOLS)/contract-venv/bin/schemathesis
 contract: binaries contract-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/^contract::/)'
 
-# Advisories need the RustSec database from the network, so the pipeline asks for them and this target does not.
+# Needs no network. Advisories need the RustSec database, so the pipeline checks them separately.
 check: compiler python-tools $(CARGO_DENY)
 	$(call say,Formatting)
 	cargo fmt --all --check
@@ -93,6 +94,8 @@ check: compiler python-tools $(CARGO_DENY)
 	$(call say,Template)
 	cfn-lint template.yaml
 	sam validate --lint
+	$(call say,Workflows)
+	zizmor --offline --quiet --persona pedantic .github
 	@echo 'All checks passed.'
 
 .PHONY: advisories
@@ -113,9 +116,10 @@ test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
 
 .PHONY: build deploy
 ARCH := $(shell awk '/^  Architecture:/ { here = 1 } here && /Default:/ { print $$2; exit }' template.yaml)
+TARGET := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 
-# One compile for all functions; `sam build` then finds each binary fresh and only puts it in its place.
-build: compiler python-tools
+# One compile for all functions; `sam build` then finds each binary fresh and only copies it.
+build: compiler python-tools sbom
 	$(call say,Release build of $(words $(FUNCTIONS)) functions)
 	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
 	$(call say,Packing)
@@ -124,6 +128,17 @@ build: compiler python-tools
 	@for f in .aws-sam/build/*/bootstrap; do \
 		printf '%-28s %10d %10d\n' "$$(basename "$$(dirname "$$f")")" "$$(wc -c < "$$f")" "$$(gzip -6 -c "$$f" | wc -c)"; \
 	done
+
+# cargo-cyclonedx writes one file beside each manifest of the workspace; only the functions' ship. The commit's date makes
+# the files reproducible.
+.PHONY: sbom
+sbom: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+sbom: compiler $(CARGO_CYCLONEDX)
+	$(call say,SBOM of $(words $(FUNCTIONS)) functions)
+	@rm -rf .aws-sam/sbom && mkdir -p .aws-sam/sbom
+	$(CARGO_CYCLONEDX) cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target $(TARGET)
+	@mv functions/*/*.cdx.json .aws-sam/sbom/
+	@find shared local tests bench -name '*.cdx.json' -delete
 
 deploy: build
 	sam deploy --config-env $(STAGE)
