@@ -1,4 +1,4 @@
-# `make` says what there is. Everything a target needs and the machine lacks is installed first, into .tools and pinned.
+# `make` lists the targets. A target first installs the tools that the machine lacks, pinned, and links them as .tools.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,14 +6,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# Build output and tools live outside the clone and are shared by all clones: a second one starts warm.
+# Build output and tools are outside the clone and shared by all clones: a second clone starts warm.
 CACHE ?= $(HOME)/.cache/authentication-api
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 # Each set of locked Python tools has its own folder, so clones at different commits do not overwrite each other's.
 TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt | cksum | cut -d' ' -f1)
 include Makefile.tools
 
-# aws-lc gathers jitter entropy at start-up otherwise, which can stall a cold start.
+# Otherwise aws-lc gathers jitter entropy at start-up, which can stall a cold start.
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
@@ -28,7 +28,7 @@ say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 .PHONY: help
 help:
 	@echo 'make dev             run everything on this machine: http://localhost:3000 (PORT= to change)'
-	@echo 'make demo            walk through every endpoint and print each request and answer'
+	@echo 'make demo            walk through every endpoint and print each request and response'
 	@echo 'make watch           like dev, and rebuild a function when its code changes'
 	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
 	@echo 'make test            build everything and run all tests'
@@ -71,15 +71,18 @@ test: binaries workos-tools $(CARGO_NEXTEST)
 events: binaries $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked -E 'package(tests) and test(/events::/)'
 
-# `make test` fails while these files differ from what the code says.
+# `make test` fails while these files differ from the code.
 generate: binaries $(CARGO_NEXTEST)
 	UPDATE_GOLDEN=1 cargo nextest run --workspace --locked \
 		-E 'package(tests) and test(/^(openapi|errors|configuration|template)::/)'
 
-# Ignored everywhere else, because it needs a tool from PyPI.
+# `make test` ignores these tests, because they need a tool from PyPI.
 contract: export SCHEMATHESIS := $(TOOLS)/contract-venv/bin/schemathesis
 contract: binaries contract-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/^contract::/)'
+
+# Every page written by hand; in docs/performance.md `make bench` writes the line that begins with "Commit".
+PROSE := $(filter-out docs/configuration.md docs/errors.md,$(wildcard *.md docs/*.md docs/*/*.md))
 
 # Needs no network. Advisories need the RustSec database, so the pipeline checks them separately.
 check: compiler python-tools $(CARGO_DENY)
@@ -96,17 +99,19 @@ check: compiler python-tools $(CARGO_DENY)
 	sam validate --lint
 	$(call say,Workflows)
 	zizmor --offline --quiet --persona pedantic .github
+	$(call say,Prose is at most 120 characters wide)
+	@! LC_ALL=C.UTF-8 grep -nE '^[^|].{120}' $(PROSE) | grep -v ':Commit `'
 	@echo 'All checks passed.'
 
 .PHONY: advisories
 advisories: compiler $(CARGO_DENY)
 	$(CARGO_DENY) --locked check advisories
 
-# Built for this machine by cargo alone: what `make build` makes is for Lambda's processor and its older glibc.
+# Built for this machine by cargo alone: `make build` builds for Lambda's processor and its older glibc.
 bench: compiler | $(NODE)
 	bench/run
 
-# tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.
+# tests/deploy/local_aws.py starts the stack. `make test` ignores the tests that need it.
 test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
 test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
@@ -129,8 +134,8 @@ build: compiler python-tools sbom
 		printf '%-28s %10d %10d\n' "$$(basename "$$(dirname "$$f")")" "$$(wc -c < "$$f")" "$$(gzip -6 -c "$$f" | wc -c)"; \
 	done
 
-# cargo-cyclonedx writes one file beside each manifest of the workspace; only the functions' ship. The commit's date makes
-# the files reproducible.
+# cargo-cyclonedx writes a file next to each manifest of the workspace; only those of the functions are kept. The commit's
+# date makes them reproducible.
 .PHONY: sbom
 sbom: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 sbom: compiler $(CARGO_CYCLONEDX)
@@ -147,7 +152,7 @@ deploy: build
 clean:
 	rm -rf .aws-sam $(CARGO_TARGET_DIR)
 
-# --- What the targets stand on -----------------------------------------------------------------------------------------
+# --- What the targets need ---------------------------------------------------------------------------------------------
 
 .PHONY: binaries
 binaries: compiler
