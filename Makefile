@@ -82,7 +82,7 @@ contract: binaries contract-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/^contract::/)'
 
 # Every page written by hand; in docs/performance.md `make bench` writes the line that begins with "Commit".
-PROSE := $(filter-out docs/configuration.md docs/errors.md,$(wildcard *.md docs/*.md docs/*/*.md))
+PROSE := $(filter-out docs/configuration.md docs/errors.md docs/rounds.md,$(wildcard *.md docs/*.md docs/*/*.md))
 
 # Needs no network. Advisories need the RustSec database, so the pipeline checks them separately.
 check: compiler python-tools $(CARGO_DENY)
