@@ -1,4 +1,4 @@
-# `make` says what there is. Everything a target needs and the machine lacks is installed first, into .tools and pinned.
+# `make` lists the targets. A target first installs the tools that the machine lacks, pinned, and links them as .tools.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,14 +6,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# Build output and tools live outside the clone and are shared by all clones: a second one starts warm.
+# Build output and tools are outside the clone and shared by all clones: a second clone starts warm.
 CACHE ?= $(HOME)/.cache/authentication-api
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-# Each set of pinned PyPI tools has its own folder, so that clones of different age do not overwrite each other.
-TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt constraints.txt | cksum | cut -d' ' -f1)
+# Each set of locked Python tools has its own folder, so clones at different commits do not overwrite each other's.
+TOOLS := $(CACHE)/tools/$(shell cat requirements*.txt | cksum | cut -d' ' -f1)
 include Makefile.tools
 
-# aws-lc gathers jitter entropy at start-up otherwise, which can stall a cold start.
+# Otherwise aws-lc gathers jitter entropy at start-up, which can stall a cold start.
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-central-1
@@ -28,20 +28,21 @@ say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 .PHONY: help
 help:
 	@echo 'make dev             run everything on this machine: http://localhost:3000 (PORT= to change)'
-	@echo 'make demo            walk through every endpoint and print each request and answer'
+	@echo 'make demo            walk through every endpoint and print each request and response'
 	@echo 'make watch           like dev, and rebuild a function when its code changes'
 	@echo 'make invoke F=name   send a function an event of events/name (E= picks one); needs `make watch` in another window'
 	@echo 'make test            build everything and run all tests'
-	@echo 'make check           formatting, lints, dependencies, documentation, template'
+	@echo 'make check           formatting, lints, dependencies, documentation, template, workflows'
 	@echo 'make generate        write what is generated from the code: openapi.yaml, docs, snapshots of events'
 	@echo 'make endpoint NAME=x create a function; template.yaml then needs one entry'
 	@echo 'make test-endpoint   prove that an endpoint is declared once, in a scratch copy'
 	@echo 'make contract        try openapi.yaml on the running API with generated requests'
 	@echo 'make events          replay the events of events/ against their snapshots'
 	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
-	@echo 'make build           release binaries for Lambda, in .aws-sam/build'
+	@echo 'make build           release binaries for Lambda in .aws-sam/build, their SBOMs in .aws-sam/sbom'
 	@echo 'make test-deploy     deploy what `make build` built into a local AWS and run the flows there'
 	@echo 'make deploy STAGE=s  deploy to dev, staging or prod (samconfig.toml)'
+	@echo 'make lock-tools      lock requirements*.in again (UPGRADE=1 moves every version)'
 	@echo 'make clean           delete build output; tools stay'
 
 # --- Run ---------------------------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ test: binaries workos-tools $(CARGO_NEXTEST)
 events: binaries $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked -E 'package(tests) and test(/events::/)'
 
-# `make test` fails while these files differ from what the code says.
+# `make test` fails while these files differ from the code.
 generate: binaries $(CARGO_NEXTEST)
 	UPDATE_GOLDEN=1 INSTA_UPDATE=always INSTA_FORCE_PASS=1 cargo nextest run --workspace --locked \
 		-E 'package(tests) and test(/^(generated|events)::/)'
@@ -90,12 +91,15 @@ test-endpoint: compiler python-tools $(CARGO_NEXTEST)
 	$(call say,Endpoints in a scratch copy)
 	@python3 tests/endpoint/prove.py
 
-# Ignored everywhere else, because it needs a tool from PyPI.
+# `make test` ignores these tests, because they need a tool from PyPI.
 contract: export SCHEMATHESIS := $(TOOLS)/contract-venv/bin/schemathesis
 contract: binaries contract-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/^contract::/)'
 
-# Advisories need the RustSec database from the network, so the pipeline asks for them and this target does not.
+# Every page written by hand; in docs/performance.md `make bench` writes the line that begins with "Commit".
+PROSE := $(filter-out docs/configuration.md docs/errors.md docs/rounds.md,$(wildcard *.md docs/*.md docs/*/*.md))
+
+# Needs no network. Advisories need the RustSec database, so the pipeline checks them separately.
 check: compiler python-tools $(CARGO_DENY)
 	$(call say,Formatting)
 	cargo fmt --all --check
@@ -108,17 +112,21 @@ check: compiler python-tools $(CARGO_DENY)
 	$(call say,Template)
 	cfn-lint template.yaml
 	sam validate --lint
+	$(call say,Workflows)
+	zizmor --offline --quiet --persona pedantic .github
+	$(call say,Prose is at most 120 characters wide)
+	@! LC_ALL=C.UTF-8 grep -nE '^[^|].{120}' $(PROSE) | grep -v ':Commit `'
 	@echo 'All checks passed.'
 
 .PHONY: advisories
 advisories: compiler $(CARGO_DENY)
 	$(CARGO_DENY) --locked check advisories
 
-# Built for this machine by cargo alone: what `make build` makes is for Lambda's processor and its older glibc.
+# Built for this machine by cargo alone: `make build` builds for Lambda's processor and its older glibc.
 bench: compiler | $(NODE)
 	bench/run
 
-# tests/deploy/local_aws.py brings the stack up; the tests that need it are ignored everywhere else.
+# tests/deploy/local_aws.py starts the stack. `make test` ignores the tests that need it.
 test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
 test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
@@ -128,9 +136,10 @@ test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
 
 .PHONY: build deploy
 ARCH := $(shell awk '/^  Architecture:/ { here = 1 } here && /Default:/ { print $$2; exit }' template.yaml)
+TARGET := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 
-# One compile for all functions; `sam build` then finds each binary fresh and only puts it in its place.
-build: compiler python-tools
+# One compile for all functions; `sam build` then finds each binary fresh and only copies it.
+build: compiler python-tools sbom
 	$(call say,Release build of $(words $(FUNCTIONS)) functions)
 	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64)
 	$(call say,Packing)
@@ -140,6 +149,17 @@ build: compiler python-tools
 		printf '%-28s %10d %10d\n' "$$(basename "$$(dirname "$$f")")" "$$(wc -c < "$$f")" "$$(gzip -6 -c "$$f" | wc -c)"; \
 	done
 
+# cargo-cyclonedx writes a file next to each manifest of the workspace; only those of the functions are kept. The commit's
+# date makes them reproducible.
+.PHONY: sbom
+sbom: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+sbom: compiler $(CARGO_CYCLONEDX)
+	$(call say,SBOM of $(words $(FUNCTIONS)) functions)
+	@rm -rf .aws-sam/sbom && mkdir -p .aws-sam/sbom
+	$(CARGO_CYCLONEDX) cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --target $(TARGET)
+	@mv functions/*/*.cdx.json .aws-sam/sbom/
+	@find shared local tests bench -name '*.cdx.json' -delete
+
 deploy: build
 	sam deploy --config-env $(STAGE)
 
@@ -147,7 +167,7 @@ deploy: build
 clean:
 	rm -rf .aws-sam $(CARGO_TARGET_DIR)
 
-# --- What the targets stand on -----------------------------------------------------------------------------------------
+# --- What the targets need ---------------------------------------------------------------------------------------------
 
 .PHONY: binaries
 binaries: compiler

@@ -5,7 +5,7 @@ use crate::meeting::{ROOM, ada, enter, jane, start, stop};
 
 /// The connections opened so far to LiveKit, DynamoDB and WorkOS.
 fn connections(app: &App) -> [usize; 3] {
-    [app.livekit().proxy(), app.dynamodb().proxy(), app.workos().proxy()].map(|proxy| front.connections())
+    [app.livekit().proxy(), app.dynamodb().proxy(), app.workos().proxy()].map(|proxy| proxy.connections())
 }
 
 /// Starts and stops a recording; returns the connections opened before, between and after.
