@@ -1,4 +1,4 @@
-//! Sign-in through the browser: Google, Microsoft and SSO, and that a code counts only in the browser that began.
+//! Sign-in through the browser with Google, Microsoft and SSO. A code is accepted only in the browser that started.
 
 use local_workos::{ConnectionState, DomainState};
 use serde_json::{Value, json};
@@ -8,13 +8,13 @@ use crate::app::{Answer, App, Browser, Return, now};
 const EMAIL: &str = "jane.doe@example.com";
 const ACME_CONNECTION: &str = "conn_01JACME0000000000000000000";
 
-/// A flow as a tab knows it.
+/// A flow, as a tab sees it.
 struct Tab {
     state: String,
     back: Return,
 }
 
-/// Begins a sign-in with Google in one more tab of `browser` and goes through the provider.
+/// Starts a sign-in with Google in another tab of `browser` and completes it at the provider.
 async fn tab(app: &App, browser: &mut Browser<'_>, email: &str) -> Tab {
     let answer = browser.continue_with_google().await.is(200);
     let back = app.at_provider(&answer.text("/authData/redirectURL"), email).await;
@@ -26,7 +26,7 @@ fn value(url: &str, name: &str) -> Option<String> {
     url.query_pairs().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
 }
 
-/// Nobody is signed in: no session cookie in the answer, none in the browser, none in the table.
+/// Asserts that nobody is signed in: no session cookie in the response or the browser, and no session in the table.
 #[track_caller]
 fn nobody(app: &App, browser: &Browser<'_>, answer: &Answer) {
     assert!(!answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-session")), "{answer:?}");
@@ -35,11 +35,11 @@ fn nobody(app: &App, browser: &Browser<'_>, answer: &Answer) {
 }
 
 #[tokio::test]
-async fn google_and_microsoft_lead_to_a_session() {
+async fn google_and_microsoft_sign_in() {
     through_google_and_microsoft(&App::start().await).await;
 }
 
-/// The flow, on the local cloud or on a deployment.
+/// The flow, against the local cloud or a deployment.
 pub async fn through_google_and_microsoft(app: &App) {
     let jane = json!({
         "id": "user_01JXJANE0000000000000000D0",
@@ -66,13 +66,13 @@ pub async fn through_google_and_microsoft(app: &App) {
         assert_eq!(back.state, Some(state));
         let answer = browser.finalize_oauth(back.code(), back.state.as_deref()).await.is(200);
         assert_eq!(answer.body, json!({ "user": jane }));
-        assert!(!browser.cookies.contains_key("__Host-oauth"), "the flow is spent and its cookie gone");
+        assert!(!browser.cookies.contains_key("__Host-oauth"), "the flow is used up and its cookie cleared");
         browser.room_auth("Jane", "room123").await.is(200);
     }
 }
 
 #[tokio::test]
-async fn the_documents_request_of_a_code_alone_is_enough() {
+async fn a_code_without_state_is_enough() {
     let app = App::start().await;
     let mut browser = app.browser();
     let tab = tab(&app, &mut browser, EMAIL).await;
@@ -84,7 +84,7 @@ async fn the_documents_request_of_a_code_alone_is_enough() {
 async fn the_flow_cookie_is_bound_to_the_host_and_small() {
     let app = App::start().await;
     let mut browser = app.browser();
-    // More tabs than are kept: the cookie does not grow beyond four flows.
+    // More tabs than the cookie holds.
     for _ in 0..6 {
         let answer = browser.continue_with_google().await.is(200);
         let [cookie] = answer.cookies.as_slice() else { panic!("{:?}", answer.cookies) };
@@ -101,11 +101,11 @@ async fn the_flow_cookie_is_bound_to_the_host_and_small() {
 }
 
 #[tokio::test]
-async fn a_code_from_another_browser_is_refused_however_the_victim_stands() {
+async fn a_code_from_another_browser_is_always_refused() {
     let app = App::start().await;
     let mut attacker = app.browser();
 
-    // No flow in the victim's browser.
+    // The victim's browser has no flow.
     let theirs = tab(&app, &mut attacker, "bob@example.com").await;
     let mut victim = app.browser();
     for state in [None, Some(theirs.state.as_str())] {
@@ -114,14 +114,14 @@ async fn a_code_from_another_browser_is_refused_however_the_victim_stands() {
     }
     assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
 
-    // A flow of the victim's own, and the attacker's state: no flow fits.
+    // The victim's browser has its own flow, which does not match the attacker's state.
     let mut victim = app.browser();
     victim.continue_with_google().await.is(200);
     let answer = victim.finalize_oauth(theirs.back.code(), Some(&theirs.state)).await;
     nobody(&app, &victim, &answer.refused(400, "flow_expired"));
     assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0, "WorkOS was not asked");
 
-    // A flow of the victim's own that is picked without state, or with the victim's own: PKCE refuses.
+    // The victim's own flow is used, without state or with its own state: PKCE refuses the code.
     for with_state in [false, true] {
         let theirs = tab(&app, &mut attacker, "bob@example.com").await;
         let mut victim = app.browser();
@@ -132,7 +132,7 @@ async fn a_code_from_another_browser_is_refused_however_the_victim_stands() {
     }
     assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 2);
 
-    // The victim who is signed in stays who they are.
+    // A victim who is signed in keeps their session.
     let theirs = tab(&app, &mut attacker, "bob@example.com").await;
     let mut victim = app.signed_in(EMAIL).await;
     victim.continue_with_google().await.is(200);
@@ -165,7 +165,7 @@ async fn a_stale_flow_is_refused() {
     let tab = tab(&app, &mut browser, EMAIL).await;
     let cookie = browser.cookies["__Host-oauth"].clone();
     let (_, verifier) = cookie.split_once('.').unwrap();
-    // The browser may keep a cookie beyond its time, and an attacker may set any.
+    // A browser may keep an expired cookie, and an attacker may set any.
     for begun in [now() - 600, now() - 6000, 0, now() + 3600] {
         browser.cookies.insert("__Host-oauth".into(), format!("{begun}.{verifier}"));
         for state in [None, Some(tab.state.as_str())] {
@@ -174,13 +174,13 @@ async fn a_stale_flow_is_refused() {
         }
     }
     assert_eq!(app.workos().proxy().count("authenticate.authorization_code"), 0);
-    // The flow itself was good.
+    // The flow itself was valid.
     browser.cookies.insert("__Host-oauth".into(), cookie);
     browser.finalize_oauth(tab.back.code(), Some(&tab.state)).await.is(200);
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_no_flow_is_refused_and_does_no_harm() {
+async fn a_malformed_flow_cookie_is_refused_and_then_replaced() {
     let app = App::start().await;
     let long = "~".repeat(3000);
     for junk in ["", "x", "~~~", "1.2.3", &format!("{}.short", now()), &long] {
@@ -193,13 +193,13 @@ async fn a_cookie_that_is_no_flow_is_refused_and_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_code_counts_once() {
+async fn a_code_is_accepted_once() {
     let app = App::start().await;
     let mut browser = app.browser();
     let tab = tab(&app, &mut browser, EMAIL).await;
     let before = browser.clone();
     browser.finalize_oauth(tab.back.code(), Some(&tab.state)).await.is(200);
-    // In the same browser the flow is spent; in one that kept its cookie the code is.
+    // In the same browser the flow is used up; in one that kept its cookie, the code is.
     browser.finalize_oauth(tab.back.code(), Some(&tab.state)).await.refused(400, "flow_expired");
     let mut again = before;
     again.finalize_oauth(tab.back.code(), Some(&tab.state)).await.refused(400, "code_rejected");
@@ -209,7 +209,7 @@ async fn a_code_counts_once() {
 }
 
 #[tokio::test]
-async fn a_wrong_code_spends_the_flow() {
+async fn a_wrong_code_uses_up_the_flow() {
     let app = App::start().await;
     let mut browser = app.browser();
     let tab = tab(&app, &mut browser, EMAIL).await;
@@ -237,7 +237,7 @@ async fn four_tabs_are_finished_in_any_order_with_state() {
 }
 
 #[tokio::test]
-async fn without_state_the_newest_tab_counts() {
+async fn without_state_the_newest_flow_is_used() {
     let app = App::start().await;
     let mut browser = app.browser();
     let older = tab(&app, &mut browser, EMAIL).await;
@@ -247,7 +247,7 @@ async fn without_state_the_newest_tab_counts() {
     // The older one needs its state.
     let mut other = held;
     other.finalize_oauth(older.back.code(), None).await.refused(400, "code_rejected");
-    // Once the newest is spent, the older one is the newest.
+    // Once the newest is used up, the older one is the newest.
     let older = {
         let mut fresh = app.browser();
         let first = tab(&app, &mut fresh, EMAIL).await;
@@ -259,7 +259,7 @@ async fn without_state_the_newest_tab_counts() {
 }
 
 #[tokio::test]
-async fn a_fifth_tab_takes_the_place_of_the_oldest() {
+async fn a_fifth_tab_replaces_the_oldest() {
     let app = App::start().await;
     let mut browser = app.browser();
     let mut tabs = Vec::new();
@@ -296,13 +296,13 @@ async fn a_verified_domain_with_a_connection_is_sent_to_its_identity_provider() 
     assert_eq!(context["organizationId"], "org_01JACME0000000000000000000");
     assert_eq!(context["role"], "member");
 
-    // Somebody whom nobody has heard of yet, at the same domain: the identity provider decides.
+    // An unknown address of the same domain: the identity provider decides.
     let answer = app.browser().sign_in("newcomer@acme.test").await.is(200);
     assert_eq!(answer.body["authData"]["authMethod"], "sso");
 }
 
 #[tokio::test]
-async fn the_documents_sso_endpoint_can_be_chosen() {
+async fn the_sso_endpoint_can_be_configured() {
     let app = App::with_env(&[("SSO_AUTHORIZE_ENDPOINT", "sso")]).await;
     let mut browser = app.browser();
     let answer = browser.sign_in("ann@acme.test").await.is(200);
@@ -316,7 +316,7 @@ async fn the_documents_sso_endpoint_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn sso_that_cannot_be_used_falls_back_to_a_code_by_mail() {
+async fn unusable_sso_falls_back_to_a_code_by_mail() {
     let app = App::start().await;
     let workos = app.workos();
     for (domain, domain_state, connection, expected) in [
@@ -358,25 +358,25 @@ async fn an_organization_with_two_connections_is_entered_by_one_of_them() {
 }
 
 #[tokio::test]
-async fn the_connection_of_a_domain_is_asked_for_once_a_minute() {
+async fn the_connection_of_a_domain_is_looked_up_once_a_minute() {
     let app = App::start().await;
     let lookups = || app.workos().proxy().count("connections.list");
     for email in ["ann@acme.test", "bob@acme.test", "bob@ACME.test"] {
         app.browser().sign_in(email).await.is(200);
     }
-    assert_eq!(lookups(), 1, "a connection is remembered");
+    assert_eq!(lookups(), 1, "a connection is cached");
     for email in ["a@plain.test", "b@plain.test"] {
         app.browser().sign_in(email).await.is(200);
     }
-    assert_eq!(lookups(), 2, "and that there is none");
+    assert_eq!(lookups(), 2, "a missing connection is cached");
 }
 
 #[tokio::test]
-async fn who_declines_at_the_provider_brings_no_code_and_nothing_happens() {
+async fn a_sign_in_that_fails_at_the_provider_begins_no_session() {
     let app = App::start().await;
     let mut browser = app.browser();
     let url = browser.sign_in("ann@acme.test").await.is(200).text("/authData/redirectURL");
-    // Another person's profile at that identity provider.
+    // Sign in as another person at that identity provider.
     let back = app.at_provider(&url.replace("ann%40acme.test", "eve%40evil.test"), "").await;
     assert_eq!(back.error.as_deref(), Some("profile_not_allowed_outside_organization"));
     assert_eq!((back.code.clone(), back.state.is_some()), (None, true));

@@ -1,4 +1,4 @@
-//! Choosing an organization at sign-in, and switching to another one later.
+//! Choosing an organization at sign-in, and switching to another one.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ const INITECH: &str = "org_01JN1TECH00000000000000000";
 const GLOBEX: &str = "org_01JG00G1E00000000000000000";
 const PENDING: &str = "/user/pendingAuthenticationToken";
 
-/// Signs in by mail code up to the choice of an organization.
+/// Signs in with a mailed code, up to the choice of an organization.
 async fn choosing(app: &App, browser: &mut Browser<'_>, email: &str) -> Answer {
     browser.sign_in(email).await.is(200);
     browser.finalize_magic_auth(email, &app.code(email)).await.is(200)
 }
 
-/// A browser in which `email` is signed in, in `organization`.
+/// A browser in which `email` is signed in to `organization`.
 pub async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> Browser<'a> {
     let mut browser = app.browser();
     let pending = choosing(app, &mut browser, email).await.text(PENDING);
@@ -34,15 +34,15 @@ pub async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> 
     browser
 }
 
-/// The organization in a room token: what LiveKit shows of the caller to the others.
+/// The organization in a room token, which LiveKit shows to the other participants.
 pub fn organization_of(room_token: &str) -> Value {
     let claims = URL_SAFE_NO_PAD.decode(room_token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     claims["attributes"]["organizationId"].clone()
 }
 
-/// Waits until `call` was made `times` times.
-async fn called(app: &App, call: &str, times: usize) {
+/// Waits until WorkOS received `call` `times` times.
+pub async fn called(app: &App, call: &str, times: usize) {
     let patience = tokio::time::Instant::now() + Duration::from_secs(8);
     while app.workos().proxy().count(call) < times {
         assert!(tokio::time::Instant::now() < patience, "{call} is not called");
@@ -51,7 +51,7 @@ async fn called(app: &App, call: &str, times: usize) {
 }
 
 #[tokio::test]
-async fn several_organizations_are_a_choice_in_the_documents_shape_by_mail_and_by_oauth() {
+async fn several_organizations_are_offered_by_mail_and_by_oauth() {
     let app = App::start().await;
     for by_mail in [true, false] {
         let mut browser = app.browser();
@@ -86,7 +86,7 @@ async fn several_organizations_are_a_choice_in_the_documents_shape_by_mail_and_b
 }
 
 #[tokio::test]
-async fn another_organization_than_ones_own_cannot_be_chosen_and_the_choice_stays_open() {
+async fn a_foreign_organization_is_refused_and_the_choice_stays_open() {
     let app = App::start().await;
     let mut browser = app.browser();
     let pending = choosing(&app, &mut browser, EMAIL).await.text(PENDING);
@@ -99,7 +99,7 @@ async fn another_organization_than_ones_own_cannot_be_chosen_and_the_choice_stay
 }
 
 #[tokio::test]
-async fn a_pending_sign_in_counts_once_and_expires() {
+async fn a_pending_sign_in_is_accepted_once_and_expires() {
     let app = App::start().await;
     let mut browser = app.browser();
     let pending = choosing(&app, &mut browser, EMAIL).await.text(PENDING);
@@ -114,7 +114,7 @@ async fn a_pending_sign_in_counts_once_and_expires() {
 }
 
 #[tokio::test]
-async fn a_choice_ends_the_session_that_the_browser_held() {
+async fn a_selection_ends_the_old_session_of_the_browser() {
     let app = App::start().await;
     let mut browser = app.signed_in("jane.doe@example.com").await;
     let mut before = browser.clone();
@@ -127,7 +127,7 @@ async fn a_choice_ends_the_session_that_the_browser_held() {
 }
 
 #[tokio::test]
-async fn a_chosen_organization_that_demands_more_says_so() {
+async fn a_selected_organization_can_require_another_step() {
     let app = App::start().await;
     let mut browser = app.browser();
     let pending = choosing(&app, &mut browser, "sam@example.com").await.text(PENDING);
@@ -140,7 +140,7 @@ async fn a_chosen_organization_that_demands_more_says_so() {
     goes_through_sso(&app, &mut browser, &answer, "sam@example.com").await;
 }
 
-/// The answer leads to Acme's identity provider, and from there into Acme.
+/// Asserts that the response redirects to Acme's identity provider, and signs in to Acme there.
 async fn goes_through_sso(app: &App, browser: &mut Browser<'_>, answer: &Answer, email: &str) {
     let auth_data = answer.body["authData"].as_object().unwrap();
     assert_eq!(auth_data.keys().collect::<Vec<_>>(), ["authMethod", "redirectURL", "state"]);
@@ -154,7 +154,7 @@ async fn goes_through_sso(app: &App, browser: &mut Browser<'_>, answer: &Answer,
 }
 
 #[tokio::test]
-async fn a_switch_gives_a_new_token_with_the_role_and_permissions_there() {
+async fn a_switch_issues_a_new_token_with_the_new_role_and_permissions() {
     let app = App::start().await;
     app.workos().set_profile(USER, "Kim", "Park", "https://example.com/kim.png");
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
@@ -190,13 +190,13 @@ async fn a_switch_gives_a_new_token_with_the_role_and_permissions_there() {
     before.switch_organization(EMAIL, MASADAS).await.refused(401, "not_signed_in");
     assert_eq!(app.items_of("session#").len(), 1);
 
-    // And back, and the session is renewed there.
+    // The session can be switched back, and refreshed there.
     browser.switch_organization(EMAIL, MASADAS).await.is(200);
     app.expire_access(&browser, 1);
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], MASADAS);
 }
 
-/// The session of `browser` is as good as before: it is used, renewed, and can be switched.
+/// Asserts that the session of `browser` is unchanged: it can be used and refreshed.
 async fn still_works(app: &App, browser: &mut Browser<'_>, token: &str, home: &str) {
     assert_eq!(browser.token(), token);
     browser.room_auth("Sam", "room").await.is(200);
@@ -213,7 +213,7 @@ async fn still_works(app: &App, browser: &mut Browser<'_>, token: &str, home: &s
 }
 
 #[tokio::test]
-async fn a_refused_switch_leaves_the_session_as_it_was() {
+async fn a_refused_switch_leaves_the_session_unchanged() {
     let app = App::start().await;
     let sam = "sam@example.com";
     let mut browser = signed_in_to(&app, sam, MASADAS).await;
@@ -240,14 +240,14 @@ async fn a_refused_switch_leaves_the_session_as_it_was() {
     wrong.switch_organization(sam, ACME).await.refused(401, "not_signed_in");
     still_works(&app, &mut browser, &token, MASADAS).await;
 
-    // Last, since it is followed: the answer leads into the organization.
+    // Last, because it signs in to another organization.
     let answer = browser.switch_organization(sam, ACME).await.refused(403, "sso_required");
     still_works(&app, &mut browser, &token, MASADAS).await;
     goes_through_sso(&app, &mut browser, &answer, sam).await;
 }
 
 #[tokio::test]
-async fn a_membership_that_is_switched_off_is_none() {
+async fn an_inactive_membership_does_not_count() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let token = browser.token();
@@ -257,12 +257,12 @@ async fn a_membership_that_is_switched_off_is_none() {
 }
 
 #[tokio::test]
-async fn an_organization_that_demands_sso_without_a_connection_is_refused() {
+async fn an_organization_that_requires_sso_without_a_connection_is_refused() {
     let app = App::start().await;
     let sam = "sam@example.com";
     let mut browser = signed_in_to(&app, sam, MASADAS).await;
     let token = browser.token();
-    // WorkOS answers a bare message then, without any code.
+    // WorkOS then responds with a message without a code.
     app.workos().set_connection_state("conn_01JACME0000000000000000000", ConnectionState::Inactive);
     let answer = browser.switch_organization(sam, ACME).await;
     answer.refused(403, "authentication_method_not_allowed");
@@ -270,7 +270,7 @@ async fn an_organization_that_demands_sso_without_a_connection_is_refused() {
 }
 
 #[tokio::test]
-async fn a_switch_does_not_prolong_the_absolute_lifetime() {
+async fn a_switch_does_not_extend_the_absolute_lifetime() {
     let app = App::with_env(&[("SESSION_IDLE_SECONDS", "100"), ("SESSION_ABSOLUTE_SECONDS", "100")]).await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let began = now() - 50;
@@ -286,7 +286,7 @@ async fn a_switch_does_not_prolong_the_absolute_lifetime() {
 }
 
 #[tokio::test]
-async fn a_switch_waits_for_the_refresh_that_is_under_way() {
+async fn a_switch_waits_for_a_refresh_in_progress() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let mut other_tab = browser.clone();
@@ -305,7 +305,7 @@ async fn a_switch_waits_for_the_refresh_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn requests_beside_a_switch_go_on_with_the_claims_at_hand() {
+async fn requests_during_a_switch_use_the_cached_claims() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let mut other_tab = browser.clone();
@@ -318,12 +318,16 @@ async fn requests_beside_a_switch_go_on_with_the_claims_at_hand() {
     });
     switching.is(200);
     assert_eq!(organization_of(&beside.is(200).text("/token")), MASADAS);
-    assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), 1, "nobody refreshed beside it");
+    assert_eq!(
+        app.workos().proxy().count("authenticate.refresh_token"),
+        1,
+        "no other request refreshed meanwhile"
+    );
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], TAUNTA);
 }
 
 #[tokio::test]
-async fn of_two_switches_at_once_one_wins_and_the_other_leaves_its_cookie_alone() {
+async fn of_two_concurrent_switches_one_wins_and_the_other_sets_no_cookie() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let mut twice = browser.clone();
@@ -337,7 +341,7 @@ async fn of_two_switches_at_once_one_wins_and_the_other_leaves_its_cookie_alone(
 }
 
 #[tokio::test]
-async fn a_sign_out_during_a_switch_holds() {
+async fn a_sign_out_during_a_switch_is_final() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let mut other_tab = browser.clone();
@@ -353,7 +357,7 @@ async fn a_sign_out_during_a_switch_holds() {
 }
 
 #[tokio::test]
-async fn a_switch_whose_answer_is_lost_can_be_tried_again() {
+async fn a_switch_with_a_lost_response_can_be_retried() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let token = browser.token();
@@ -361,7 +365,7 @@ async fn a_switch_whose_answer_is_lost_can_be_tried_again() {
     browser.switch_organization(EMAIL, TAUNTA).await.refused(502, "workos_unavailable");
     assert_eq!(browser.token(), token);
     browser.room_auth("Kim", "room").await.is(200);
-    // The client does as it is told: it calls again.
+    // The client retries, as the response tells it to.
     let patience = now() + 15;
     loop {
         let answer = browser.switch_organization(EMAIL, TAUNTA).await;

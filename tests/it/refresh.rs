@@ -1,4 +1,4 @@
-//! Refreshing sessions: one request of the whole fleet does it, nobody waits for it, and trouble ends no session.
+//! Refresh: one request of the whole fleet does it, no other waits for it, and a transient error ends no session.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,18 @@ use local_proxy::{Effect, Fault};
 use serde_json::json;
 
 use crate::app::{Answer, App, Browser, now};
+use crate::organizations::called;
 
 const EMAIL: &str = "jane.doe@example.com";
 const REFRESH: &str = "authenticate.refresh_token";
 
-/// A request of the product ends by then, and the local cloud needs a moment around it.
+/// A function's deadline, plus some time for the local cloud.
 const DEADLINE: Duration = Duration::from_millis(9000);
 
-/// How many requests come at once.
+/// The number of concurrent requests.
 const BURST: usize = 100;
 
-/// Protected requests at the same time, and how long the slowest took.
+/// Sends `size` concurrent requests to a protected route, and measures how long all of them took.
 async fn burst(browser: &Browser<'_>, size: usize) -> (Vec<Answer>, Duration) {
     let began = Instant::now();
     let mut browsers = vec![browser.clone(); size];
@@ -33,7 +34,7 @@ fn all(answers: &[Answer], status: u16) {
     }
 }
 
-/// The same as the passing of the time for which an election or a pause holds.
+/// Ends a lease or a pause early.
 fn end_lease(app: &App, browser: &Browser<'_>) {
     app.edit_session(browser, |item| {
         if item.get("refresh_lease").is_some() {
@@ -46,7 +47,7 @@ fn number(app: &App, browser: &Browser<'_>, name: &str) -> Option<u64> {
     app.session_item(browser)?.get(name)?["N"].as_str()?.parse().ok()
 }
 
-/// The next request refreshes, once, and is served.
+/// The next request refreshes, and no later one does.
 async fn refreshes_once(app: &App, browser: &mut Browser<'_>) {
     let before = app.workos().proxy().count(REFRESH);
     for _ in 0..3 {
@@ -54,15 +55,15 @@ async fn refreshes_once(app: &App, browser: &mut Browser<'_>) {
     }
     assert_eq!(app.workos().proxy().count(REFRESH), before + 1);
     assert!(number(app, browser, "access_expires_at").unwrap() > now() + 30, "it is refreshed");
-    assert_eq!(number(app, browser, "refresh_lease"), None, "the election is over");
+    assert_eq!(number(app, browser, "refresh_lease"), None, "the lease is released");
 }
 
 #[tokio::test]
-async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs_nobody_out() {
+async fn a_hundred_concurrent_requests_cost_one_refresh_and_an_outage_of_workos_signs_nobody_out() {
     let app = App::start().await;
     let workos = app.workos().proxy();
     let mut healthy = app.signed_in(EMAIL).await;
-    // A process for each request, so that what is measured below is the product and not the start of 200 processes.
+    // Starts a process for each request, so that the times below do not include the start of 200 processes.
     all(&burst(&healthy, BURST).await.0, 200);
     assert_eq!(workos.count(REFRESH), 0);
 
@@ -82,12 +83,12 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         ("503", plain(503)),
         ("408", plain(408)),
         ("a page", Fault::response(REFRESH, 502, "<html>Bad gateway</html>")),
-        ("success that is none", Fault::response(REFRESH, 200, "<html>Welcome</html>")),
-        ("an error that nobody knows", Fault::response(REFRESH, 400, "{\"code\":\"of_next_year\"}")),
-        ("our key is not accepted", Fault::response(REFRESH, 401, "{\"error\":\"invalid_client\"}")),
+        ("a malformed success", Fault::response(REFRESH, 200, "<html>Welcome</html>")),
+        ("an unknown error", Fault::response(REFRESH, 400, "{\"code\":\"of_next_year\"}")),
+        ("a rejected API key", Fault::response(REFRESH, 401, "{\"error\":\"invalid_client\"}")),
         ("a dropped connection", Fault::new(REFRESH, Effect::Drop)),
-        ("half an answer", Fault::new(REFRESH, Effect::DropMidBody)),
-        ("a lost answer", Fault::new(REFRESH, Effect::LoseResponse)),
+        ("half a response", Fault::new(REFRESH, Effect::DropMidBody)),
+        ("a lost response", Fault::new(REFRESH, Effect::LoseResponse)),
         ("a stall of 30 s", Fault::new(REFRESH, Effect::Serve).delay(Duration::from_secs(30))),
     ] {
         let session = app.signed_in(&format!("{}@example.com", troubled.len())).await;
@@ -95,7 +96,7 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         workos.clear_faults();
         workos.inject(fault);
         let before = workos.count(REFRESH);
-        // The issue names these four for all hundred; for the others a dozen shows the same.
+        // Four of these with all hundred requests; a dozen will do for the others.
         let size = if ["429", "500", "a dropped connection", "a stall of 30 s"].contains(&what) {
             BURST
         } else {
@@ -104,10 +105,10 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         let (answers, took) = burst(&session, size).await;
         all(&answers, 200);
         assert!(took < DEADLINE, "{what}: {took:?}");
-        assert_eq!(workos.count(REFRESH), before + 1, "{what}: one request tried");
+        assert_eq!(workos.count(REFRESH), before + 1, "{what}: one request tries");
         assert!(app.session_item(&session).is_some(), "{what}");
         let next = number(&app, &session, "refresh_lease").unwrap();
-        assert!(next <= now() + 5, "{what}: nobody tries for five seconds");
+        assert!(next <= now() + 5, "{what}: the next attempt is at most five seconds away");
         troubled.push((what, session));
     }
     workos.clear_faults();
@@ -116,7 +117,7 @@ async fn a_hundred_requests_at_once_cost_one_refresh_and_trouble_at_workos_signs
         let before = workos.count(REFRESH);
         let (answers, _) = burst(session, 5).await;
         all(&answers, 200);
-        assert_eq!(workos.count(REFRESH), before + 1, "{what}: WorkOS is back, and one refresh does it");
+        assert_eq!(workos.count(REFRESH), before + 1, "{what}: one refresh once WorkOS is back");
         assert!(number(&app, session, "access_expires_at").unwrap() > now() + 30, "{what}");
     }
 }
@@ -144,7 +145,7 @@ async fn a_token_is_refreshed_thirty_seconds_before_its_end() {
 }
 
 #[tokio::test]
-async fn short_lived_tokens_are_refreshed_again_and_again() {
+async fn short_lived_tokens_are_refreshed_on_every_request() {
     let app = App::start().await;
     app.workos().set_access_token_lifetime(Duration::from_secs(20));
     let mut browser = app.signed_in(EMAIL).await;
@@ -159,7 +160,7 @@ async fn short_lived_tokens_are_refreshed_again_and_again() {
 }
 
 #[tokio::test]
-async fn within_five_seconds_of_trouble_nobody_asks_again_and_after_them_somebody_does() {
+async fn the_next_refresh_after_a_transient_error_waits_five_seconds() {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
     app.expire_access(&browser, 1);
@@ -169,16 +170,16 @@ async fn within_five_seconds_of_trouble_nobody_asks_again_and_after_them_somebod
     assert_eq!(app.workos().proxy().count(REFRESH), 1);
     let patience = Instant::now() + Duration::from_secs(20);
     while app.workos().proxy().count(REFRESH) == 1 {
-        assert!(Instant::now() < patience, "nobody refreshes again");
+        assert!(Instant::now() < patience, "there is no second refresh");
         browser.room_auth("Jane", "room").await.is(200);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(now() >= failed_at + 5, "asked again after {} s", now() - failed_at);
+    assert!(now() >= failed_at + 5, "refreshed again after {} s", now() - failed_at);
     refreshed_already(&app, &mut browser).await;
 }
 
 #[tokio::test]
-async fn what_ends_at_workos_ends_here_at_the_next_refresh() {
+async fn a_session_that_ended_at_workos_ends_here_at_the_next_refresh() {
     let app = App::start().await;
     let workos = app.workos();
     for what in
@@ -189,7 +190,7 @@ async fn what_ends_at_workos_ends_here_at_the_next_refresh() {
         let organization = workos.add_organization(what, &[]);
         workos.add_membership(&user, &organization, "member", &[]);
         let session = app.signed_in(&email).await;
-        // Until then the claims at hand count.
+        // Until the refresh, the cached claims are used.
         all(&burst(&session, 2).await.0, 200);
         match what {
             "revoked" => assert_eq!(workos.revoke_sessions(&user), 1),
@@ -212,14 +213,14 @@ async fn what_ends_at_workos_ends_here_at_the_next_refresh() {
 }
 
 #[tokio::test]
-async fn invalid_grant_ends_the_session_for_everybody() {
+async fn invalid_grant_ends_the_session_for_all_requests() {
     let app = App::start().await;
     let session = app.signed_in(EMAIL).await;
     all(&burst(&session, 30).await.0, 200);
     app.expire_access(&session, 1);
     let invalid = json!({ "error": "invalid_grant", "error_description": "Session has already ended." });
     app.workos().proxy().inject(Fault::response(REFRESH, 400, invalid.to_string()));
-    // Those who come before WorkOS' word is there go on with the claims at hand, for this once.
+    // Requests that arrive before WorkOS responds continue with the cached claims.
     let (answers, took) = burst(&session, 30).await;
     assert!(answers.iter().all(|answer| [200, 403].contains(&answer.status.as_u16())));
     assert!(answers.iter().any(|answer| answer.status == 403) && took < DEADLINE);
@@ -228,7 +229,7 @@ async fn invalid_grant_ends_the_session_for_everybody() {
     all(&burst(&session, 30).await.0, 403);
     assert_eq!(app.workos().proxy().count(REFRESH), 1);
 
-    // Beyond the grace all of them wait for that word.
+    // Past the grace period, all of them wait for the response.
     let session = app.signed_in(EMAIL).await;
     app.expire_access(&session, 901);
     let (answers, took) = burst(&session, 30).await;
@@ -239,7 +240,7 @@ async fn invalid_grant_ends_the_session_for_everybody() {
 }
 
 #[tokio::test]
-async fn beyond_the_grace_everybody_waits_for_the_one_who_refreshes() {
+async fn past_the_grace_period_all_requests_wait_for_the_refresh() {
     let app = App::start().await;
     let session = app.signed_in(EMAIL).await;
     all(&burst(&session, 30).await.0, 200);
@@ -253,12 +254,12 @@ async fn beyond_the_grace_everybody_waits_for_the_one_who_refreshes() {
 }
 
 #[tokio::test]
-async fn beyond_the_grace_trouble_is_an_error_and_still_ends_no_session() {
+async fn past_the_grace_period_an_outage_is_an_error_and_still_ends_no_session() {
     let app = App::with_env(&[("REFRESH_GRACE_SECONDS", "60")]).await;
     let session = app.signed_in(EMAIL).await;
     all(&burst(&session, 10).await.0, 200);
 
-    // Within the grace, to the second, the claims at hand do.
+    // Within the grace period, the cached claims are used.
     app.workos().proxy().inject(Fault::response(REFRESH, 503, "{}"));
     app.expire_access(&session, 50);
     all(&burst(&session, 10).await.0, 200);
@@ -268,7 +269,7 @@ async fn beyond_the_grace_trouble_is_an_error_and_still_ends_no_session() {
     let (answers, took) = burst(&session, 10).await;
     assert!(took < DEADLINE, "{took:?}");
     for answer in answers {
-        // Whether one tried or waited for the one who did: an outage, not a sign-out.
+        // An outage, not a sign-out, both for the request that refreshes and for those that wait.
         let reason = answer.body["reason"].as_str().unwrap_or_default().to_owned();
         let documented = matches!(
             (answer.status.as_u16(), reason.as_str()),
@@ -283,13 +284,13 @@ async fn beyond_the_grace_trouble_is_an_error_and_still_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_the_next_request() {
+async fn a_refresh_whose_process_died_before_its_write_is_repeated_by_the_next_request() {
     let app = App::start().await;
-    // Two sessions at once, so that one lease's time passes for both.
+    // Two sessions, so that the test waits for both leases at once.
     let (mut killed, mut lost) = (app.signed_in(EMAIL).await, app.signed_in("lost@example.com").await);
     killed.room_auth("Jane", "room").await.is(200);
 
-    // The process is killed while its write is under way: the first UpdateItem is the election, the second the write.
+    // The process is killed during its write: the first UpdateItem claims the lease, the second stores the result.
     app.expire_access(&killed, 1);
     let dynamodb = app.dynamodb().proxy();
     let tokens = app.workos().refresh_tokens().len();
@@ -306,13 +307,13 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
         app.runtime().kill("authorizer").await.unwrap();
     });
     dynamodb.clear_faults();
-    // That request is lost with its process: API Gateway's own answer.
+    // That request fails with its process: API Gateway's own response.
     assert_eq!(answer.status, 500, "{}", answer.body);
-    assert_eq!(app.workos().refresh_tokens().len(), tokens + 1, "WorkOS has answered");
-    assert_eq!(number(&app, &killed, "generation"), Some(0), "and we have not written");
-    let lease = number(&app, &killed, "refresh_lease").expect("the election stands");
+    assert_eq!(app.workos().refresh_tokens().len(), tokens + 1, "WorkOS has responded");
+    assert_eq!(number(&app, &killed, "generation"), Some(0), "and nothing is stored");
+    let lease = number(&app, &killed, "refresh_lease").expect("the lease is still held");
 
-    // Every write of the refresh fails, while the election goes through.
+    // The claim succeeds, and every later write fails.
     app.expire_access(&lost, 1);
     dynamodb.inject(Fault::new("UpdateItem", Effect::Serve).times(1));
     dynamodb.inject(Fault::response("UpdateItem", 500, "{\"__type\":\"InternalServerError\"}"));
@@ -320,29 +321,29 @@ async fn a_process_that_dies_between_workos_answer_and_our_write_is_healed_by_th
     dynamodb.clear_faults();
     assert_eq!(number(&app, &lost, "generation"), Some(0));
 
-    // Until the lease is over the claims at hand do, and then the old refresh token gives the same pair once more.
+    // Until the lease expires, the cached claims are used. Then the old refresh token returns the same new pair.
     let refreshes = app.workos().proxy().count(REFRESH);
     while number(&app, &killed, "generation") == Some(0) || number(&app, &lost, "generation") == Some(0) {
-        assert!(now() <= lease + 10, "nobody heals it");
+        assert!(now() <= lease + 10, "the refresh is not repeated");
         killed.room_auth("Jane", "room").await.is(200);
         lost.room_auth("Jane", "room").await.is(200);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(now() >= lease, "the lease holds");
+    assert!(now() >= lease, "the refresh is repeated after the lease, not before");
     assert_eq!(app.workos().proxy().count(REFRESH), refreshes + 2);
     for session in [&mut killed, &mut lost] {
         app.expire_access(session, 1);
         session.room_auth("Jane", "room").await.is(200);
-        assert_eq!(number(&app, session, "generation"), Some(2), "the new refresh token is good");
+        assert_eq!(number(&app, session, "generation"), Some(2), "the new refresh token works");
     }
 }
 
 #[tokio::test]
-async fn writes_whose_answers_are_lost_do_no_harm() {
+async fn lost_responses_to_writes_do_no_harm() {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
     let dynamodb = app.dynamodb().proxy();
-    // The election's answer, and then the answer to the write: the SDK asks again, and finds its own.
+    // The response to the claim, then the response to the write: the SDK retries and finds its own write.
     for writes_before in [0, 1] {
         app.expire_access(&browser, 1);
         let before = app.workos().proxy().count(REFRESH);
@@ -358,7 +359,7 @@ async fn writes_whose_answers_are_lost_do_no_harm() {
 }
 
 #[tokio::test]
-async fn a_role_that_changed_at_workos_holds_from_the_next_refresh() {
+async fn a_role_change_at_workos_takes_effect_at_the_next_refresh() {
     let app = App::start().await;
     let browser = app.signed_in(EMAIL).await;
     assert_eq!(app.context_of(&browser).await.unwrap()["role"], "member");
@@ -372,7 +373,7 @@ async fn a_role_that_changed_at_workos_holds_from_the_next_refresh() {
 }
 
 #[tokio::test]
-async fn a_sign_out_during_a_refresh_holds() {
+async fn a_sign_out_during_a_refresh_is_final() {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
     let mut other_tab = browser.clone();
@@ -380,14 +381,10 @@ async fn a_sign_out_during_a_refresh_holds() {
     let slow = Fault::new(REFRESH, Effect::Serve).delay(Duration::from_millis(600));
     app.workos().proxy().inject(slow.times(1));
     let (_, signing_out) = tokio::join!(browser.room_auth("Jane", "room"), async {
-        let patience = Instant::now() + Duration::from_secs(8);
-        while app.workos().proxy().count(REFRESH) == 0 {
-            assert!(Instant::now() < patience);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        called(&app, REFRESH, 1).await;
         other_tab.sign_out().await
     });
     signing_out.is(200);
-    assert!(app.items_of("session#").is_empty(), "the refresh brings nothing back");
+    assert!(app.items_of("session#").is_empty(), "the refresh does not restore the session");
     browser.room_auth("Jane", "room").await.is(403);
 }

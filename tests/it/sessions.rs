@@ -1,4 +1,4 @@
-//! Sessions: their end to the second, new tokens, and what is at rest.
+//! Sessions: lifetimes to the second, new tokens, and what the table stores.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,21 @@ use crate::app::{App, now};
 const EMAIL: &str = "jane.doe@example.com";
 
 #[tokio::test]
-async fn an_idle_session_ends_to_the_second_with_ttl_off() {
+async fn an_idle_session_expires_to_the_second_with_ttl_off() {
     let app = App::with_env(&[("SESSION_IDLE_SECONDS", "3"), ("SESSION_ABSOLUTE_SECONDS", "60")]).await;
     let mut browser = app.signed_in(EMAIL).await;
-    // Used in time, it goes on beyond three seconds.
+    // Each use within three seconds extends it.
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_millis(1100)).await;
         browser.room_auth("Jane", "room").await.is(200);
     }
     tokio::time::sleep(Duration::from_millis(3100)).await;
     browser.room_auth("Jane", "room").await.is(403);
-    assert_eq!(app.items_of("session#").len(), 1, "nobody removed the item: the time was checked on read");
+    assert_eq!(app.items_of("session#").len(), 1, "the item is still there: the expiry is checked on read");
 }
 
 #[tokio::test]
-async fn a_session_in_use_ends_at_its_absolute_lifetime() {
+async fn a_session_in_use_expires_at_its_absolute_lifetime() {
     let app = App::with_env(&[("SESSION_IDLE_SECONDS", "4"), ("SESSION_ABSOLUTE_SECONDS", "4")]).await;
     let mut browser = app.signed_in(EMAIL).await;
     let began = app.items_of("session#")[0]["created_at"]["N"].as_str().unwrap().parse::<u64>().unwrap();
@@ -34,9 +34,9 @@ async fn a_session_in_use_ends_at_its_absolute_lifetime() {
         let answer = browser.room_auth("Jane", "room").await;
         let after = now();
         match answer.status.as_u16() {
-            200 => assert!(before < began + 4, "a session was accepted after its end"),
+            200 => assert!(before < began + 4, "a session was accepted after its expiry"),
             403 => {
-                assert!(after >= began + 4, "a session was refused before its end");
+                assert!(after >= began + 4, "a session was refused before its expiry");
                 refused_at = Some(after);
             }
             other => panic!("{other}"),
@@ -71,7 +71,7 @@ async fn sessions_of_one_person_are_independent() {
 }
 
 #[tokio::test]
-async fn a_sign_out_holds_at_once_on_every_function() {
+async fn a_sign_out_takes_effect_at_once_on_every_function() {
     let app = App::start().await;
     let browser = app.signed_in(EMAIL).await;
     let body = json!({ "username": "Jane", "roomId": "room", "roomName": "room", "conferenceTopic": "t", "zoneId": "1",
@@ -88,7 +88,7 @@ async fn a_sign_out_holds_at_once_on_every_function() {
     browser.clone().switch_organization(EMAIL, "org_1").await.refused(401, "not_signed_in");
 }
 
-/// As docs/operations.md says: by the index `by_user`, item by item.
+/// The procedure of docs/operations.md: query the index `by_user`, then delete each item.
 #[tokio::test]
 async fn all_sessions_of_a_person_can_be_ended() {
     let app = App::start().await;
@@ -116,7 +116,7 @@ async fn all_sessions_of_a_person_can_be_ended() {
     other.room_auth("Other", "room").await.is(200);
 }
 
-/// A call of DynamoDB's API, as an operator makes it.
+/// A DynamoDB call by an operator.
 async fn dynamodb(app: &App, operation: &str, body: Value) -> Value {
     let authorization = "AWS4-HMAC-SHA256 Credential=operator/20261124/eu-central-1/dynamodb/aws4_request, \
                          SignedHeaders=host;x-amz-date, Signature=0";
@@ -143,7 +143,7 @@ async fn the_session_cookie_is_bound_to_the_host_and_small() {
 }
 
 #[tokio::test]
-async fn a_front_end_on_another_site_gets_cookies_that_work_there() {
+async fn a_front_end_on_another_site_gets_cross_site_cookies() {
     let app = App::with_env(&[("COOKIE_SAME_SITE", "none")]).await;
     let answer = app.browser().dev_sign_in().await.is(200);
     assert!(answer.cookies[0].contains("SameSite=None"), "{:?}", answer.cookies);
@@ -161,7 +161,7 @@ async fn the_table_holds_no_token_and_no_code() {
     assert!(!text.contains(&format!("\"{code}\"")));
     assert!(!app.workos().refresh_tokens().is_empty());
     for token in app.workos().refresh_tokens() {
-        assert!(!text.contains(&token), "a refresh token is at rest in clear");
+        assert!(!text.contains(&token), "a refresh token is stored in plain text");
         use base64::Engine as _;
         let encoded = base64::engine::general_purpose::STANDARD.encode(&token);
         assert!(!text.contains(encoded.trim_end_matches('=')));
@@ -169,7 +169,7 @@ async fn the_table_holds_no_token_and_no_code() {
 }
 
 #[tokio::test]
-async fn a_changed_token_and_a_token_of_nobody_are_refused() {
+async fn changed_and_unknown_tokens_are_refused() {
     let app = App::start().await;
     let browser = app.signed_in(EMAIL).await;
     let token = browser.token();

@@ -1,5 +1,4 @@
-//! A sign-in that needs one more step: each step has its own reason, whatever shape WorkOS gives its error, and none
-//! is a 500.
+//! A sign-in that needs another step. Each step has its own reason in every shape of WorkOS' errors, and none is a 500.
 
 use local_proxy::Fault;
 use local_workos::{Environment, Method, Policy};
@@ -12,12 +11,12 @@ const GLOBEX: &str = "org_01JG00G1E00000000000000000";
 const INITECH: &str = "org_01JN1TECH00000000000000000";
 const CONNECTION: &str = "conn_01JACME0000000000000000000";
 
-/// What an error of WorkOS must become.
+/// An error from WorkOS, and the response that it must lead to.
 struct Step {
     /// WorkOS' code; empty for errors that are a message alone.
     code: &'static str,
     message: &'static str,
-    /// What stands beside the code.
+    /// The fields beside the code.
     fields: fn() -> Value,
     status: u16,
     reason: &'static str,
@@ -71,14 +70,14 @@ const STEPS: [Step; 17] = [
     step("access_denied", nothing, 400, "sign_in_refused"),
     step("radar_challenge", pending, 400, "sign_in_refused"),
     step("one_time_code_too_many_attempts", nothing, 429, "rate_limited"),
-    // What nobody knows yet is no 500 either, and no guess.
+    // An unknown step is neither a 500 nor a guess.
     step("a_step_of_next_year", pending, 502, "workos_unavailable"),
     bare("Must use SSO for selected organization", 403, "authentication_method_not_allowed"),
     bare("Organization not found: 'org_1'", 403, "organization_not_allowed"),
 ];
 
 impl Step {
-    /// The error in every shape that can carry it: the two with a code, or the one without.
+    /// The error in every shape: those with a code, or the one without.
     fn bodies(&self) -> Vec<Value> {
         let shapes = match self.code {
             "" => vec![json!({ "message": self.message })],
@@ -116,7 +115,7 @@ impl Step {
     }
 }
 
-/// Answers every grant with `body` until healed.
+/// Makes WorkOS respond to every grant with `body`.
 fn answer_grants(app: &App, status: u16, body: &Value) {
     app.workos().proxy().clear_faults();
     for grant in ["magic_auth", "authorization_code", "organization_selection", "refresh_token"] {
@@ -126,12 +125,12 @@ fn answer_grants(app: &App, status: u16, body: &Value) {
 }
 
 #[tokio::test]
-async fn every_step_has_its_reason_in_every_shape_at_every_way_in() {
+async fn every_step_has_its_reason_in_every_shape_at_every_endpoint() {
     let app = App::start().await;
     let mut number = 0;
     for step in &STEPS {
         for body in step.bodies() {
-            // WorkOS is not consistent about the status, and nobody reads it where there is a code.
+            // WorkOS is not consistent about the status. A code overrides it.
             for status in [400, 403] {
                 answer_grants(&app, status, &body);
                 let mut browser = app.browser();
@@ -149,10 +148,10 @@ async fn every_step_has_its_reason_in_every_shape_at_every_way_in() {
 }
 
 #[tokio::test]
-async fn dev_sign_in_says_the_same_without_a_way_on() {
+async fn dev_sign_in_has_the_same_reasons_without_a_redirect() {
     let app = App::start().await;
     for step in &STEPS {
-        // Each call mails a code, and WorkOS limits that.
+        // One shape only: each call mails a code, and WorkOS limits mails.
         let body = step.bodies().remove(0);
         let code = json!({
             "object": "magic_auth", "id": "magic_auth_1", "user_id": "user_1", "email": "admin@cazzi.com",
@@ -176,7 +175,7 @@ async fn a_switch_keeps_its_session_through_every_step() {
     let (here, there) = (answer.text("/user/organizations/0/id"), answer.text("/user/organizations/1/id"));
     browser.select_organization(&pending, &here).await.is(200);
     let token = browser.token();
-    // A session is refused or it is in trouble; a code of mail is not involved.
+    // The other reasons are about mailed codes or outages.
     for step in STEPS.iter().filter(|step| !["rate_limited", "workos_unavailable"].contains(&step.reason)) {
         for body in step.bodies() {
             answer_grants(&app, 400, &body);
@@ -190,7 +189,7 @@ async fn a_switch_keeps_its_session_through_every_step() {
 }
 
 #[tokio::test]
-async fn a_selection_is_one_in_every_shape_and_worth_nothing_in_part() {
+async fn a_selection_is_decoded_in_every_shape_but_only_when_complete() {
     let app = App::start().await;
     let fields = json!({
         "pending_authentication_token": "pending-1",
@@ -228,14 +227,14 @@ async fn a_selection_is_one_in_every_shape_and_worth_nothing_in_part() {
     }
 }
 
-/// Signs `email` in by mail code; the last answer.
+/// Signs `email` in with a mailed code and returns the last response.
 async fn by_mail(app: &App, browser: &mut Browser<'_>, email: &str) -> Answer {
     browser.sign_in(email).await.is(200);
     browser.finalize_magic_auth(email, &app.code(email)).await
 }
 
 #[tokio::test]
-async fn the_policies_of_organizations_and_environment_lead_to_their_steps() {
+async fn policies_lead_to_their_steps() {
     let app = App::start().await;
     let workos = app.workos();
     let member_of = |email: &str, organization: &str| {
@@ -257,14 +256,14 @@ async fn the_policies_of_organizations_and_environment_lead_to_their_steps() {
     let back = app.at_provider(&url, "google@example.com").await;
     browser.finalize_oauth(back.code(), None).await.is(200);
 
-    // Google does not vouch for this address, and the environment wants it proven.
+    // Google has not verified this address, and the environment requires that.
     let mut browser = app.browser();
     let url = browser.continue_with_google().await.is(200).text("/authData/redirectURL");
     let back = app.at_provider(&url, "eve@umbrella.test").await;
     let answer = browser.finalize_oauth(back.code(), None).await.refused(403, "email_verification_required");
     assert!(!answer.text("/pendingAuthenticationToken").is_empty());
 
-    // SSO is demanded of somebody whose mail domain does not tell: the answer shows the way.
+    // The organization requires SSO, although the mail domain has no connection: the response contains the redirect.
     member_of("contractor@example.com", ACME);
     let mut browser = app.browser();
     let answer = by_mail(&app, &mut browser, "contractor@example.com").await.refused(403, "sso_required");
@@ -272,14 +271,14 @@ async fn the_policies_of_organizations_and_environment_lead_to_their_steps() {
     let answer = browser.finalize_oauth(back.code(), back.state.as_deref()).await.is(200);
     assert_eq!(answer.body["user"]["email"], "contractor@example.com");
 
-    // Without a connection WorkOS answers a bare message.
+    // Without a connection, WorkOS responds with a message without a code.
     let organization = workos.add_organization("No connection", &[]);
     workos.set_policy(&organization, Policy { sso_required: true, ..Policy::default() });
     member_of("lost@example.com", &organization);
     let answer = by_mail(&app, &mut app.browser(), "lost@example.com").await;
     answer.refused(403, "authentication_method_not_allowed");
 
-    // A method that is switched off between the two halves of a sign-in.
+    // A method that is disabled during a sign-in.
     let mut browser = app.browser();
     let url = browser.continue_with_google().await.is(200).text("/authData/redirectURL");
     let back = app.at_provider(&url, "jane.doe@example.com").await;

@@ -1,4 +1,4 @@
-//! Access tokens of WorkOS: what is not signed by its key, from its issuer and in its time begins no session.
+//! WorkOS' access tokens: only a token with its signature, a known issuer and valid times begins a session.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use crate::app::{App, http, now};
 
 const EMAIL: &str = "jane.doe@example.com";
 
-/// A grant's answer with any access token, and the claims of a good one.
+/// Forges the responses to grants.
 struct Forge<'a> {
     app: &'a App,
     user: Value,
@@ -17,7 +17,7 @@ struct Forge<'a> {
 }
 
 impl<'a> Forge<'a> {
-    /// Takes what a forger knows: the claims of a live session, and the user as WorkOS shows them.
+    /// Collects what a forger may know: the claims of a real session, and the user as WorkOS returns them.
     async fn open(app: &'a App) -> Self {
         let mut browser = app.signed_in(EMAIL).await;
         let workos = app.workos();
@@ -30,7 +30,7 @@ impl<'a> Forge<'a> {
         Self { app, user, claims }
     }
 
-    /// The claims, with some changed; null removes one.
+    /// The claims with `changes`; null removes a claim.
     fn claims(&self, changes: Value) -> Value {
         let mut claims = self.claims.clone();
         for (name, value) in changes.as_object().unwrap() {
@@ -46,7 +46,7 @@ impl<'a> Forge<'a> {
         self.app.workos().sign(&self.claims(changes))
     }
 
-    /// Has `grant` answered with `access_token`.
+    /// Makes WorkOS respond to `grant` with `access_token`.
     fn answer(&self, grant: &str, access_token: &str) {
         let body = json!({
             "user": self.user,
@@ -59,7 +59,7 @@ impl<'a> Forge<'a> {
         self.app.workos().proxy().inject(fault.header("content-type", "application/json"));
     }
 
-    /// Every token that must be refused, with what is wrong about it.
+    /// Tokens that must be refused, each with its flaw.
     fn forgeries(&self) -> Vec<(&'static str, String)> {
         let workos = self.app.workos();
         let kid = workos.kid();
@@ -122,7 +122,7 @@ async fn a_forged_access_token_begins_no_session() {
         assert!(answer.cookies.is_empty() && browser.cookies.is_empty(), "{what}");
         assert!(app.items_of("session#").is_empty(), "{what}");
     }
-    // The same way with a good token: it is the token that was refused.
+    // The same request with a valid token succeeds, so the token was the reason.
     forge.answer("organization_selection", &forge.signed(json!({})));
     let mut browser = app.browser();
     browser.select_organization("pending", "org_1").await.is(200);
@@ -130,7 +130,7 @@ async fn a_forged_access_token_begins_no_session() {
 }
 
 #[tokio::test]
-async fn the_other_ways_in_check_the_token_as_well() {
+async fn every_sign_in_verifies_the_access_token() {
     let app = App::start().await;
     let forge = Forge::open(&app).await;
     let forged = app.workos().sign_hs256_with_public_key(&forge.claims);
@@ -170,7 +170,7 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
         assert_eq!(app.context_of(&browser).await.unwrap(), before);
         assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), calls + 1);
     }
-    // Beyond the grace the claims at hand count no longer, and a forged token is none the better for it.
+    // Past the grace period the cached claims are not used, nor is the forged token.
     app.edit_session(&browser, |item| {
         item.as_object_mut().unwrap().remove("refresh_lease");
     });
@@ -179,33 +179,33 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
 }
 
 #[tokio::test]
-async fn unknown_keys_cost_one_look_at_the_key_set_however_many() {
+async fn unknown_keys_cost_one_fetch_of_the_key_set() {
     let app = App::start().await;
     let forge = Forge::open(&app).await;
-    let looks = || app.workos().proxy().count("jwks");
-    // The first grant of the process reads the keys anyway.
+    let fetches = || app.workos().proxy().count("jwks");
+    // The first grant of a process fetches the keys.
     forge.answer("organization_selection", &forge.signed(json!({})));
     app.browser().select_organization("pending", "org_1").await.is(200);
-    let before = looks();
+    let before = fetches();
     for number in 0..20 {
         let token = app.workos().sign_with_foreign_key(&format!("unknown-{number}"), &forge.claims);
         forge.answer("organization_selection", &token);
         app.browser().select_organization("pending", "org_1").await.refused(502, "workos_unavailable");
     }
-    assert_eq!(looks(), before + 1);
-    assert_eq!(app.runtime().processes("select-organization").unwrap(), 1, "it was one process");
-    // Tokens of other algorithms do not even cost that.
+    assert_eq!(fetches(), before + 1);
+    assert_eq!(app.runtime().processes("select-organization").unwrap(), 1, "one process served all");
+    // Tokens with other algorithms never cost a fetch.
     for _ in 0..5 {
         forge.answer("organization_selection", &app.workos().unsecured(&forge.claims));
         app.browser().select_organization("pending", "org_1").await.refused(502, "workos_unavailable");
     }
-    assert_eq!(looks(), before + 1);
+    assert_eq!(fetches(), before + 1);
 }
 
 #[tokio::test]
 async fn a_new_key_is_found_at_once() {
     let app = App::start().await;
-    // Each function has a key set of its own, and may look for one unknown key in 30 seconds.
+    // Each function has its own key set, which is fetched for one unknown key per 30 seconds.
     app.signed_in("one@example.com").await;
     app.browser().dev_sign_in().await.is(200);
     app.workos().rotate_keys(true);
@@ -215,7 +215,7 @@ async fn a_new_key_is_found_at_once() {
 }
 
 #[tokio::test]
-async fn workos_tokens_are_no_sessions_here() {
+async fn workos_tokens_are_not_session_tokens() {
     let app = App::start().await;
     app.signed_in(EMAIL).await;
     let workos = app.workos();
