@@ -240,10 +240,8 @@ impl std::error::Error for Dropped {}
 
 /// Serves `router` behind `proxy` until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, name_call: NameCall) {
-    local_server::serve(listener, move |request, _| {
-        handle(request, router.clone(), proxy.clone(), name_call)
-    })
-    .await;
+    local_http::serve(listener, move |request, _| handle(request, router.clone(), proxy.clone(), name_call))
+        .await;
 }
 
 async fn handle(
