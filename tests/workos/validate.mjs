@@ -57,7 +57,6 @@ const EXCEPTIONS = [
     operation: 'post /user_management/sessions/revoke', status: 422, word: 'invalid_request_parameters',
     why: 'As every other call without a required field; the document leaves it out for this one.',
   },
-  { operation: 'get /sso/jwks', status: 200, why: 'Where npm `workos` 0.14.0 has the keys as well.' },
 ];
 
 const document = parse(readFileSync(fileURLToPath(import.meta.resolve('@workos/openapi-spec/spec')), 'utf8'));

@@ -3,14 +3,14 @@
 //! | crate | stands in for | uses |
 //! |---|---|---|
 //! | `local` | all of it, wired; the `dev` and `demo` commands | all of the below |
-//! | `local-gateway` | API Gateway: an HTTP API with payload 2.0, authorizer and CORS | runtime, template, server |
-//! | `local-runtime` | Lambda: the Runtime API, processes, START and REPORT lines | server |
+//! | `local-gateway` | API Gateway: an HTTP API with payload 2.0, authorizer and CORS | runtime, template, http |
+//! | `local-runtime` | Lambda: the Runtime API, processes, START and REPORT lines | http |
 //! | `local-template` | what CloudFormation reads: functions, routes, authorizer, table | |
 //! | `local-dynamodb` | DynamoDB, embedded | proxy, template |
 //! | `local-workos` | WorkOS | proxy |
 //! | `local-livekit` | LiveKit | proxy |
-//! | `local-proxy` | nothing: it counts the calls of the three doubles and injects faults | server |
-//! | `local-server` | nothing: the HTTP/1.1 loop of all of them | |
+//! | `local-proxy` | nothing: it counts the calls of the three doubles and injects faults | http |
+//! | `local-http` | nothing: the HTTP/1.1 server loop and client of all of them | |
 //!
 //! [`Cloud::start`] reads the template, starts the doubles, and hosts the functions between them. Everything listens on
 //! loopback. Port 0 is a free port, so any number of clouds can run in one process: that is the test bed. Dropping a
@@ -24,6 +24,7 @@
 //! None of this is ever linked into a function.
 
 mod options;
+mod schedules;
 mod supplied;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ use tokio::task::JoinSet;
 use local_dynamodb::DynamoDb;
 use local_gateway::Api;
 use local_livekit::LiveKit;
-use local_runtime::{Account, FunctionConfig, Functions, Logs, Runtime, Watch};
+use local_runtime::{Account, FunctionConfig, Functions, Invocation, InvokeError, Logs, Runtime, Watch};
 use local_template::{Deployment, Template};
 use local_workos::{Seed, WorkOs};
 use supplied::Supplied;
@@ -57,7 +58,7 @@ pub const SIGN_OUT_RETURN_TO: &str = "http://localhost:5173";
 #[derive(Debug)]
 pub struct Cloud {
     url: String,
-    template: Template,
+    template: Arc<Template>,
     /// Each function's environment, by binary.
     environments: BTreeMap<String, BTreeMap<String, String>>,
     functions: Arc<Functions>,
@@ -65,7 +66,8 @@ pub struct Cloud {
     livekit: Part<LiveKit>,
     dynamodb: Part<DynamoDb>,
     logs: Logs,
-    server: JoinSet<()>,
+    /// The gateway and the schedules.
+    tasks: JoinSet<()>,
 }
 
 /// A part of the cloud: ours, or something real at a URL.
@@ -99,7 +101,7 @@ impl Cloud {
     /// See [`CloudError`]; its text is one line for the person who started it.
     pub async fn start(options: CloudOptions) -> Result<Self, CloudError> {
         raise_descriptor_limit();
-        let template = read_template(&options)?;
+        let mut template = read_template(&options)?;
         let gateway = listen("the API", options.ports.gateway, "PORT").await?;
         let url = local_url("the API", &gateway)?;
 
@@ -132,7 +134,15 @@ impl Cloud {
             }
         };
         let dynamodb = match options.dynamodb_url.clone() {
-            Some(url) => Part::Outside(url),
+            Some(url) => {
+                if let Some(name) = options.environment.get("SESSION_TABLE") {
+                    template.tables = template.tables.into_iter().map(|table| table.named(name)).collect();
+                }
+                let ensured =
+                    local_dynamodb::ensure_tables(&url, &template.deployment.region, &template.tables);
+                ensured.await.map_err(CloudError::DynamoDb)?;
+                Part::Outside(url)
+            }
             None => {
                 let listener = listen("DynamoDB", options.ports.dynamodb, "DYNAMODB_PORT").await?;
                 let started = DynamoDb::start(listener, &template.tables, options.dynamodb).await;
@@ -180,8 +190,14 @@ impl Cloud {
             }
         });
         let api = Arc::new(Api::new(&template, Arc::clone(&functions), options.logs.clone()));
-        let mut server = JoinSet::new();
-        server.spawn(local_gateway::serve(gateway, api));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(local_gateway::serve(gateway, api));
+        let template = Arc::new(template);
+        if options.fire_schedules {
+            for schedule in template.schedules.clone() {
+                tasks.spawn(schedules::run(schedule, Arc::clone(&template), Arc::clone(&functions)));
+            }
+        }
         Ok(Self {
             url,
             template,
@@ -191,7 +207,7 @@ impl Cloud {
             livekit,
             dynamodb,
             logs: options.logs,
-            server,
+            tasks,
         })
     }
 
@@ -216,6 +232,21 @@ impl Cloud {
             Functions::Hosted(runtime) => Some(runtime),
             Functions::Watched(_) => None,
         }
+    }
+
+    /// Invokes a function, named by logical id or binary, with the event of its schedule and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// If no schedule invokes this function, or the invocation fails.
+    pub async fn fire_schedule(&self, function: &str) -> Result<Invocation, InvokeError> {
+        let mut schedules = self.template.schedules.iter();
+        let binary = |id: &String| self.template.functions.get(id).map(|found| found.binary.as_str());
+        let schedule =
+            schedules.find(|each| each.function == function || binary(&each.function) == Some(function));
+        let schedule =
+            schedule.ok_or_else(|| InvokeError::UnknownFunction(format!("{function} on a schedule")))?;
+        schedules::fire(schedule, &self.template, &self.functions).await
     }
 
     /// The WorkOS double; `None` where it is replaced.
@@ -265,7 +296,7 @@ impl Cloud {
 
     /// Ends everything and waits until every process is gone.
     pub async fn stop(mut self) {
-        self.server.shutdown().await;
+        self.tasks.shutdown().await;
         if let Functions::Hosted(runtime) = &*self.functions {
             runtime.stop().await;
         }

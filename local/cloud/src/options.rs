@@ -50,7 +50,7 @@ pub struct CloudOptions {
     pub workos_url: Option<String>,
     /// LiveKit at this URL instead of the double.
     pub livekit_url: Option<String>,
-    /// DynamoDB at this URL instead of the embedded one; its table must exist.
+    /// DynamoDB at this URL instead of the embedded one. A missing table is created if the URL is on this machine.
     pub dynamodb_url: Option<String>,
     /// The WorkOS double; seed and redirect addresses are filled in.
     pub workos: local_workos::Options,
@@ -62,6 +62,9 @@ pub struct CloudOptions {
     pub seed: Option<PathBuf>,
     /// Where log lines go.
     pub logs: Logs,
+    /// Whether the template's schedules fire on time; a test fires them with
+    /// [`Cloud::fire_schedule`](super::Cloud::fire_schedule).
+    pub fire_schedules: bool,
     /// How many invocations of a function may run at a time, where the template does not say.
     pub max_concurrency: usize,
 }
@@ -91,6 +94,7 @@ impl CloudOptions {
             dynamodb: local_dynamodb::Options::default(),
             seed: Some(root.join("local/seed.yaml")),
             logs: Logs::in_memory(),
+            fire_schedules: false,
             max_concurrency: DEFAULT_MAX_CONCURRENCY,
         }
     }
@@ -116,7 +120,7 @@ pub enum CloudError {
     },
     /// A port cannot be opened for another reason.
     Listen(&'static str, io::Error),
-    /// The database refuses the template's table.
+    /// The database refuses the template's table, or lacks it.
     DynamoDb(local_dynamodb::Error),
 }
 

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use local::{Cloud, CloudError, CloudOptions};
+use local_dynamodb::DynamoDb;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -68,6 +69,58 @@ async fn something_real_takes_the_place_of_a_double() -> Outcome {
     assert!(cloud.livekit().is_none());
     let room_auth = cloud.environment().get("LIVEKIT_URL").cloned();
     assert_eq!(room_auth.as_deref(), Some(real));
+    Ok(())
+}
+
+async fn own_dynamodb() -> Result<DynamoDb, Box<dyn Error>> {
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", 0)).await?;
+    Ok(DynamoDb::start(listener, &[], local_dynamodb::Options::default()).await?)
+}
+
+#[tokio::test]
+async fn an_own_dynamodb_on_this_machine_gets_the_table_once() -> Outcome {
+    let own = own_dynamodb().await?;
+    let start = |table: Option<&str>| {
+        let mut options =
+            CloudOptions { dynamodb_url: Some(own.url().replace("0.0.0.0", "localhost")), ..options() };
+        options.environment.extend(table.map(|table| ("SESSION_TABLE".to_owned(), table.to_owned())));
+        Cloud::start(options)
+    };
+    let cloud = start(None).await?;
+    assert!(cloud.dynamodb().is_none());
+    assert!(own.scan(cloud.table().ok_or("no table")?)?.is_empty());
+    assert_eq!(own.proxy().calls(), ["DescribeTable", "CreateTable", "DescribeTable", "UpdateTimeToLive"]);
+
+    own.proxy().reset_calls();
+    start(None).await?;
+    assert_eq!(own.proxy().calls(), ["DescribeTable"]);
+
+    let cloud = start(Some("mine")).await?;
+    assert_eq!(cloud.table(), Some("mine"));
+    let environment = cloud.environment_of("authorizer").ok_or("no authorizer")?;
+    assert_eq!(environment.get("SESSION_TABLE").map(String::as_str), Some("mine"));
+    assert!(own.scan("mine")?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_own_dynamodb_elsewhere_without_the_table_stops_the_start() -> Outcome {
+    let own = own_dynamodb().await?;
+    // Not a loopback address, but one of this machine: a test calls nobody else.
+    let options = CloudOptions { dynamodb_url: Some(own.url().to_owned()), ..options() };
+    let error = Cloud::start(options).await.err().ok_or("it started")?.to_string();
+    assert!(error.contains(&format!("DynamoDB at {} has no table ", own.url())), "{error}");
+    assert!(error.contains("deploy template.yaml") && !error.contains('\n'), "{error}");
+    assert_eq!(own.proxy().calls(), ["DescribeTable"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_own_dynamodb_that_does_not_respond_stops_the_start() -> Outcome {
+    let unused = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
+    let options = CloudOptions { dynamodb_url: Some(format!("http://{unused}")), ..options() };
+    let error = Cloud::start(options).await.err().ok_or("it started")?.to_string();
+    assert!(error.starts_with(&format!("DynamoDB at http://{unused}: ")), "{error}");
     Ok(())
 }
 

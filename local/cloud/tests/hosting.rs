@@ -1,8 +1,7 @@
 //! Runtime and gateway with a real Lambda binary, `examples/echo.rs`, over HTTP.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,60 +9,13 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use local_gateway::Api;
-use local_runtime::{Account, FunctionConfig, Functions, InvokeError, Logs, Runtime};
-use local_template::{Deployment, Template};
+use local::{Cloud, CloudOptions};
+use local_runtime::{InvokeError, Logs, Runtime};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-const TEMPLATE: &str = r#"
-Globals:
-  Function:
-    Timeout: 1
-    Environment: { Variables: { GREETING: hello } }
-Resources:
-  Api:
-    Type: AWS::Serverless::HttpApi
-    Properties:
-      CorsConfiguration:
-        AllowOrigins: ["https://app.example"]
-        AllowMethods: [POST]
-        AllowHeaders: [content-type, authorization]
-        AllowCredentials: true
-        MaxAge: 600
-      Auth:
-        Authorizers:
-          Session:
-            FunctionArn: !GetAtt Authorizer.Arn
-            AuthorizerPayloadFormatVersion: "2.0"
-            EnableSimpleResponses: true
-  Authorizer:
-    Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: echo } }
-  Open:
-    Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: echo } }
-    Properties:
-      MemorySize: 256
-      Events:
-        Route: { Type: HttpApi, Properties: { Path: /open, Method: POST, ApiId: !Ref Api } }
-  Closed:
-    Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: echo } }
-    Properties:
-      Events:
-        Route: { Type: HttpApi, Properties: { Path: /closed, Method: POST, ApiId: !Ref Api, Auth: { Authorizer: Session } } }
-"#;
-
-struct Host {
-    url: String,
-    functions: Arc<Functions>,
-    logs: Logs,
-    _server: JoinSet<()>,
-}
+struct Host(Cloud);
 
 struct Answer {
     status: StatusCode,
@@ -73,39 +25,22 @@ struct Answer {
 
 impl Host {
     async fn start() -> Result<Self, Box<dyn Error>> {
-        let template = Template::parse(TEMPLATE, &Deployment::default())?;
-        let examples = std::env::current_exe()?;
-        let examples = examples.ancestors().nth(2).ok_or("no target directory")?.join("examples");
-        let none = BTreeMap::new();
-        let mut configs = Vec::new();
-        for function in template.functions.values() {
-            configs.push(FunctionConfig {
-                logical_id: function.logical_id.clone(),
-                name: function.name.clone(),
-                binary: function.binary.clone(),
-                program: examples.join(&function.binary),
-                timeout: function.timeout,
-                memory_mb: function.memory_mb,
-                environment: function.environment(&none, &none)?,
-                max_concurrency: 100,
-            });
-        }
-        let logs = Logs::in_memory();
-        let account = Account { region: "us-east-1".to_owned(), id: "123456789012".to_owned() };
-        let functions = Arc::new(Functions::Hosted(Runtime::new(configs, account, logs.clone())));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let api = Arc::new(Api::new(&template, Arc::clone(&functions), logs.clone()));
-        let mut server = JoinSet::new();
-        server.spawn(local_gateway::serve(listener, api));
-        Ok(Self { url, functions, logs, _server: server })
+        let program = std::env::current_exe()?;
+        let examples = program.ancestors().nth(2).ok_or("no target directory")?.join("examples");
+        let mut options = CloudOptions::new(Path::new(env!("CARGO_MANIFEST_DIR")), examples);
+        options.template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/echo.yaml");
+        options.seed = None;
+        options.environment.insert("ALLOWED_ORIGINS".to_owned(), "https://app.example".to_owned());
+        Ok(Self(Cloud::start(options).await?))
     }
 
     fn runtime(&self) -> &Runtime {
-        match &*self.functions {
-            Functions::Hosted(runtime) => runtime,
-            Functions::Watched(_) => unreachable!("functions are hosted here"),
-        }
+        let Some(runtime) = self.0.runtime() else { unreachable!("the functions are hosted here") };
+        runtime
+    }
+
+    fn logs(&self) -> &Logs {
+        self.0.logs()
     }
 
     async fn send(
@@ -115,7 +50,7 @@ impl Host {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, Box<dyn Error>> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.0.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -153,6 +88,50 @@ async fn a_request_reaches_the_function_and_comes_back() -> Outcome {
     // The trace that the function is told is the one that the event names.
     let root = event.pointer("/headers/x-amzn-trace-id").and_then(Value::as_str).ok_or("no trace header")?;
     assert!(answer.body.get("trace").and_then(Value::as_str).is_some_and(|trace| trace.starts_with(root)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn any_method_a_path_parameter_and_a_query_reach_the_function() -> Outcome {
+    let host = Host::start().await?;
+    let answer = host.send("DELETE", "/items/a%20b?from=1&tag=x&tag=y", &[], "").await?;
+    let event = answer.body.get("event").ok_or("no event")?;
+    assert_eq!(event.pointer("/routeKey"), Some(&json!("DELETE /items/{id}")));
+    assert_eq!(event.pointer("/rawPath"), Some(&json!("/items/a b")));
+    assert_eq!(event.pointer("/requestContext/http/path"), Some(&json!("/items/a b")));
+    assert_eq!(event.pointer("/requestContext/http/method"), Some(&json!("DELETE")));
+    assert_eq!(event.pointer("/pathParameters"), Some(&json!({ "id": "a b" })));
+    assert_eq!(event.pointer("/rawQueryString"), Some(&json!("from=1&tag=x&tag=y")));
+    assert_eq!(event.pointer("/queryStringParameters"), Some(&json!({ "from": "1", "tag": "x,y" })));
+    assert_eq!(host.send("GET", "/items/1", &[], "").await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_sends_its_function_the_event_of_eventbridge() -> Outcome {
+    let host = Host::start().await?;
+    let invocation = host.0.fire_schedule("Tidy").await?;
+    let answer: Value = serde_json::from_slice(&invocation.payload)?;
+    let answer: Value = serde_json::from_str(answer["body"].as_str().ok_or("no body")?)?;
+    let mut event = answer["event"].clone();
+    for (varies, length) in [("id", 36), ("time", "2026-01-15T12:00:00Z".len())] {
+        assert_eq!(event[varies].take().as_str().map(str::len), Some(length), "{varies}");
+    }
+    assert_eq!(
+        event,
+        json!({
+            "version": "0",
+            "id": null,
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": "123456789012",
+            "time": null,
+            "region": "us-east-1",
+            "resources": ["arn:aws:events:us-east-1:123456789012:rule/local-TidyClock"],
+            "detail": {},
+        })
+    );
+    assert!(matches!(host.0.fire_schedule("Open").await, Err(InvokeError::UnknownFunction(_))));
     Ok(())
 }
 
@@ -210,7 +189,7 @@ async fn one_process_serves_one_request_at_a_time_and_stays_warm() -> Outcome {
     assert_eq!(processes.len(), 3);
     assert_eq!(host.runtime().processes("Open")?, 3);
 
-    let log = host.logs.text();
+    let log = host.logs().text();
     assert_eq!(log.matches("Init Duration").count(), 3, "{log}");
     assert_eq!(log.matches("START RequestId").count(), 5, "{log}");
     assert!(log.contains("\tMemory Size: 256 MB\tMax Memory Used: "), "{log}");
@@ -268,7 +247,7 @@ async fn failures_of_the_function_are_500_and_its_next_request_works() -> Outcom
     assert_eq!(host.post("/open", json!({ "do": "sleep", "ms": 60_000 })).await?.status, 500);
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(host.runtime().processes("Open")?, 0, "a process that timed out is killed");
-    let log = host.logs.text();
+    let log = host.logs().text();
     assert!(log.contains("Task timed out after 1.00 seconds"), "{log}");
     assert!(log.contains("Error Type: Runtime.ExitError"), "{log}");
     Ok(())
@@ -294,7 +273,7 @@ async fn crashes_throttles_and_broken_starts_look_like_lambdas() -> Outcome {
         return Err("a broken start answered".into());
     };
     assert_eq!(payload.get("errorType"), Some(&json!("Runtime.ExitError")));
-    let log = host.logs.text();
+    let log = host.logs().text();
     assert!(log.contains("the configuration is broken"), "{log}");
     assert!(log.contains("INIT_REPORT") && log.contains("Status: error"), "{log}");
 
@@ -336,7 +315,7 @@ async fn an_invocation_outlives_its_caller_and_no_process_outlives_the_host() ->
     let given_up =
         tokio::time::timeout(Duration::from_millis(50), host.runtime().invoke("Open", event.into())).await;
     assert!(given_up.is_err());
-    let report = host.logs.wait_for(Duration::from_secs(5), |line| line.text.starts_with("REPORT")).await;
+    let report = host.logs().wait_for(Duration::from_secs(5), |line| line.text.starts_with("REPORT")).await;
     let process = report.ok_or("the invocation was cut off")?.process;
     let folder = format!("/proc/{process}/exe");
     assert!(std::fs::read_link(&folder).is_ok());

@@ -5,25 +5,21 @@
 //! default and on each sweep where [`Options::sweep_every`] asks for sweeps.
 
 mod access;
+mod outside;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::put_item::PutItemRequest;
 use dynoxide::actions::scan::ScanRequest;
-use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
 use dynoxide::{Database, DynoxideError};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +29,7 @@ use local_proxy::FaultProxy;
 use local_template::Table;
 
 pub use access::Access;
+pub use outside::{ensure_tables, may_create_tables};
 
 /// How the database behaves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,15 +143,33 @@ impl DynamoDb {
     }
 }
 
-/// What went wrong with the database itself.
+/// What went wrong with a database itself.
 #[derive(Debug)]
 pub enum Error {
-    /// The database refused an operation.
+    /// The embedded database refused an operation.
     Database(DynoxideError),
     /// A table or an item is not in DynamoDB's JSON.
     Json(serde_json::Error),
     /// No listener.
     Io(std::io::Error),
+    /// The endpoint of the developer's own cannot be used.
+    Outside(String, String),
+    /// The endpoint of the developer's own refused an operation.
+    Refused {
+        /// E.g. `CreateTable`.
+        operation: String,
+        /// The endpoint.
+        url: String,
+        /// DynamoDB's name of the error, e.g. `AccessDeniedException`.
+        kind: String,
+    },
+    /// The endpoint of the developer's own is on another machine and lacks the table.
+    NoTable {
+        /// The table's name.
+        table: String,
+        /// The endpoint.
+        url: String,
+    },
 }
 
 impl std::fmt::Display for Error {
@@ -163,6 +178,15 @@ impl std::fmt::Display for Error {
             Self::Database(error) => write!(f, "DynamoDB: {error}"),
             Self::Json(error) => write!(f, "DynamoDB: {error}"),
             Self::Io(error) => write!(f, "DynamoDB: {error}"),
+            Self::Outside(url, reason) => write!(f, "DynamoDB at {url}: {reason}"),
+            Self::Refused { operation, url, kind } => {
+                write!(f, "DynamoDB at {url}: {operation} failed: {kind}")
+            }
+            Self::NoTable { table, url } => write!(
+                f,
+                "DynamoDB at {url} has no table {table}: deploy template.yaml there, or set SESSION_TABLE to an existing \
+                 table of that shape; only an endpoint on this machine gets the table by itself"
+            ),
         }
     }
 }
@@ -190,14 +214,17 @@ impl From<std::io::Error> for Error {
 fn create(database: &Database, table: &Table) -> Result<(), Error> {
     let request: CreateTableRequest = serde_json::from_value(table.definition.clone())?;
     database.create_table(request)?;
-    if let Some(attribute) = &table.ttl_attribute {
-        let request: UpdateTimeToLiveRequest = serde_json::from_value(json!({
-            "TableName": table.name,
-            "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
-        }))?;
-        database.update_time_to_live(request)?;
+    if let Some(time_to_live) = time_to_live(table) {
+        database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
     }
     Ok(())
+}
+
+/// The body of the `UpdateTimeToLive` call for a table with TTL.
+fn time_to_live(table: &Table) -> Option<Value> {
+    let attribute = table.ttl_attribute.as_ref()?;
+    let specification = json!({ "AttributeName": attribute, "Enabled": true });
+    Some(json!({ "TableName": table.name, "TimeToLiveSpecification": specification }))
 }
 
 async fn sweep(database: Database, pause: Duration) {
@@ -220,39 +247,15 @@ fn target(headers: &HeaderMap) -> &str {
 }
 
 fn relay(upstream: String, accesses: Accesses) -> Router {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
-    Router::new().fallback_service(tower::service_fn(move |request: Request<Body>| {
-        let (client, upstream, accesses) = (client.clone(), upstream.clone(), accesses.clone());
-        async move { Ok::<_, Infallible>(forward(client, &upstream, &accesses, request).await) }
-    }))
-}
-
-async fn forward(
-    client: Client<HttpConnector, Body>,
-    upstream: &str,
-    accesses: &Accesses,
-    request: Request<Body>,
-) -> Response<Body> {
-    let unavailable = || {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-    };
-    let (mut parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let Ok(uri) = Uri::builder().scheme("http").authority(upstream).path_and_query(path).build() else {
-        return unavailable();
-    };
-    parts.uri = uri;
-    let Ok(body) = body.collect().await else { return unavailable() };
-    let body = body.to_bytes();
-    accesses.record(&parts.headers, target(&parts.headers), &body);
-    match client.request(Request::from_parts(parts, Body::from(body))).await {
-        Ok(response) => response.map(Body::new),
-        Err(_) => unavailable(),
-    }
+    let client = local_http::client();
+    Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        accesses.record(&headers, target(&headers), &body);
+        let request = client.request(method, format!("http://{upstream}{uri}")).headers(headers).body(body);
+        match request.send().await {
+            Ok(response) => http::Response::<reqwest::Body>::from(response).map(Body::new),
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -274,15 +277,16 @@ mod tests {
     ) -> Result<(u16, Value), Box<dyn std::error::Error>> {
         let authorization = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, \
                              SignedHeaders=host;x-amz-date, Signature=b";
-        let request = Request::post(db.url())
+        let request = local_http::client()
+            .post(db.url())
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amz-date", "20260101T000000Z")
             .header("authorization", authorization)
-            .body(Body::from(body.to_string()))?;
-        let response = Client::builder(TokioExecutor::new()).build_http::<Body>().request(request).await?;
+            .body(body.to_string());
+        let response = request.send().await?;
         let status = response.status().as_u16();
-        Ok((status, serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?))
+        Ok((status, serde_json::from_slice(&response.bytes().await?)?))
     }
 
     #[tokio::test]

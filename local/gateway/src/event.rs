@@ -22,7 +22,7 @@ use local_template::API_ID;
 pub struct Call {
     /// HTTP method.
     pub method: Method,
-    /// Path as sent.
+    /// Path, percent-decoded: HTTP APIs route and pass on the decoded path.
     pub path: String,
     /// Query as sent, without the question mark; empty when there is none.
     pub query: String,

@@ -31,6 +31,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -139,7 +140,7 @@ impl Api {
         let oversized = headers_size(&parts) > MAX_HEADERS;
         let call = Call {
             method: parts.method,
-            path: parts.uri.path().to_owned(),
+            path: percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             version: parts.version,
             headers: parts.headers,
@@ -209,7 +210,7 @@ impl Api {
 
 /// Serves the API until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, api: Arc<Api>) {
-    local_server::serve(listener, move |request, peer| {
+    local_http::serve(listener, move |request, peer| {
         let api = Arc::clone(&api);
         async move { Ok::<_, Infallible>(api.respond(request, peer.ip().to_canonical()).await) }
     })

@@ -106,11 +106,6 @@ impl State {
         Ok(self.egresses.iter().filter(wanted).map(shown).collect())
     }
 
-    /// The egress as it is: the layout is the recorder's own affair.
-    pub(super) fn update_layout(&self, egress_id: &str) -> Result<EgressInfo, TwirpError> {
-        self.find(egress_id).map(shown)
-    }
-
     /// Turns a starting egress into an active one; any other is left as it is.
     pub(super) fn activate(&mut self, egress_id: &str) {
         if self.find(egress_id).is_ok_and(|info| info.status() == EgressStatus::EgressStarting) {

@@ -5,7 +5,7 @@
 //! | RoomService | CreateRoom, DeleteRoom | `roomCreate` |
 //! | RoomService | ListRooms | `roomList` |
 //! | RoomService | ListParticipants, GetParticipant, RemoveParticipant | `roomAdmin` and `room` |
-//! | Egress | StartRoomCompositeEgress, StopEgress, ListEgress, UpdateLayout | `roomRecord` |
+//! | Egress | StartRoomCompositeEgress, StopEgress, ListEgress | `roomRecord` |
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use livekit_protocol::{
     CreateRoomRequest, DeleteRoomRequest, DeleteRoomResponse, DisconnectReason, ListEgressRequest,
     ListEgressResponse, ListParticipantsRequest, ListParticipantsResponse, ListRoomsRequest,
     ListRoomsResponse, RemoveParticipantResponse, RoomCompositeEgressRequest, RoomParticipantIdentity,
-    StopEgressRequest, UpdateLayoutRequest,
+    StopEgressRequest,
 };
 
 use super::Shared;
@@ -105,10 +105,6 @@ fn call(
             access.record()?;
             let items = shared.state().list_egress(&request)?;
             Ok(ListEgressResponse { items, next_page_token: None })
-        }),
-        ("livekit.Egress", "UpdateLayout") => codec.serve(body, |request: UpdateLayoutRequest| {
-            access.record()?;
-            shared.state().update_layout(&request.egress_id)
         }),
         _ => {
             Err(TwirpError::new(Code::BadRoute, format!("no handler for path \"/twirp/{service}/{method}\"")))

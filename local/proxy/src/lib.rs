@@ -248,7 +248,7 @@ impl std::error::Error for Dropped {}
 
 /// Serves `router` behind `proxy` until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, name_call: NameCall) {
-    local_server::serve(listener, move |request, peer| {
+    local_http::serve(listener, move |request, peer| {
         proxy.state().peers.insert(peer);
         handle(request, router.clone(), proxy.clone(), name_call)
     })

@@ -227,11 +227,6 @@ impl Runtime {
         Ok(())
     }
 
-    /// The log lines of all functions.
-    pub fn logs(&self) -> &Logs {
-        &self.inner.logs
-    }
-
     /// Ends every process, takes no more invocations and does not wait; dropping does the same.
     pub fn close(&self) {
         let mut tasks = lock(&self.inner.tasks);

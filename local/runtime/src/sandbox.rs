@@ -169,7 +169,7 @@ async fn live(
         output.spawn(read_lines(pipe, Source::Stderr, function, process, logs));
     }
     let ending = {
-        let serving = local_server::serve(listener, move |request, _| {
+        let serving = local_http::serve(listener, move |request, _| {
             let api = Arc::clone(&api);
             async move { api.handle(request).await }
         });

@@ -63,6 +63,10 @@ impl<'a> Resolver<'a> {
         Ok(Self { root, deployment, parameters })
     }
 
+    pub(super) fn deployment(&self) -> &'a Deployment {
+        self.deployment
+    }
+
     /// Whether the resource's `Condition` holds; a resource without one is always deployed.
     pub(super) fn is_deployed(&self, resource: &Value) -> Result<bool, Unresolved> {
         match resource.get("Condition").and_then(Value::as_str) {

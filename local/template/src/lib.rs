@@ -57,6 +57,8 @@ pub struct Template {
     pub cors: Option<Cors>,
     /// The DynamoDB tables.
     pub tables: Vec<Table>,
+    /// The schedules on which functions run.
+    pub schedules: Vec<Schedule>,
     /// The deployment that the values were resolved with.
     pub deployment: Deployment,
 }
@@ -132,6 +134,31 @@ pub struct Table {
     pub ttl_attribute: Option<String>,
 }
 
+impl Table {
+    /// The same table under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        if let Some(defined) = self.definition.get_mut("TableName") {
+            *defined = json!(name);
+        }
+        self
+    }
+}
+
+/// A schedule that invokes a function.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Schedule {
+    /// Logical id of the function.
+    pub function: String,
+    /// The ARN of the rule or schedule, as the event names it.
+    pub arn: String,
+    /// The service that sends the event: `aws.events`, or `aws.scheduler` for `ScheduleV2`.
+    pub source: &'static str,
+    /// The time between two events.
+    pub every: Duration,
+}
+
 /// What is wrong with a template.
 #[derive(Debug)]
 pub struct TemplateError(String);
@@ -202,6 +229,7 @@ impl Template {
             authorizers: BTreeMap::new(),
             cors: None,
             tables: Vec::new(),
+            schedules: Vec::new(),
             deployment: deployment.clone(),
         };
         let global_api = root.pointer("/Globals/HttpApi").cloned().unwrap_or_else(|| json!({}));
@@ -229,8 +257,12 @@ impl Template {
                 "AWS::Serverless::Function" => {
                     let function = read_function(&resolver, &root, id, resource, &properties)?;
                     template.functions.insert(id.clone(), function);
-                    for event in object(&properties, "/Events").into_values() {
-                        events.push((id.clone(), event));
+                    for (name, event) in object(&properties, "/Events") {
+                        if let Some(schedule) = read_schedule(&resolver, id, &name, &event)? {
+                            template.schedules.push(schedule);
+                        } else {
+                            events.push((id.clone(), event));
+                        }
                     }
                 }
                 "AWS::DynamoDB::Table" => template.tables.push(read_table(&resolver, id, &properties)?),
@@ -363,6 +395,51 @@ fn read_function(
         reserved_concurrency,
         settings,
     })
+}
+
+/// The schedule of a `Schedule` or `ScheduleV2` event that is enabled.
+fn read_schedule(
+    resolver: &Resolver<'_>,
+    function: &str,
+    name: &str,
+    event: &Value,
+) -> Result<Option<Schedule>, TemplateError> {
+    let (expression, source, kind) = match text_at(event, "/Type").as_deref() {
+        Some("Schedule") => ("Schedule", "aws.events", "events"),
+        Some("ScheduleV2") => ("ScheduleExpression", "aws.scheduler", "scheduler"),
+        _ => return Ok(None),
+    };
+    let properties = event.get("Properties").cloned().unwrap_or_default();
+    let properties = resolver.resolve(&properties).map_err(|reason| in_resource(function, &reason))?;
+    let properties = properties.unwrap_or_default();
+    if properties.get("Enabled") == Some(&json!(false)) || properties.get("State") == Some(&json!("DISABLED"))
+    {
+        return Ok(None);
+    }
+    let every =
+        text_at(&properties, &format!("/{expression}")).and_then(|text| rate(&text)).ok_or_else(|| {
+            TemplateError(format!(
+                "{function}: event {name}: {expression} must be rate(…); cron and at are not emulated"
+            ))
+        })?;
+    let Deployment { stack, region, account, .. } = resolver.deployment();
+    let name = text_at(&properties, "/Name").unwrap_or_else(|| format!("{stack}-{function}{name}"));
+    let resource = if kind == "events" { format!("rule/{name}") } else { format!("schedule/default/{name}") };
+    let arn = format!("arn:aws:{kind}:{region}:{account}:{resource}");
+    Ok(Some(Schedule { function: function.to_owned(), arn, source, every }))
+}
+
+/// The period of `rate(5 minutes)`.
+fn rate(expression: &str) -> Option<Duration> {
+    let (number, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let seconds = match unit.trim().trim_end_matches('s') {
+        "minute" => 60,
+        "hour" => 60 * 60,
+        "day" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0)?;
+    Some(Duration::from_secs(number * seconds))
 }
 
 fn read_cors(resolver: &Resolver<'_>, cors: &Value) -> Result<Option<Cors>, TemplateError> {

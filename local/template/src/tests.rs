@@ -93,6 +93,37 @@ fn a_false_condition_takes_the_function_and_its_route_away() -> Result<(), Box<d
 }
 
 #[test]
+fn enabled_schedules_are_read_and_their_rates_are_durations() -> Result<(), Box<dyn Error>> {
+    let read = |name: &str, source, every| Schedule {
+        function: "DevSignInFunction".to_owned(),
+        arn: name.to_owned(),
+        source,
+        every: Duration::from_secs(every),
+    };
+    assert_eq!(
+        parse(&[])?.schedules,
+        [
+            read(
+                "arn:aws:scheduler:us-east-1:123456789012:schedule/default/nightly",
+                "aws.scheduler",
+                86_400
+            ),
+            read(
+                "arn:aws:events:us-east-1:123456789012:rule/local-DevSignInFunctionSweep",
+                "aws.events",
+                300
+            ),
+        ]
+    );
+    for unsupported in ["cron(0 12 * * ? *)", "rate(0 minutes)", "rate(5 fortnights)", "rate(minutes)"] {
+        let template = TEMPLATE.replace("rate(1 day)", &format!("\"{unsupported}\""));
+        let error = Template::parse(&template, &Deployment::default()).err().ok_or(unsupported)?;
+        assert!(error.to_string().contains("Nightly: ScheduleExpression must be rate"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn cors_comes_from_the_parameter() -> Result<(), Box<dyn Error>> {
     let cors = parse(&[("AllowedOrigins", "https://a.example, https://b.example")])?.cors.ok_or("no CORS")?;
     assert_eq!(cors.allow_origins, ["https://a.example", "https://b.example"]);

@@ -73,13 +73,6 @@ impl WorkOs {
         }
     }
 
-    /// Marks a user's address as proven or not.
-    pub fn set_email_verified(&self, user_id: &str, verified: bool) {
-        if let Some(user) = self.service.state().users.get_mut(user_id) {
-            user.email_verified = verified;
-        }
-    }
-
     /// The id of the user with this address.
     pub fn user_id(&self, email: &str) -> Option<String> {
         self.service.state().user_by_email(email).map(|user| user.id.clone())
@@ -176,11 +169,6 @@ impl WorkOs {
         let live =
             state.sessions.values().filter(|session| session.user_id == user_id && session.is_live(now));
         live.map(|session| session.id.clone()).collect()
-    }
-
-    /// Ends one session; says whether it was live.
-    pub fn revoke_session(&self, session_id: &str) -> bool {
-        self.service.state().end_sessions(|session| session.id == session_id) > 0
     }
 
     /// Ends every live session of a user; gives how many there were.

@@ -59,8 +59,6 @@ pub(super) struct Organization {
     pub(super) name: String,
     pub(super) domains: Vec<OrganizationDomain>,
     pub(super) policy: Policy,
-    pub(super) external_id: Option<String>,
-    pub(super) metadata: Map<String, Value>,
     pub(super) created_at: Millis,
 }
 
@@ -91,8 +89,8 @@ impl Organization {
             "id": self.id,
             "name": self.name,
             "domains": self.domains.iter().map(domain).collect::<Vec<_>>(),
-            "external_id": self.external_id,
-            "metadata": self.metadata,
+            "external_id": null,
+            "metadata": {},
             "allow_profiles_outside_organization": false,
             "created_at": at,
             "updated_at": at,
@@ -236,8 +234,6 @@ impl State {
             name: name.to_owned(),
             domains,
             policy: Policy::default(),
-            external_id: None,
-            metadata: Map::new(),
             created_at: self.now(),
         };
         self.organizations.insert(id, organization.clone());

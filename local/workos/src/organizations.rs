@@ -10,7 +10,7 @@ use super::directory::{Connection, Organization};
 use super::paging::page;
 use super::refusal::Refusal;
 use super::request::{ApiKey, Fields, Query};
-use super::seed::{DomainState, MembershipStatus};
+use super::seed::MembershipStatus;
 use super::service::Service;
 
 /// `GET /organizations`
@@ -23,39 +23,6 @@ pub(super) async fn list(_: ApiKey, service: Service, query: Query) -> Result<Re
             && search.as_ref().is_none_or(|part| organization.name.to_lowercase().contains(part))
     };
     page(state.organizations.values().filter(wanted).map(Organization::json).collect(), &query)
-}
-
-/// `POST /organizations`
-pub(super) async fn create(_: ApiKey, service: Service, fields: Fields) -> Result<Response, Refusal> {
-    let name = fields.required("name")?;
-    let external_id = fields.text("external_id")?.map(str::to_owned);
-    let metadata = fields.metadata()?;
-    let mut domains = Vec::new();
-    for domain in fields.list("domains")? {
-        let domain = domain.as_str().ok_or_else(|| Refusal::invalid_field("domains", "must_be_strings"))?;
-        domains.push((domain.to_owned(), DomainState::Verified));
-    }
-    for entry in fields.list("domain_data")? {
-        let domain = entry.get("domain").and_then(Value::as_str);
-        let state = match entry.get("state").and_then(Value::as_str) {
-            Some("verified") => Some(DomainState::Verified),
-            Some("pending") => Some(DomainState::Pending),
-            _ => None,
-        };
-        let (Some(domain), Some(state)) = (domain, state) else {
-            return Err(Refusal::invalid_field("domain_data", "invalid"));
-        };
-        domains.push((domain.to_owned(), state));
-    }
-    let mut state = service.state();
-    if domains.iter().any(|(domain, _)| state.organizations.values().any(|known| known.has_domain(domain))) {
-        let message = "An organization with this domain exists already.";
-        return Err(Refusal::plain(StatusCode::CONFLICT, message));
-    }
-    let id = state.new_id("org");
-    let organization = Organization { external_id, metadata, ..state.insert_organization(id, name, domains) };
-    state.organizations.insert(organization.id.clone(), organization.clone());
-    Ok((StatusCode::CREATED, Json(organization.json())).into_response())
 }
 
 /// `GET /organizations/{id}`
@@ -149,15 +116,4 @@ pub(super) async fn list_connections(_: ApiKey, service: Service, query: Query) 
             && query.get("connection_type").is_none_or(|kind| connection.connection_type == kind)
     });
     page(wanted.map(Connection::json).collect(), &query)
-}
-
-/// `GET /connections/{id}`
-pub(super) async fn get_connection(
-    _: ApiKey,
-    service: Service,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
-    let state = service.state();
-    let found = state.connections.get(&id).map(|connection| Json(connection.json()));
-    found.ok_or_else(|| Refusal::not_found("Connection", &id))
 }

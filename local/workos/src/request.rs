@@ -90,15 +90,6 @@ impl Fields {
         }
     }
 
-    /// A list of JSON values; absent means empty.
-    pub(super) fn list(&self, name: &str) -> Result<&[Value], Refusal> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(&[]),
-            Some(Value::Array(values)) => Ok(values),
-            Some(_) => Err(Refusal::invalid_field(name, "must_be_an_array")),
-        }
-    }
-
     /// A map of strings; absent means empty.
     pub(super) fn metadata(&self) -> Result<Map<String, Value>, Refusal> {
         match self.0.get("metadata") {

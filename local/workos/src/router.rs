@@ -20,11 +20,10 @@ pub(super) fn router(service: Service) -> Router {
         .route("/user_management/authenticate", post(authenticate::authenticate))
         .route("/user_management/authorize", get(authorize::user_management))
         .route("/sso/authorize", get(authorize::sso))
-        .route("/sso/jwks", get(session_api::jwks))
-        .route("/sso/jwks/{client_id}", get(session_api::jwks_of_client))
+        .route("/sso/jwks/{client_id}", get(session_api::jwks))
         .route("/user_management/magic_auth", post(users::create_magic_auth))
         .route("/user_management/users", get(users::list).post(users::create))
-        .route("/user_management/users/{id}", get(users::get).delete(users::delete))
+        .route("/user_management/users/{id}", get(users::get))
         .route("/user_management/users/{id}/sessions", get(session_api::list))
         .route("/user_management/sessions/revoke", post(session_api::revoke))
         .route("/user_management/sessions/logout", get(session_api::logout))
@@ -36,10 +35,9 @@ pub(super) fn router(service: Service) -> Router {
             "/user_management/organization_memberships/{id}/deactivate",
             put(organizations::deactivate_membership),
         )
-        .route("/organizations", get(organizations::list).post(organizations::create))
+        .route("/organizations", get(organizations::list))
         .route("/organizations/{id}", get(organizations::get))
         .route("/connections", get(organizations::list_connections))
-        .route("/connections/{id}", get(organizations::get_connection))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
         .fallback(async || Refusal::plain(StatusCode::NOT_FOUND, "Not Found"))
         .layer(map_response_with_state(service.clone(), identify))
@@ -69,12 +67,11 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
         }
         (&Method::GET, ["user_management", "authorize"]) => "authorize",
         (&Method::GET, ["sso", "authorize"]) => "sso.authorize",
-        (&Method::GET, ["sso", "jwks", ..]) => "jwks",
+        (&Method::GET, ["sso", "jwks", _]) => "jwks",
         (&Method::POST, ["user_management", "magic_auth"]) => "magic_auth.create",
         (&Method::GET, ["user_management", "users"]) => "users.list",
         (&Method::POST, ["user_management", "users"]) => "users.create",
         (&Method::GET, ["user_management", "users", _]) => "users.get",
-        (&Method::DELETE, ["user_management", "users", _]) => "users.delete",
         (&Method::GET, ["user_management", "users", _, "sessions"]) => "sessions.list",
         (&Method::POST, ["user_management", "sessions", "revoke"]) => "sessions.revoke",
         (&Method::GET, ["user_management", "sessions", "logout"]) => "logout",
@@ -84,10 +81,8 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
             "organization_memberships.deactivate"
         }
         (&Method::GET, ["organizations"]) => "organizations.list",
-        (&Method::POST, ["organizations"]) => "organizations.create",
         (&Method::GET, ["organizations", _]) => "organizations.get",
         (&Method::GET, ["connections"]) => "connections.list",
-        (&Method::GET, ["connections", _]) => "connections.get",
         (&Method::POST, ["auth", "factors", _, "challenge"]) => "mfa.challenge",
         (method, _) => return format!("{method} {path}"),
     };

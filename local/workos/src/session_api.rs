@@ -67,18 +67,10 @@ pub(super) fn found(uri: String) -> Response {
 }
 
 /// `GET /sso/jwks/{client_id}`
-pub(super) async fn jwks_of_client(
-    service: Service,
-    Path(client_id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
-    if client_id != service.state().settings.client_id {
+pub(super) async fn jwks(service: Service, Path(client_id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let state = service.state();
+    if client_id != state.settings.client_id {
         return Err(Refusal::not_found("Client", &client_id));
     }
-    Ok(jwks(service).await)
-}
-
-/// `GET /sso/jwks`: where WorkOS' older emulator keeps them.
-pub(super) async fn jwks(service: Service) -> Json<Value> {
-    let state = service.state();
-    Json(json!({"keys": state.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()}))
+    Ok(Json(json!({"keys": state.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})))
 }

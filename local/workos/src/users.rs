@@ -85,15 +85,6 @@ pub(super) async fn get(_: ApiKey, service: Service, Path(id): Path<String>) -> 
     state.users.get(&id).map(|user| Json(user.json())).ok_or_else(|| Refusal::not_found("User", &id))
 }
 
-/// `DELETE /user_management/users/{id}`
-pub(super) async fn delete(
-    _: ApiKey,
-    service: Service,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    if service.state().remove_user(&id) { Ok(StatusCode::OK) } else { Err(Refusal::not_found("User", &id)) }
-}
-
 impl State {
     /// The user of an address, made where sign-up is allowed.
     pub(super) fn sign_up(&mut self, email: &str, email_verified: bool) -> Result<User, Refusal> {

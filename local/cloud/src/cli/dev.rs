@@ -133,6 +133,7 @@ impl Dev {
                 key.clone_from(value);
             }
         }
+        options.fire_schedules = true;
         let raw = self.raw_logs;
         options.dynamodb.sweep_every = Some(Duration::from_secs(60));
         options.logs = Logs::to(move |line| terminal.log(line, raw));

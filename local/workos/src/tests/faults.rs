@@ -69,7 +69,7 @@ async fn half_a_body_arrives_before_the_connection_breaks() -> Outcome {
 #[tokio::test]
 async fn faults_and_calls_are_set_and_read_over_http() -> Outcome {
     let bed = Bed::new().await?;
-    let faults = json!([{"call": "*", "times": 1, "delayMs": 50, "effect": "answer", "status": 503}]);
+    let faults = json!([{"call": "*", "times": 1, "delayMs": 50, "effect": "response", "status": 503}]);
     let put = bed.request(Method::PUT, "/_local/faults");
     assert_eq!(bed.send(put, faults.to_string()).await?.status, 204);
     let begun = std::time::Instant::now();

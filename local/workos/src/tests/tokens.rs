@@ -68,6 +68,6 @@ async fn keys_rotate_with_or_without_the_old_one() -> Outcome {
     bed.workos.rotate_keys(false);
     assert!(verify(&bed, old).await.is_err());
     assert_eq!(bed.get("/sso/jwks/client_other").await?.status, 404);
-    assert_eq!(bed.get("/sso/jwks").await?.body["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(bed.get("/sso/jwks/client_local").await?.body["keys"].as_array().map(Vec::len), Some(1));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a listener: the loop that every server of the local cloud runs.
+//! HTTP/1.1 for every part of the local cloud: the loop that its servers run, and its client.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -33,6 +33,15 @@ where
                 .await;
         });
     }
+}
+
+/// A client that follows no redirect and keeps no cookie.
+#[expect(clippy::expect_used, reason = "fails only if the system's TLS roots cannot be loaded")]
+pub fn client() -> reqwest::Client {
+    // The workspace's reqwest has no default crypto provider. An error means that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    builder.build().expect("an HTTP client")
 }
 
 /// Waits for the next connection and meanwhile reaps the ones that have ended.
