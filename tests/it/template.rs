@@ -67,6 +67,17 @@ fn routes_methods_and_protection_are_those_of_the_code() {
 }
 
 #[test]
+fn schedules_are_those_of_the_code() {
+    let source = source();
+    let scheduled = functions(&source).into_iter().filter_map(|(binary, function)| {
+        let schedule = &function["Properties"]["Events"]["Schedule"]["Properties"]["ScheduleExpression"];
+        Some((binary, schedule.as_str()?))
+    });
+    let coded = catalog::functions().iter().filter_map(|each| Some((each.name, each.route.schedule?)));
+    assert_eq!(scheduled.collect::<BTreeSet<_>>(), coded.collect());
+}
+
+#[test]
 fn cors_allows_the_method_of_every_route() {
     let template = template("dev");
     let allowed = &template.cors.as_ref().expect("the template configures CORS").allow_methods;
