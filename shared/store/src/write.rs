@@ -37,8 +37,9 @@ pub(crate) struct Write {
     add: Vec<String>,
     remove: Vec<String>,
     condition: Option<String>,
-    names: HashMap<String, String>,
-    values: Item,
+    // DynamoDB refuses empty maps.
+    names: Option<HashMap<String, String>>,
+    values: Option<Item>,
     returns: Option<ReturnValue>,
 }
 
@@ -118,7 +119,7 @@ impl Write {
 
     /// Defines `:name` for the condition.
     pub(crate) fn bind(mut self, name: &str, value: AttributeValue) -> Self {
-        self.values.insert(format!(":{name}"), value);
+        self.values.get_or_insert_default().insert(format!(":{name}"), value);
         self
     }
 
@@ -129,7 +130,7 @@ impl Write {
     }
 
     fn name(mut self, name: &str) -> Self {
-        self.names.insert(format!("#{name}"), name.to_owned());
+        self.names.get_or_insert_default().insert(format!("#{name}"), name.to_owned());
         self
     }
 
@@ -140,12 +141,6 @@ impl Write {
             .map(|(keyword, actions)| keyword.to_owned() + &actions.join(", "))
             .collect::<Vec<_>>()
             .join(" ")
-    }
-
-    /// DynamoDB refuses an empty map of placeholders.
-    fn placeholders(&mut self) -> (Option<HashMap<String, String>>, Option<Item>) {
-        let (names, values) = (std::mem::take(&mut self.names), std::mem::take(&mut self.values));
-        ((!names.is_empty()).then_some(names), (!values.is_empty()).then_some(values))
     }
 }
 
@@ -159,37 +154,34 @@ impl Step {
     fn build(self, table: &str) -> Result<TransactWriteItem, BuildError> {
         let item = TransactWriteItem::builder();
         Ok(match self {
-            Self::Put(mut write) => {
-                let (names, values) = write.placeholders();
+            Self::Put(write) => {
                 let put = Put::builder()
                     .table_name(table)
                     .set_item(Some(write.item))
                     .set_condition_expression(write.condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
+                    .set_expression_attribute_names(write.names)
+                    .set_expression_attribute_values(write.values)
                     .set_return_values_on_condition_check_failure(ON_REFUSAL);
                 item.put(put.build()?)
             }
-            Self::Update(mut write) => {
-                let (names, values) = write.placeholders();
+            Self::Update(write) => {
                 let update = Update::builder()
                     .table_name(table)
                     .update_expression(write.update_expression())
                     .set_key(Some(write.item))
                     .set_condition_expression(write.condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
+                    .set_expression_attribute_names(write.names)
+                    .set_expression_attribute_values(write.values)
                     .set_return_values_on_condition_check_failure(ON_REFUSAL);
                 item.update(update.build()?)
             }
-            Self::Delete(mut write) => {
-                let (names, values) = write.placeholders();
+            Self::Delete(write) => {
                 let delete = Delete::builder()
                     .table_name(table)
                     .set_key(Some(write.item))
                     .set_condition_expression(write.condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
+                    .set_expression_attribute_names(write.names)
+                    .set_expression_attribute_values(write.values)
                     .set_return_values_on_condition_check_failure(ON_REFUSAL);
                 item.delete(delete.build()?)
             }
@@ -200,16 +192,15 @@ impl Step {
 
 impl Table {
     /// Puts an item.
-    pub(crate) async fn put(&self, mut write: Write) -> Result<Written, ApiError> {
-        let (names, values) = write.placeholders();
+    pub(crate) async fn put(&self, write: Write) -> Result<Written, ApiError> {
         let result = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(write.item))
             .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
+            .set_expression_attribute_names(write.names)
+            .set_expression_attribute_values(write.values)
             .set_return_values_on_condition_check_failure(ON_REFUSAL)
             .send()
             .await;
@@ -217,8 +208,7 @@ impl Table {
     }
 
     /// Updates an item.
-    pub(crate) async fn update(&self, mut write: Write) -> Result<Written, ApiError> {
-        let (names, values) = write.placeholders();
+    pub(crate) async fn update(&self, write: Write) -> Result<Written, ApiError> {
         let result = self
             .client
             .update_item()
@@ -226,8 +216,8 @@ impl Table {
             .update_expression(write.update_expression())
             .set_key(Some(write.item))
             .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
+            .set_expression_attribute_names(write.names)
+            .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
             .set_return_values_on_condition_check_failure(ON_REFUSAL)
             .send()
@@ -236,16 +226,15 @@ impl Table {
     }
 
     /// Deletes an item.
-    pub(crate) async fn delete(&self, mut write: Write) -> Result<Written, ApiError> {
-        let (names, values) = write.placeholders();
+    pub(crate) async fn delete(&self, write: Write) -> Result<Written, ApiError> {
         let result = self
             .client
             .delete_item()
             .table_name(&self.name)
             .set_key(Some(write.item))
             .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
+            .set_expression_attribute_names(write.names)
+            .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
             .set_return_values_on_condition_check_failure(ON_REFUSAL)
             .send()
@@ -257,7 +246,7 @@ impl Table {
     pub(crate) async fn transact(&self, steps: [Step; 2]) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
-        match tokio::time::timeout(OPERATION_TIMEOUT, self.transact_without_conflict(steps)).await {
+        match tokio::time::timeout(OPERATION_TIMEOUT, self.retry_on_conflict(steps)).await {
             Ok(result) => result,
             Err(_) => {
                 Err(ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time"))
@@ -265,10 +254,7 @@ impl Table {
         }
     }
 
-    async fn transact_without_conflict(
-        &self,
-        steps: Vec<TransactWriteItem>,
-    ) -> Result<Option<Refused>, ApiError> {
+    async fn retry_on_conflict(&self, steps: Vec<TransactWriteItem>) -> Result<Option<Refused>, ApiError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -345,13 +331,9 @@ mod tests {
             write.update_expression(),
             "SET #status = :status, #owner = if_not_exists(#owner, :owner) ADD #count :count REMOVE #role"
         );
-        assert_eq!(write.names["#status"], "status");
-        assert_eq!(write.values[":count"], number(1));
-        assert!(!write.values.contains_key(":role"));
-    }
-
-    #[test]
-    fn an_unconditional_deletion_has_no_placeholders() {
-        assert_eq!(Write::to("session#1".into()).placeholders(), (None, None));
+        let (names, values) = (write.names.unwrap(), write.values.unwrap());
+        assert_eq!(names["#status"], "status");
+        assert_eq!(values[":count"], number(1));
+        assert!(!values.contains_key(":role"));
     }
 }
