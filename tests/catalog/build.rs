@@ -23,14 +23,17 @@ fn main() {
     let (mut modules, mut functions) = (String::new(), String::new());
     for name in names {
         let main = Path::new(FUNCTIONS).join(&name).join("src/main.rs");
-        let main = std::fs::read_to_string(main).unwrap_or_else(|error| panic!("functions/{name}/src/main.rs: {error}"));
+        let main = std::fs::read_to_string(main)
+            .unwrap_or_else(|error| panic!("functions/{name}/src/main.rs: {error}"));
         let endpoint = main
             .lines()
             .find_map(|line| line.strip_prefix("api::main!(")?.strip_suffix(");"))
             .unwrap_or_else(|| panic!("functions/{name}/src/main.rs must be: api::main!(crate::Endpoint);"));
         let (module, _) = endpoint.split_once("::").expect("the path of a type");
-        writeln!(modules, "#[path = \"../{FUNCTIONS}/{name}/src/lib.rs\"]\npub mod {module};").expect("a string");
-        writeln!(functions, "        Function::of::<{endpoint}, _>({name:?}, {endpoint}::handle),").expect("a string");
+        writeln!(modules, "#[path = \"../{FUNCTIONS}/{name}/src/lib.rs\"]\npub mod {module};")
+            .expect("a string");
+        writeln!(functions, "        Function::of::<{endpoint}, _>({name:?}, {endpoint}::handle),")
+            .expect("a string");
     }
     let list = format!("{modules}\nfn all() -> Vec<Function> {{\n    vec![\n{functions}    ]\n}}\n");
     // A file that is left alone keeps its time, and what was built from it is fresh.

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::Claims;
 use livekit_protocol::{EgressInfo, WebhookEvent};
-use local_proxy::{Effect, Fault};
 use local_livekit::sign_body;
+use local_proxy::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::app::App;

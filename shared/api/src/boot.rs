@@ -1,13 +1,8 @@
 //! The start of a function's process.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use crate::{ConfigError, Endpoint, Env, Handler, logs};
-
-/// Time that a function has for one request before it responds with `deadline_exceeded`. It is shorter than Lambda's own
-/// timeout, so that clients always get a response in our shape.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
 
 /// The whole `main` of a function: `api::main!(sign_in::SignIn);`
 #[macro_export]

@@ -9,12 +9,12 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt as _};
 use serde::Serialize;
 
-use crate::boot::DEADLINE;
 use crate::caller::Verdict;
 use crate::endpoint::Frame;
 use crate::input::Input;
 use crate::{
-    Access, ApiConfig, ApiError, Client, Cookies, Reason, Request, Response, Secret, logs, request, response,
+    Access, ApiConfig, ApiError, Client, Cookies, Reason, Request, Response, Secret, deadline, logs, request,
+    response,
 };
 
 /// Responds to one request and logs it, once.
@@ -33,7 +33,7 @@ where
     let invocation = event.lambda_context();
     let answer = async {
         let result = async { handle(read(frame, config, event)?).await };
-        let result = tokio::time::timeout(DEADLINE, result)
+        let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
             .and_then(|success| {
@@ -62,7 +62,7 @@ pub(crate) async fn on_schedule(
     work: impl Future<Output = Result<(), ApiError>>,
 ) -> Result<(), &'static str> {
     let started = Instant::now();
-    match tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into())) {
+    match deadline::limit(work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into())) {
         Ok(()) => {
             tracing::info!(duration_ms = millis_since(started), "done");
             Ok(())
@@ -79,7 +79,7 @@ pub(crate) async fn authorize(
     invocation: &lambda_runtime::Context,
     verdict: impl Future<Output = Option<Verdict>>,
 ) -> ApiGatewayV2CustomAuthorizerSimpleResponse<serde_json::Value> {
-    let verdict = logs::invocation(invocation, tokio::time::timeout(DEADLINE, verdict)).await;
+    let verdict = logs::invocation(invocation, deadline::limit(verdict)).await;
     let verdict = verdict.unwrap_or(Some(Verdict::Unavailable(Reason::DeadlineExceeded)));
     let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
     response.is_authorized = verdict.is_some();
@@ -89,13 +89,8 @@ pub(crate) async fn authorize(
 
 /// Server errors are ours and logged as errors. Refusals are the client's and logged as information.
 fn log_error(route: &str, error: &ApiError, started: Instant) {
-    let (status, reason, at, cause, duration_ms) = (
-        error.reason().status(),
-        error.reason().name(),
-        error.at(),
-        error.cause(),
-        millis_since(started),
-    );
+    let (status, reason, at, cause, duration_ms) =
+        (error.reason().status(), error.reason().name(), error.at(), error.cause(), millis_since(started));
     if status >= 500 {
         tracing::error!(route, status, reason, at, cause, duration_ms, "failed");
     } else {

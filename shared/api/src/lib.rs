@@ -11,6 +11,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod cookie;
+pub mod deadline;
 pub mod email;
 pub mod endpoint;
 pub mod error;

@@ -11,8 +11,8 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use upstream::{Failure, FailureKind, Http, Response};
 
-/// Limit for one attempt. It leaves time for another within [`crate::OPERATION_TIMEOUT`].
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(900);
+/// Limit for one attempt, after which the SDK makes another.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 #[derive(Clone, Debug)]
 struct Connector(Http);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use api::{ApiError, ConfigError, Env, Reason, Variable};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use upstream::{Http, Roots};
@@ -29,12 +28,9 @@ static SECRET_ACCESS_KEY: Variable =
 static SESSION_TOKEN: Variable =
     Variable::optional("AWS_SESSION_TOKEN", "The role's session. Lambda sets it.");
 
-/// Limit for one operation with its retries.
-///
-/// A request has 8 s (`api::boot`), and the longest chain of operations is that of livekit-webhook: five, which fit. An
-/// endpoint that also waits for WorkOS or LiveKit, at most 5 s, makes at most three; two fit beside it, and only if all
-/// are that slow does the request run into its own deadline.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Limit for one operation with its retries. An operation also ends with the time of its invocation, see
+/// [`api::deadline`].
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Attempts at an operation.
 const ATTEMPTS: u32 = 3;
@@ -73,8 +69,7 @@ impl Table {
                 RetryConfig::standard()
                     .with_max_attempts(ATTEMPTS)
                     .with_initial_backoff(Duration::from_millis(50)),
-            )
-            .timeout_config(TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build());
+            );
         config.set_endpoint_url(env.optional(&ENDPOINT));
         Ok(Self { client: Client::from_conf(config.build()), name: env.required(&SESSION_TABLE)? })
     }
@@ -83,17 +78,20 @@ impl Table {
 impl Table {
     /// Reads an item, strongly consistent.
     pub(crate) async fn get(&self, pk: String) -> Result<Option<Item>, ApiError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", text(pk))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let get = self.client.get_item().table_name(&self.name).key("pk", text(pk)).consistent_read(true);
+        let output = within_time(get.send()).await?.map_err(|error| unavailable(&error))?;
         Ok(output.item)
     }
+}
+
+/// Waits for an operation as long as it may take.
+///
+/// # Errors
+/// `store_unavailable` if that is too short.
+pub(crate) async fn within_time<F: Future>(operation: F) -> Result<F::Output, ApiError> {
+    tokio::time::timeout(api::deadline::remaining().min(OPERATION_TIMEOUT), operation)
+        .await
+        .map_err(|_| ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time"))
 }
 
 /// The error for a failure of DynamoDB: throttling, timeouts, refused connections, a missing table.

@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::attributes::{Item, text};
-use crate::table::{OPERATION_TIMEOUT, Table, unavailable};
+use crate::table::{Table, unavailable, within_time};
 
 /// Attempts on TransactionConflict.
 const CONFLICT_ATTEMPTS: u32 = 5;
@@ -193,7 +193,7 @@ impl Step {
 impl Table {
     /// Puts an item.
     pub(crate) async fn put(&self, write: Write) -> Result<Written, ApiError> {
-        let result = self
+        let request = self
             .client
             .put_item()
             .table_name(&self.name)
@@ -201,15 +201,14 @@ impl Table {
             .set_condition_expression(write.condition)
             .set_expression_attribute_names(write.names)
             .set_expression_attribute_values(write.values)
-            .set_return_values_on_condition_check_failure(ON_REFUSAL)
-            .send()
-            .await;
+            .set_return_values_on_condition_check_failure(ON_REFUSAL);
+        let result = within_time(request.send()).await?;
         written(result.map(|output| output.attributes))
     }
 
     /// Updates an item.
     pub(crate) async fn update(&self, write: Write) -> Result<Written, ApiError> {
-        let result = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.name)
@@ -219,15 +218,14 @@ impl Table {
             .set_expression_attribute_names(write.names)
             .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
-            .set_return_values_on_condition_check_failure(ON_REFUSAL)
-            .send()
-            .await;
+            .set_return_values_on_condition_check_failure(ON_REFUSAL);
+        let result = within_time(request.send()).await?;
         written(result.map(|output| output.attributes))
     }
 
     /// Deletes an item.
     pub(crate) async fn delete(&self, write: Write) -> Result<Written, ApiError> {
-        let result = self
+        let request = self
             .client
             .delete_item()
             .table_name(&self.name)
@@ -236,9 +234,8 @@ impl Table {
             .set_expression_attribute_names(write.names)
             .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
-            .set_return_values_on_condition_check_failure(ON_REFUSAL)
-            .send()
-            .await;
+            .set_return_values_on_condition_check_failure(ON_REFUSAL);
+        let result = within_time(request.send()).await?;
         written(result.map(|output| output.attributes))
     }
 
@@ -246,12 +243,7 @@ impl Table {
     pub(crate) async fn transact(&self, steps: [Step; 2]) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
-        match tokio::time::timeout(OPERATION_TIMEOUT, self.retry_on_conflict(steps)).await {
-            Ok(result) => result,
-            Err(_) => {
-                Err(ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time"))
-            }
-        }
+        within_time(self.retry_on_conflict(steps)).await?
     }
 
     async fn retry_on_conflict(&self, steps: Vec<TransactWriteItem>) -> Result<Option<Refused>, ApiError> {

@@ -71,7 +71,9 @@ async fn a_failed_connection_lookup_is_an_outage_and_not_cached() {
     let owner = bed.double.add_organization("Corp", &[("corp.example", DomainState::Verified)]);
     bed.double.add_connection(&owner, ConnectionState::Active);
     for status in [400, 401, 403, 404, 422, 500] {
-        bed.double.proxy().inject(Fault::response("connections.list", status, r#"{"message":"no"}"#).times(1));
+        bed.double
+            .proxy()
+            .inject(Fault::response("connections.list", status, r#"{"message":"no"}"#).times(1));
         let error = bed.workos().sso_connection("corp.example").await.unwrap_err();
         assert_eq!(error.reason(), Reason::WorkosUnavailable, "{status}");
     }
