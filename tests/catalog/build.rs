@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../functions").canonicalize().expect("functions/");
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../functions").canonicalize().expect("functions/");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut folders: Vec<_> =
         root.read_dir().expect("functions/").map(|entry| entry.expect("a folder").path()).collect();
@@ -23,7 +24,8 @@ fn main() {
         let (module, _) = endpoint.split_once("::").expect("the path of a type");
         let library = folder.join("src/lib.rs");
         writeln!(modules, "#[path = {library:?}]\npub mod {module};").expect("a string");
-        writeln!(functions, "    Function::of::<{endpoint}, _>({name:?}, {endpoint}::handle),").expect("a string");
+        writeln!(functions, "    Function::of::<{endpoint}, _>({name:?}, {endpoint}::handle),")
+            .expect("a string");
     }
     let list = format!("{modules}\nfn all() -> Vec<Function> {{\n    vec![\n{functions}    ]\n}}\n");
     let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");

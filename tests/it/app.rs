@@ -346,7 +346,8 @@ impl<'a> Browser<'a> {
         if let Some(token) = &self.bearer {
             request = request.bearer_auth(token);
         }
-        let answer = Answer::read(request.send().await.expect("the gateway answers")).await.expect("a whole body");
+        let answer =
+            Answer::read(request.send().await.expect("the gateway answers")).await.expect("a whole body");
         if let Some(function) = catalog::at("POST", path) {
             crate::reasons::check(function, &answer);
         }

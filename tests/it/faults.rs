@@ -113,7 +113,8 @@ fn some_calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
 /// Sets a variable of every function that has it.
 fn point_at(app: &App, variable: &str, url: &str) {
     for function in app.functions() {
-        let has_it = |function| app.cloud.environment_of(function).is_some_and(|all| all.contains_key(variable));
+        let has_it =
+            |function| app.cloud.environment_of(function).is_some_and(|all| all.contains_key(variable));
         if has_it(&function) {
             app.runtime().set_environment(&function, [(variable, Some(url))]).unwrap();
         }
@@ -145,11 +146,29 @@ async fn faults_of_workos_lose_nothing() {
         ("an unknown error", 400, "{\"code\":\"upstream-text\",\"message\":\"upstream-text\"}", unavailable),
     ] {
         let begin = |app: &App| fault(app.workos().proxy(), status, body);
-        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().proxy().clear_faults(), expected).await;
+        survive(
+            &stage,
+            &survey,
+            what,
+            &endpoints,
+            begin,
+            |app| app.workos().proxy().clear_faults(),
+            expected,
+        )
+        .await;
     }
     for (what, effect) in [("dropped", Effect::Drop), ("dropped mid-body", Effect::DropMidBody)] {
         let begin = |app: &App| app.workos().proxy().inject(Fault::new("*", effect.clone()));
-        survive(&stage, &survey, what, &endpoints, begin, |app| app.workos().proxy().clear_faults(), unavailable).await;
+        survive(
+            &stage,
+            &survey,
+            what,
+            &endpoints,
+            begin,
+            |app| app.workos().proxy().clear_faults(),
+            unavailable,
+        )
+        .await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every response that a test gets is one that its route documents. The browsers of the suite call [`check`] on each.
 
 use api::{Access, Reason};
-use catalog::{Function, Answer};
+use catalog::{Answer, Function};
 use serde_json::Value;
 
 use crate::generated::openapi::gateway_answers;

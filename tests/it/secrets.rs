@@ -50,7 +50,9 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
     for function in catalog::endpoints() {
         let mut ready = stage.ready(function).await;
         secrets(&body(&ready.outgoing), &mut handed_out);
-        handed_out.extend(ready.outgoing.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() > 100));
+        handed_out.extend(
+            ready.outgoing.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() > 100),
+        );
         handed_out.extend(ready.person.cookies.values().cloned());
         ready.succeed().await;
         handed_out.extend(of(&ready.person));
@@ -70,16 +72,21 @@ async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
     browser.bearer = Some("wrong-bearer-token".into());
     browser.room_auth("Jane Doe", "room123").await.is(403);
     browser.bearer = None;
-    browser.post("/auth/finalize-magic-auth", json!({ "email": email, "code": "not-a-code-1" })).await.is(400);
+    browser
+        .post("/auth/finalize-magic-auth", json!({ "email": email, "code": "not-a-code-1" }))
+        .await
+        .is(400);
     browser.cookies.insert("__Host-oauth".into(), "junk-cookie-value".into());
     browser.finalize_oauth("wrong-oauth-code", Some("wrong-state")).await.is(400);
     browser.select_organization("wrong-pending-token", "org_wrong").await.is(400);
 
     // Errors with causes are logged: every upstream of every endpoint fails, with secrets in its response.
     for function in catalog::endpoints() {
-        for (status, response) in
-            [(500, "{\"message\":\"leak-of-upstream\"}"), (400, "<html>leak-of-upstream</html>"), (200, "leak-of-upstream")]
-        {
+        for (status, response) in [
+            (500, "{\"message\":\"leak-of-upstream\"}"),
+            (400, "<html>leak-of-upstream</html>"),
+            (200, "leak-of-upstream"),
+        ] {
             let mut ready = stage.ready(function).await;
             for (_, proxy) in stage.upstreams() {
                 proxy.inject(local_proxy::Fault::response("*", status, response));
@@ -90,8 +97,13 @@ async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
         }
     }
     let refused = [
-        "wrong-bearer-token", "not-a-code-1", "wrong-oauth-code", "junk-cookie-value", "wrong-state",
-        "wrong-pending-token", "leak-of-upstream",
+        "wrong-bearer-token",
+        "not-a-code-1",
+        "wrong-oauth-code",
+        "junk-cookie-value",
+        "wrong-state",
+        "wrong-pending-token",
+        "leak-of-upstream",
     ];
     assert_in_no_log(app, &refused.map(str::to_owned));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{Function, Answer, Outgoing, Person};
+use catalog::{Answer, Function, Outgoing, Person};
 use local_proxy::FaultProxy;
 use serde_json::Value;
 
@@ -87,7 +87,9 @@ impl Stage {
             let mut calls: Vec<_> = self
                 .upstreams()
                 .into_iter()
-                .flat_map(|(name, proxy)| proxy.timed_calls().into_iter().map(move |call| (call.began, name, call.name)))
+                .flat_map(|(name, proxy)| {
+                    proxy.timed_calls().into_iter().map(move |call| (call.began, name, call.name))
+                })
                 .collect();
             calls.sort();
             survey.insert(function.name, calls.into_iter().map(|(_, name, call)| (name, call)).collect());
@@ -98,7 +100,8 @@ impl Stage {
     /// Resets the rate limits of our own: all requests of a test come from one address.
     pub fn reset_limits(&self) {
         let table = self.app.cloud.table().expect("a table");
-        for mut item in self.app.items_of("limit#").into_iter().filter(|item| item.get("requests").is_some()) {
+        for mut item in self.app.items_of("limit#").into_iter().filter(|item| item.get("requests").is_some())
+        {
             item["requests"] = serde_json::json!({ "N": "0" });
             self.app.dynamodb().put(table, &item).expect("the item is taken");
         }
@@ -133,9 +136,9 @@ async fn every_endpoint_succeeds_after_the_steps_that_it_declares() {
 /// Whether a value has the shape of a documented one: the same types at the same fields. An optional field may be missing.
 fn same_shape(documented: &Value, value: &Value) -> bool {
     match (documented, value) {
-        (Value::Object(documented), Value::Object(fields)) => {
-            fields.iter().all(|(name, value)| documented.get(name).is_some_and(|each| same_shape(each, value)))
-        }
+        (Value::Object(documented), Value::Object(fields)) => fields
+            .iter()
+            .all(|(name, value)| documented.get(name).is_some_and(|each| same_shape(each, value))),
         (Value::Array(documented), Value::Array(items)) => {
             items.iter().all(|item| documented.iter().any(|each| same_shape(each, item)))
         }

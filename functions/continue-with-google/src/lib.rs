@@ -8,8 +8,7 @@ use workos::{Authorize, Selector, continue_with};
 pub struct ContinueWithGoogle(Authorize);
 
 impl Endpoint for ContinueWithGoogle {
-    const ROUTE: Route =
-        continue_with("/auth/continue-with-google").summary("Start a sign-in with Google");
+    const ROUTE: Route = continue_with("/auth/continue-with-google").summary("Start a sign-in with Google");
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
         Authorize::load(env).map(Self)

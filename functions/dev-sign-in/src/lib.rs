@@ -4,9 +4,7 @@
 //! The session is a real one: a Magic Auth code is created through WorkOS' API and redeemed.
 
 use api::config::STAGE;
-use api::{
-    ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Variable,
-};
+use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Variable};
 use schemars::JsonSchema;
 use serde::Serialize;
 use session::{SESSION_COOKIE, Sessions};

@@ -8,7 +8,7 @@ use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
-use workos::{AuthCode, FlowState, Grants, OAuthFlow, OAUTH_COOKIE};
+use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE, OAuthFlow};
 
 /// What came back with the browser.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -28,7 +28,12 @@ impl Endpoint for ResendMagicAuth {
     const ROUTE: Route = Route::post("/auth/resend-magic-auth")
         .summary("Send another sign-in code")
         .details("Once a minute per address. An unknown address gets the same response and no mail.")
-        .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
+        .reasons(&[
+            api::INPUT,
+            &[Reason::InvalidEmail, Reason::RateLimited],
+            workos::FAILURES,
+            store::FAILURES,
+        ])
         .rounds(2)
         .example(r#"{ "email": "user.with.magic.auth@example.com" }"#)
         .success(&[("sent", r#"{ "code": 200, "message": "OK" }"#)]);

@@ -4,7 +4,7 @@ use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
-use workos::{Grants, OrganizationId, PendingToken, OAUTH_COOKIE};
+use workos::{Grants, OAUTH_COOKIE, OrganizationId, PendingToken};
 
 /// The pending sign-in and the chosen organization.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -11,7 +11,9 @@ impl Endpoint for StartRecording {
         .session()
         .tag(Tag::Rooms)
         .summary("Start recording a room")
-        .details("A room has one recording at a time. By default only a participant of the room may start one.")
+        .details(
+            "A room has one recording at a time. By default only a participant of the room may start one.",
+        )
         .reasons(&[api::INPUT, recording::ADMISSION, &[Reason::AlreadyRecording], recording::FAILURES])
         .rounds(4)
         .example(

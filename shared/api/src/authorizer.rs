@@ -57,10 +57,7 @@ impl From<AuthorizerEvent> for Credentials {
         Self {
             cookies,
             bearer: event.headers.authorization.as_deref().and_then(request::bearer),
-            client: Client {
-                ip: http.source_ip.and_then(|ip| ip.parse().ok()),
-                user_agent: http.user_agent,
-            },
+            client: Client { ip: http.source_ip.and_then(|ip| ip.parse().ok()), user_agent: http.user_agent },
         }
     }
 }
@@ -86,8 +83,9 @@ mod tests {
     #[test]
     fn cookies_may_come_as_a_header_and_the_session_as_bearer() {
         let context = serde_json::json!({ "http": { "sourceIp": "::1" } });
-        let read =
-            credentials(serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }));
+        let read = credentials(
+            serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }),
+        );
         assert_eq!(read.cookies.get("b"), Some("2"));
         let headers = serde_json::json!({ "authorization": "Bearer x" });
         let read = credentials(serde_json::json!({ "headers": headers, "requestContext": context }));

@@ -62,7 +62,8 @@ pub(crate) async fn on_schedule(
     work: impl Future<Output = Result<(), ApiError>>,
 ) -> Result<(), &'static str> {
     let started = Instant::now();
-    match tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into())) {
+    match tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
+    {
         Ok(()) => {
             tracing::info!(duration_ms = millis_since(started), "done");
             Ok(())
@@ -89,13 +90,8 @@ pub(crate) async fn authorize(
 
 /// Server errors are ours and logged as errors. Refusals are the client's and logged as information.
 fn log_error(route: &str, error: &ApiError, started: Instant) {
-    let (status, reason, at, cause, duration_ms) = (
-        error.reason().status(),
-        error.reason().name(),
-        error.at(),
-        error.cause(),
-        millis_since(started),
-    );
+    let (status, reason, at, cause, duration_ms) =
+        (error.reason().status(), error.reason().name(), error.at(), error.cause(), millis_since(started));
     if status >= 500 {
         tracing::error!(route, status, reason, at, cause, duration_ms, "failed");
     } else {

@@ -123,7 +123,9 @@ impl Fields {
         let mut fields = Self::default();
         for (name, value) in query.iter() {
             if fields.set(name, value).is_some() {
-                return Err(ApiError::new(Reason::InvalidField).field(name).because("it is in the query twice"));
+                return Err(ApiError::new(Reason::InvalidField)
+                    .field(name)
+                    .because("it is in the query twice"));
             }
         }
         Ok(fields)
@@ -275,7 +277,8 @@ mod tests {
     }
 
     fn read_body(body: &str) -> Result<Body, Refusal> {
-        let request = http::Request::builder().header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+        let request =
+            http::Request::builder().header(header::CONTENT_TYPE, "application/json; charset=utf-8");
         read(Route::post("/"), &request.body(body.into()).unwrap())
     }
 

@@ -6,9 +6,9 @@ mod person;
 
 use std::sync::LazyLock;
 
+pub use answer::Answer;
 use api::handler::Generate;
 use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
-pub use answer::Answer;
 pub use person::{Outcome, Outgoing, Person};
 
 include!(concat!(env!("OUT_DIR"), "/functions.rs"));

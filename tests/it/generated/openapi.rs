@@ -176,7 +176,10 @@ fn operation(
         Some(input) if route.method == api::endpoint::Method::Post => {
             let body = without_path_parameters(input, route);
             let takes_none = body.name == "Nothing";
-            parameters.extend(path_parameters(route).map(|name| parameter(name, "path", &json!({ "type": "string" }), true)));
+            parameters.extend(
+                path_parameters(route)
+                    .map(|name| parameter(name, "path", &json!({ "type": "string" }), true)),
+            );
             let mut content = json!({ "schema": { "$ref": add(schemas, name, body, "Request") } });
             if !route.example.is_empty() {
                 content["example"] = parse(route.example);

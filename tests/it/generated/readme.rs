@@ -25,7 +25,8 @@ fn table() -> String {
             Access::Public | Access::Scheduled | Access::Authorizer => "nothing",
         };
         let (method, path, summary) = (route.method.name(), route.path, route.summary);
-        writeln!(table, "| `{method} {path}` | {needs} | [{name}](functions/{name}/src/lib.rs): {summary} |").unwrap();
+        writeln!(table, "| `{method} {path}` | {needs} | [{name}](functions/{name}/src/lib.rs): {summary} |")
+            .unwrap();
     }
     table
 }
