@@ -1,15 +1,15 @@
-//! The start of a function's process.
+//! Starts a function's process.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::{ConfigError, Endpoint, Env, Handler, logs};
 
-/// Time that a function has for one request before it responds with `deadline_exceeded`. It is shorter than Lambda's own
-/// timeout, so that clients always get a response in our shape.
+/// Time limit of one request, after which the function responds with `deadline_exceeded`. It is shorter than Lambda's
+/// own timeout, so that clients still get our error body.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
 
-/// The whole `main` of a function: `api::main!(sign_in::SignIn);`
+/// The `main` of a function: `api::main!(sign_in::SignIn);`
 #[macro_export]
 macro_rules! main {
     ($endpoint:ty) => {
@@ -21,13 +21,13 @@ macro_rules! main {
 
 /// Runs the function `name`: loads its configuration, then serves invocations until Lambda ends the process.
 ///
-/// An invalid configuration is one log line that names the variable, and a non-zero exit.
+/// If the configuration is invalid, it logs one line that names the variable and returns a failure.
 pub fn run<E: Endpoint, M>(name: &'static str, handle: impl Handler<E, M>) -> ExitCode {
     handle.run(name)
 }
 
-/// Loads the context, which lives as long as the process, and runs `serve` on a single-threaded runtime: Lambda sends
-/// one request at a time.
+/// Loads the context once, for the life of the process, and runs `serve` on a single-threaded runtime: a function has a
+/// fraction of a core.
 pub(crate) fn boot<C, F>(
     name: &'static str,
     load: impl FnOnce(&Env) -> Result<C, ConfigError>,
