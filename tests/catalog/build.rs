@@ -1,9 +1,8 @@
 //! Finds the functions in their folders and writes the list of them to src/functions.rs.
 //!
-//! The list is beside the code and not in `OUT_DIR`: clones share a build folder, so its paths must be relative.
+//! The list is next to the code, not in `OUT_DIR`: clones share a build folder, so its paths must be relative.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a build script fails by panicking")]
-#![expect(clippy::print_stdout, reason = "cargo reads it")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,7 +35,7 @@ fn main() {
             .expect("a string");
     }
     let list = format!("{modules}\nfn all() -> Vec<Function> {{\n    vec![\n{functions}    ]\n}}\n");
-    // A file that is left alone keeps its time, and what was built from it is fresh.
+    // An unchanged file keeps its modification time, so nothing is rebuilt.
     if std::fs::read_to_string(LIST).is_ok_and(|written| written == list) {
         return;
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Creates a function: its crate, an event, and the entry that template.yaml needs, which it prints.
+"""Creates a function: its crate and an example event. Prints the entry that template.yaml needs.
 
     make endpoint NAME=say-hello
     make endpoint NAME=get-greeting METHOD=GET ROUTE='/greetings/{id}' ACCESS=session
@@ -81,6 +81,9 @@ impl Endpoint for {type} {{
 
 impl {type} {{
     /// Greets someone.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {{
         PER_SOURCE.admit(&self.0, &req.client).await?;
         Ok(Response::new(Output {{ greeting: format!("Hello, {{}}", req.input.id.as_str()) }}))
@@ -131,6 +134,9 @@ impl Endpoint for {type} {{
 
 impl {type} {{
     /// Greets the caller.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {{
         let greeting = format!("{{}}, {{}}", req.input.id.as_str(), req.caller()?.email);
         Ok(Response::new(Output {{ greeting }}))
@@ -156,6 +162,9 @@ impl Endpoint for {type} {{
 
 impl {type} {{
     /// Runs once.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, schedule: Schedule) -> Result<(), ApiError> {{
         tracing::info!(due = schedule.time, "ran on schedule");
         Ok(())
@@ -185,7 +194,7 @@ SCHEDULE_EVENT = """\
 
 
 def http_event(function):
-    """An API Gateway event (payload 2.0) of the function's example."""
+    """An API Gateway event (payload 2.0) for the function's example."""
     value = "morning" if function.access == "session" else "jane"
     path = re.sub(r"\{(\w+)\}", value, function.route)
     route_key = f"{function.method} {function.route}"
@@ -240,7 +249,7 @@ def http_event(function):
 
 
 def scheduled_event():
-    """An event of EventBridge Scheduler's classic form."""
+    """A scheduled event, as EventBridge sends it."""
     return {
         "version": "0",
         "id": "89d1a02d-5ec7-412e-82f5-13505f849b41",
@@ -258,15 +267,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="lower-case words joined by hyphens")
     parser.add_argument("--method", default="POST", choices=["GET", "POST", "DELETE"])
-    parser.add_argument("--route", help="path of the route; by default /auth/<name>")
+    parser.add_argument("--route", help="path of the route (default: /auth/<name>)")
     parser.add_argument("--access", default="public", choices=["public", "session"])
-    parser.add_argument("--schedule", help="schedule expression of a function without a route, as rate(5 minutes)")
+    parser.add_argument("--schedule", help="schedule expression of a function without a route, such as rate(5 minutes)")
     function = parser.parse_args()
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", function.name):
-        sys.exit(f"{function.name}: a name is lower-case words joined by hyphens")
+        sys.exit(f"{function.name}: the name must be lower-case words joined by hyphens")
     folder = pathlib.Path("functions", function.name)
     if folder.exists():
-        sys.exit(f"{folder} exists")
+        sys.exit(f"{folder} already exists")
     function.route = function.route or f"/auth/{function.name}"
 
     if function.schedule:
@@ -278,7 +287,7 @@ def main():
     else:
         body, dependencies = PUBLIC, ["api", "schemars", "serde", "store"]
         policies, event = "      Policies: [!Ref RateLimitAccess]\n", HTTP_EVENT
-    words = {
+    values = {
         "name": function.name,
         "module": function.name.replace("-", "_"),
         "type": "".join(word.capitalize() for word in function.name.split("-")),
@@ -290,12 +299,12 @@ def main():
         "dependencies": "".join(f"{crate}.workspace = true\n" for crate in dependencies),
         "policies": policies,
     }
-    words["event"] = event.format(**words)
+    values["event"] = event.format(**values)
 
     (folder / "src").mkdir(parents=True)
-    (folder / "Cargo.toml").write_text(MANIFEST.format(**words))
-    (folder / "src/main.rs").write_text(MAIN.format(**words))
-    (folder / "src/lib.rs").write_text(body.format(**words))
+    (folder / "Cargo.toml").write_text(MANIFEST.format(**values))
+    (folder / "src/main.rs").write_text(MAIN.format(**values))
+    (folder / "src/lib.rs").write_text(body.format(**values))
     events = pathlib.Path("events", function.name)
     events.mkdir(exist_ok=True)
     example = scheduled_event() if function.schedule else http_event(function)
@@ -303,14 +312,14 @@ def main():
 
     print(
         textwrap.dedent(f"""\
-            {folder} and {events} are there. Three things are left:
-            1. Write what the function does in {folder}/src/lib.rs.
+            Created {folder} and {events}. Three steps are left:
+            1. Implement the function in {folder}/src/lib.rs.
             2. Add this to template.yaml, before the shared policies:
             """),
         file=sys.stderr,
     )
-    print(ENTRY.format(**words))
-    print("3. Run `make generate`, look at what it wrote, and `make test`.", file=sys.stderr)
+    print(ENTRY.format(**values))
+    print("3. Run `make generate`, review what it wrote, and run `make test`.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Proves that an endpoint is declared once: creates endpoints in a scratch copy, runs the tests about endpoints with them,
-then forgets each thing in turn and checks that a test names it.
+"""Proves that an endpoint is declared once: creates endpoints in a scratch copy of this clone and runs the tests about
+endpoints. Then leaves out one thing at a time and checks that a test fails and names it.
 
-`make test-endpoint` runs it. SCRATCH is the folder of the copy, which keeps its place so that builds are incremental.
+Run by `make test-endpoint`. SCRATCH is the folder of the copy, which is kept so that builds are incremental.
 """
 
 import os
@@ -15,7 +15,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 
-# One of each kind: limited and public, in a session with a path parameter, on a schedule.
+# One of each kind: public with a rate limit, in a session with a path parameter, on a schedule.
 FUNCTIONS = {
     "say-hello": ["--route", "/auth/say-hello"],
     "get-greeting": ["--method", "GET", "--route", "/greetings/{id}", "--access", "session"],
@@ -23,7 +23,7 @@ FUNCTIONS = {
 }
 MARKER = "  # Access to the table that several functions need."
 
-# The tests about endpoints. `generate` writes what the first two groups compare.
+# The tests that compare generated files, and can write them; then all tests about endpoints.
 GENERATED = r"test(/^(generated|events)::/)"
 TESTS = (
     "package(tests) and test(/^(boot|events|faults|generated|links|policies|reasons|schedules|secrets|stage|template)::/)"
@@ -36,7 +36,7 @@ def say(text):
 
 
 def copy():
-    """Brings the scratch copy to the state of this clone, touching only what differs."""
+    """Updates the scratch copy from this clone. Writes only files that differ, so that cargo rebuilds no more."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -58,7 +58,7 @@ def copy():
 
 
 def run(*command, environment=()):
-    """Runs a command in the scratch copy and returns whether it succeeded, with all that it printed."""
+    """Runs a command in the scratch copy. Returns whether it succeeded, and its output."""
     process = subprocess.run(
         command, cwd=SCRATCH, env=os.environ | dict(environment), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -66,10 +66,10 @@ def run(*command, environment=()):
     return process.returncode == 0, process.stdout
 
 
-def succeed(*command, environment=()):
-    passed, output = run(*command, environment=environment)
+def run_or_exit(*command):
+    passed, output = run(*command)
     if not passed:
-        sys.exit(f"{' '.join(command)}\n{output}")
+        sys.exit(f"{' '.join(command)} failed:\n{output}")
     return output
 
 
@@ -88,12 +88,13 @@ def create():
             cwd=SCRATCH, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ).stdout
         text = template.read_text()
-        assert text.count(MARKER) == 1, f"template.yaml has the line {MARKER!r} once"
+        assert text.count(MARKER) == 1, f"template.yaml must contain {MARKER!r} exactly once"
         template.write_text(text.replace(MARKER, f"{entry}\n{MARKER}"))
-    succeed("cargo", "update", "--workspace", "--offline")
+    run_or_exit("cargo", "update", "--workspace", "--offline")
 
 
-# What is forgotten: file, old text, new text (None: the file is removed), the test that finds it, and what it names.
+# What is left out: its name, the file, the old and the new text (None: the file is removed), the tests that must fail,
+# and what their output must name.
 OMISSIONS = [
     ("the entry in template.yaml", "template.yaml", "Binary: say-hello}", "Binary: sign-in}", "template::", "say-hello"),
     ("the authorizer on its route", "template.yaml",
@@ -127,33 +128,32 @@ OMISSIONS = [
 ]
 
 
-def forget(what, name, old, new, group, expected):
+def leave_out(what, name, old, new, group, expected):
     file = SCRATCH / name
     before = file.read_bytes()
     if old is None:
         file.unlink()
     else:
         text = before.decode()
-        assert old in text, f"{name} has {old!r}"
+        assert old in text, f"{name} must contain {old!r}"
         file.write_text(text.replace(old, new))
     try:
         passed, output = nextest(f"package(tests) and test(/^{group}/)", "-p", "tests", environment={"INSTA_UPDATE": "no"})
     finally:
         file.write_bytes(before)
     if passed:
-        sys.exit(f"Nothing fails without {what}.")
+        sys.exit(f"No test fails without {what}.")
     if expected not in output:
-        sys.exit(f"Without {what} a test fails, but does not name {expected}:\n{output}")
-    say(f"without {what}: a test names {expected}")
+        sys.exit(f"Without {what}, a test fails, but does not name {expected}:\n{output}")
+    say(f"without {what}, a test fails and names {expected}")
 
 
 def main():
-    began = time.monotonic()
+    started = time.monotonic()
     copy()
     create()
     say(f"created {', '.join(FUNCTIONS)}")
-    # One build of everything, then what is generated.
-    succeed("cargo", "build", "--workspace", "--locked")
+    run_or_exit("cargo", "build", "--workspace", "--locked")
     update = {"UPDATE_GOLDEN": "1", "INSTA_UPDATE": "always", "INSTA_FORCE_PASS": "1"}
     passed, output = nextest(f"package(tests) and {GENERATED}", "--workspace", environment=update)
     if not passed:
@@ -163,13 +163,13 @@ def main():
     if not passed:
         sys.exit(output)
     say("the tests about endpoints pass: " + next(line.strip() for line in output.splitlines() if "Summary" in line))
-    succeed("cfn-lint", "template.yaml")
-    succeed("sam", "validate", "--lint")
+    run_or_exit("cfn-lint", "template.yaml")
+    run_or_exit("sam", "validate", "--lint")
     say("cfn-lint and sam validate accept the template")
     for omission in OMISSIONS:
-        forget(*omission)
-    minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    say(f"{len(FUNCTIONS)} endpoints declared once, {len(OMISSIONS)} omissions found, in {minutes} min {seconds} s")
+        leave_out(*omission)
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    say(f"{len(FUNCTIONS)} endpoints declared once, {len(OMISSIONS)} omissions detected, in {minutes} min {seconds} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! The whole product on free ports, and browsers that call it.
+//! The product on free ports, and browsers that call it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,20 +20,20 @@ use serde_json::{Value, json};
 /// The front end's origin in all tests.
 pub const ORIGIN: &str = "http://localhost:5173";
 
-/// An HTTP client with no manners of its own: no cookies, no redirects.
+/// An HTTP client that keeps no cookies and follows no redirects.
 pub fn http() -> reqwest::Client {
-    // The workspace's reqwest comes without a default provider; a second call keeps the first one.
+    // The workspace's reqwest has no default crypto provider. Only the first call installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     builder.timeout(Duration::from_secs(60)).build().expect("an HTTP client")
 }
 
-/// The folder of the project.
+/// The project's folder.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folder of the functions' binaries: that of the build which made this test.
+/// The folder of the functions' binaries: the build folder of this test.
 pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let folder = test.parent().and_then(Path::parent).expect("the build's folder");
@@ -41,14 +41,14 @@ pub fn binaries() -> PathBuf {
     folder.to_owned()
 }
 
-/// The whole product: gateway, authorizer, functions, table, doubles. It ends when dropped.
+/// The product: gateway, authorizer, functions, table and doubles. Stops when dropped.
 pub struct App {
     pub cloud: Cloud,
     http: reqwest::Client,
     deployed: Option<Deployed>,
 }
 
-/// An API Gateway that browsers call instead of the local one.
+/// A deployed API Gateway that browsers call instead of the local one.
 pub struct Deployed {
     pub url: String,
     pub host: String,
@@ -60,7 +60,7 @@ impl App {
         Self::with(|_| {}).await
     }
 
-    /// Starts it with other values of variables.
+    /// Starts it with these variables, which replace the template's values.
     pub async fn with_env(variables: &[(&str, &str)]) -> Self {
         Self::with(|options| {
             let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -77,17 +77,17 @@ impl App {
         Self { cloud, http: http(), deployed: None }
     }
 
-    /// Sends its browsers to a deployment. The doubles stay: the deployment calls them.
+    /// Points its browsers at a deployment, which calls the local doubles.
     pub fn calling(self, deployed: Deployed) -> Self {
         Self { deployed: Some(deployed), ..self }
     }
 
-    /// The `Host` of the deployment.
+    /// The header `Host` for the deployment.
     pub fn host(&self) -> Option<&str> {
         self.deployed.as_ref().map(|deployed| deployed.host.as_str())
     }
 
-    /// Where browsers call.
+    /// The base URL that browsers call.
     pub fn url(&self) -> &str {
         self.deployed.as_ref().map_or(self.cloud.url(), |deployed| &deployed.url)
     }
@@ -108,7 +108,7 @@ impl App {
         self.cloud.runtime().expect("the hosted functions")
     }
 
-    /// The names of all functions, the authorizer included, in alphabetical order.
+    /// The names of all functions, including the authorizer, in alphabetical order.
     pub fn functions(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.cloud.template().functions.values().map(|each| each.binary.clone()).collect();
@@ -116,10 +116,11 @@ impl App {
         names
     }
 
-    /// Sends an event to a function, past the gateway.
+    /// Invokes a function directly, without the gateway.
     pub async fn invoke(&self, function: &str, event: &str) -> Value {
         let outcome = self.runtime().invoke(function, Bytes::copy_from_slice(event.as_bytes())).await;
-        serde_json::from_slice(&outcome.expect("the function answers").payload).expect("the answer is JSON")
+        serde_json::from_slice(&outcome.expect("the function responds").payload)
+            .expect("the response is JSON")
     }
 
     /// A browser without cookies on a page of the front end.
@@ -134,7 +135,7 @@ impl App {
         }
     }
 
-    /// A browser in which `email` is signed in by mail code.
+    /// A browser in which `email` is signed in, with a code sent by mail.
     pub async fn signed_in(&self, email: &str) -> Browser<'_> {
         let mut browser = self.browser();
         browser.sign_up(email).await.is(201);
@@ -148,16 +149,15 @@ impl App {
         self.workos().last_code(email).expect("a code was mailed")
     }
 
-    /// Signs `email` in at the identity provider behind `url` and comes back with what the front end finds in its
-    /// address bar.
+    /// Signs `email` in at the identity provider behind `url`. Returns the parameters of its redirect.
     pub async fn at_provider(&self, url: &str, email: &str) -> Return {
         let mut url: url::Url = url.parse().expect("a URL");
         if !url.query_pairs().any(|(name, _)| name == "login_hint") {
             url.query_pairs_mut().append_pair("login_hint", email);
         }
-        let answer = self.http.get(url).send().await.expect("the provider answers");
-        assert_eq!(answer.status(), StatusCode::FOUND, "{}", answer.text().await.unwrap_or_default());
-        let location = answer.headers()["location"].to_str().expect("a location");
+        let response = self.http.get(url).send().await.expect("the provider responds");
+        assert_eq!(response.status(), StatusCode::FOUND, "{}", response.text().await.unwrap_or_default());
+        let location = response.headers()["location"].to_str().expect("a location");
         assert!(location.starts_with(local::REDIRECT_URI), "{location}");
         let location: url::Url = location.parse().expect("an absolute location");
         let value = |wanted| location.query_pairs().find(|(name, _)| name == wanted);
@@ -165,22 +165,21 @@ impl App {
         Return { code: text("code"), state: text("state"), error: text("error") }
     }
 
-    /// What the authorizer tells the functions about the session of `browser`, asked of the authorizer itself; `None`
-    /// where it refuses.
+    /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it refuses.
     pub async fn context_of(&self, browser: &Browser<'_>) -> Option<Value> {
         let event = std::fs::read_to_string(root().join("events/authorizer/no-session.json"));
         let mut event: Value = serde_json::from_str(&event.expect("the event")).expect("JSON");
         event["cookies"] = json!([format!("__Host-session={}", browser.token())]);
-        let answer = self.invoke("authorizer", &event.to_string()).await;
-        if answer["isAuthorized"] == true { Some(answer["context"].clone()) } else { None }
+        let response = self.invoke("authorizer", &event.to_string()).await;
+        if response["isAuthorized"] == true { Some(response["context"].clone()) } else { None }
     }
 
-    /// Changes the session item of `browser` behind everybody's back: the passing of time.
+    /// Edits the session item of `browser` in the table, for example to simulate the passing of time.
     pub fn edit_session(&self, browser: &Browser<'_>, edit: impl FnOnce(&mut Value)) {
         let mut item = self.session_item(browser).expect("a session item");
         edit(&mut item);
         let table = self.cloud.table().expect("a table");
-        self.dynamodb().put(table, &item).expect("the item is taken");
+        self.dynamodb().put(table, &item).expect("the item is stored");
     }
 
     /// The session item of `browser`.
@@ -191,7 +190,7 @@ impl App {
         self.items().into_iter().find(|item| item["pk"]["S"] == key.as_str())
     }
 
-    /// Lets the access token of `browser`'s session be `age` past its end.
+    /// Backdates the expiry of the access token in `browser`'s session to `age` seconds ago.
     pub fn expire_access(&self, browser: &Browser<'_>, age: u64) {
         let at = now() - age;
         self.edit_session(browser, |item| item["access_expires_at"] = json!({ "N": at.to_string() }));
@@ -210,12 +209,12 @@ impl App {
 
     /// The items whose key begins with `prefix`.
     pub fn items_of(&self, prefix: &str) -> Vec<Value> {
-        let begins = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix));
-        self.items().into_iter().filter(begins).collect()
+        let matches = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix));
+        self.items().into_iter().filter(matches).collect()
     }
 }
 
-/// What the front end finds in its address bar after an identity provider.
+/// The parameters of an identity provider's redirect to the front end.
 #[derive(Clone, Debug)]
 pub struct Return {
     pub code: Option<String>,
@@ -253,13 +252,13 @@ impl<'a> Browser<'a> {
         self
     }
 
-    /// Sends no `Origin`, as clients that are no browsers.
+    /// Sends no `Origin`, like a client that is not a browser.
     pub fn without_origin(mut self) -> Self {
         self.headers.remove("origin");
         self
     }
 
-    /// The session token that the browser holds.
+    /// The session token in the browser's cookie.
     pub fn token(&self) -> String {
         self.cookies.get("__Host-session").cloned().expect("a session cookie")
     }
@@ -331,7 +330,7 @@ impl<'a> Browser<'a> {
         self.send(path, Some((body.to_string().into_bytes(), "application/json"))).await
     }
 
-    /// Posts a body with its content type, or none.
+    /// Posts a body and its content type, or no body.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
         let mut request =
             self.app.http.post(format!("{}{path}", self.app.url())).headers(self.headers.clone());
@@ -346,18 +345,17 @@ impl<'a> Browser<'a> {
         if let Some(token) = &self.bearer {
             request = request.bearer_auth(token);
         }
-        let answer =
-            Answer::read(request.send().await.expect("the gateway answers")).await.expect("a whole body");
-        if let Some(function) = catalog::at("POST", path) {
-            crate::reasons::check(function, &answer);
+        let response =
+            Answer::read(request.send().await.expect("the gateway responds")).await.expect("a complete body");
+        if let Some(function) = catalog::serving("POST", path) {
+            crate::reasons::check(function, &response);
         }
-        self.keep(&answer);
-        answer
+        self.store_cookies(&response);
+        response
     }
 
-    /// Keeps the cookies of an answer.
-    fn keep(&mut self, answer: &Answer) {
-        for cookie in &answer.cookies {
+    fn store_cookies(&mut self, response: &Answer) {
+        for cookie in &response.cookies {
             let (pair, attributes) = cookie.split_once(';').expect("a cookie has attributes");
             let (name, value) = pair.split_once('=').expect("a cookie has a value");
             if attributes.contains("Max-Age=0") {

@@ -1,9 +1,9 @@
-//! The flows against WorkOS' own emulator, npm `workos` 0.14.0, for what it supports: what our double accepts, somebody
-//! else's idea of WorkOS accepts as well.
+//! The flows against the WorkOS emulator (npm `workos` 0.14.0), as far as it supports them: a check of our double's
+//! behavior that does not depend on our reading of the documentation.
 //!
-//! It differs from the double, and from WorkOS, in ways that these tests use: Magic Auth answers 404 for an unknown
-//! address, the keys are at `/sso/jwks`, codes are refused with words of its own, nothing asks for an organization, and
-//! every refresh is a session with an id of its own.
+//! The emulator differs from the double and from WorkOS: Magic Auth returns 404 for an unknown address, the keys are at
+//! `/sso/jwks`, refused codes have other error codes, no sign-in requires an organization, and every refresh returns a
+//! new session id.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::node::node;
 const FIRST: &str = "first@example.com";
 const JANE: &str = "jane.doe@example.com";
 
-/// A running emulator. It ends when dropped.
+/// A running emulator. Stops when dropped.
 struct Emulator {
     url: String,
     lines: Lines<BufReader<ChildStdout>>,
@@ -34,17 +34,16 @@ impl Emulator {
         });
         let mut command = node(include_str!("../workos/emulator.mjs"));
         let mut process = command.env("EMULATOR_SEED", seed.to_string()).spawn().expect("node starts");
-        let lines = BufReader::new(process.stdout.take().expect("a piped output")).lines();
+        let lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
         let mut emulator = Self { url: String::new(), lines, _process: process };
-        emulator.url =
-            emulator.line().await["url"].as_str().expect("the emulator says where it is").to_owned();
+        emulator.url = emulator.line().await["url"].as_str().expect("the emulator prints its URL").to_owned();
         emulator
     }
 
     async fn line(&mut self) -> Value {
         let line = tokio::time::timeout(Duration::from_secs(30), self.lines.next_line()).await;
-        let line = line.expect("the emulator says something").expect("its output is text");
-        serde_json::from_str(&line.expect("the emulator runs")).expect("it says JSON")
+        let line = line.expect("the emulator prints a line in time").expect("the line is UTF-8");
+        serde_json::from_str(&line.expect("the emulator is running")).expect("the line is JSON")
     }
 
     /// The code of the next mail, which must be to `email`.
@@ -54,7 +53,7 @@ impl Emulator {
         mail["code"].as_str().expect("a code").to_owned()
     }
 
-    /// The product on this emulator.
+    /// The product, with this emulator as its WorkOS.
     async fn app(&self) -> App {
         App::with(|options| {
             options.workos_url = Some(self.url.clone());
@@ -65,10 +64,10 @@ impl Emulator {
         .await
     }
 
-    /// What the emulator answers to the API key.
+    /// Reads a resource with the API key.
     async fn get(&self, path: &str) -> Value {
         let request = http().get(format!("{}{path}", self.url)).bearer_auth("sk_test_default");
-        request.send().await.expect("the emulator answers").json().await.expect("JSON")
+        request.send().await.expect("the emulator responds").json().await.expect("JSON")
     }
 
     /// The ids of the users with this address.
@@ -78,38 +77,38 @@ impl Emulator {
         users.map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// Makes Jane an administrator of the organization; gives its id.
+    /// Makes Jane an administrator of the organization. Returns its id.
     async fn join_organization(&self) -> String {
         let organization = self.get("/organizations").await["data"][0]["id"].clone();
         let [user] = self.users(JANE).await.try_into().expect("one user");
         let membership = json!({ "user_id": user, "organization_id": organization, "role_slug": "admin" });
         let url = format!("{}/user_management/organization_memberships", self.url);
         let request = http().post(url).bearer_auth("sk_test_default").json(&membership);
-        assert_eq!(request.send().await.expect("the emulator answers").status(), StatusCode::CREATED);
+        assert_eq!(request.send().await.expect("the emulator responds").status(), StatusCode::CREATED);
         organization.as_str().expect("an id").to_owned()
     }
 
-    /// Signs in through `/auth/continue-with-google`; the emulator signs in whom `hint` names, or the first user.
+    /// Signs in with `/auth/continue-with-google`, as the user with the address `hint` or the first user.
     async fn google<'a>(&self, app: &'a App, hint: Option<&str>) -> Browser<'a> {
         let mut browser = app.browser();
-        let answer = browser.send("/auth/continue-with-google", None).await.is(200);
-        let callback = visit(&answer.text("/authData/redirectURL"), hint).await;
+        let response = browser.send("/auth/continue-with-google", None).await.is(200);
+        let callback = redirect(&response.text("/authData/redirectURL"), hint).await;
         let (code, state) = (parameter(&callback, "code"), parameter(&callback, "state"));
-        assert_eq!(state, answer.text("/authData/state"));
+        assert_eq!(state, response.text("/authData/state"));
         browser.finalize_oauth(&code, Some(&state)).await.is(200);
         browser
     }
 }
 
-/// Where a browser that goes to `url` is sent.
-async fn visit(url: &str, hint: Option<&str>) -> Url {
+/// The URL to which `url` redirects.
+async fn redirect(url: &str, hint: Option<&str>) -> Url {
     let mut url = Url::parse(url).expect("a URL");
     if let Some(hint) = hint {
         url.query_pairs_mut().append_pair("login_hint", hint);
     }
-    let response = http().get(url).send().await.expect("the emulator answers");
+    let response = http().get(url).send().await.expect("the emulator responds");
     assert_eq!(response.status(), StatusCode::FOUND);
-    Url::parse(response.headers()["location"].to_str().expect("text")).expect("a URL")
+    Url::parse(response.headers()["location"].to_str().expect("a header in ASCII")).expect("a URL")
 }
 
 fn parameter(url: &Url, name: &str) -> String {
@@ -117,23 +116,24 @@ fn parameter(url: &Url, name: &str) -> String {
     found.unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
 }
 
-/// Nobody was signed in. The emulator says `invalid_code` and `invalid_code_verifier` where WorkOS says
-/// `invalid_one_time_code` and `invalid_grant`; a word that WorkOS does not have is never guessed at: 502.
+/// Asserts that nobody was signed in. The status is 502, since the emulator returns `invalid_code` and
+/// `invalid_code_verifier` instead of WorkOS' `invalid_one_time_code` and `invalid_grant`, and an unknown error is a
+/// 502.
 #[track_caller]
-fn refused(answer: &Answer) {
-    assert_eq!((answer.status.as_u16(), &answer.body["reason"]), (502, &json!("workos_unavailable")));
+fn refused(response: &Answer) {
+    assert_eq!((response.status.as_u16(), &response.body["reason"]), (502, &json!("workos_unavailable")));
     assert!(
-        !answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=")),
+        !response.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=")),
         "{:?}",
-        answer.cookies
+        response.cookies
     );
 }
 
-/// Makes the access token of the only session look expired: the emulator's live for an hour.
+/// Makes the access token of the only session look expired. The emulator's tokens are valid for an hour.
 fn expire_access(app: &App) {
     let mut session = session(app);
     session["access_expires_at"] = json!({ "N": "1" });
-    app.dynamodb().put(app.cloud.table().expect("a table"), &session).expect("the item is taken");
+    app.dynamodb().put(app.cloud.table().expect("a table"), &session).expect("the item is stored");
 }
 
 /// The only session.
@@ -144,7 +144,7 @@ fn session(app: &App) -> Value {
 }
 
 #[tokio::test]
-async fn sign_up_makes_the_user_and_mails_a_code_that_signs_in() {
+async fn sign_up_creates_the_user_and_mails_a_code_that_signs_in() {
     let mut emulator = Emulator::start().await;
     let app = emulator.app().await;
     let (mut browser, email) = (app.browser(), "new.user@example.com");
@@ -152,10 +152,10 @@ async fn sign_up_makes_the_user_and_mails_a_code_that_signs_in() {
     browser.sign_up(email).await.is(201);
     let [id] = emulator.users(email).await.try_into().expect("one user");
     let code = emulator.code(email).await;
-    let answer = browser.finalize_magic_auth(email, &code).await.is(200);
-    assert_eq!((answer.text("/user/id"), answer.text("/user/email")), (id, email.to_owned()));
+    let response = browser.finalize_magic_auth(email, &code).await.is(200);
+    assert_eq!((response.text("/user/id"), response.text("/user/email")), (id, email.to_owned()));
     browser.room_auth("New", "room").await.is(200);
-    // The address is taken now: the same answer, and a code to sign in with.
+    // A known address gets the same response, and a sign-in code.
     app.browser().sign_up(email).await.is(201);
     let code = emulator.code(email).await;
     app.browser().finalize_magic_auth(email, &code).await.is(200);
@@ -163,30 +163,30 @@ async fn sign_up_makes_the_user_and_mails_a_code_that_signs_in() {
 }
 
 #[tokio::test]
-async fn magic_auth_signs_in_and_a_code_counts_once() {
+async fn magic_auth_signs_in_and_a_code_works_once() {
     let mut emulator = Emulator::start().await;
     let app = emulator.app().await;
     let mut browser = app.browser();
-    let answer = browser.sign_in(JANE).await.is(200);
-    assert_eq!(answer.body, json!({ "authData": { "authMethod": "magic_auth" } }));
+    let response = browser.sign_in(JANE).await.is(200);
+    assert_eq!(response.body, json!({ "authData": { "authMethod": "magic_auth" } }));
     let first = emulator.code(JANE).await;
     browser.resend_magic_auth(JANE).await.is(200);
     let second = emulator.code(JANE).await;
-    let answer = browser.finalize_magic_auth(JANE, &second).await.is(200);
+    let response = browser.finalize_magic_auth(JANE, &second).await.is(200);
     assert_eq!(
-        (answer.text("/user/firstName"), answer.text("/user/lastName")),
+        (response.text("/user/firstName"), response.text("/user/lastName")),
         ("Jane".into(), "Doe".into())
     );
     browser.room_auth("Jane", "room").await.is(200);
     refused(&app.browser().finalize_magic_auth(JANE, &second).await);
     app.browser().finalize_magic_auth(JANE, &first).await.is(200);
-    // Nobody is written to who is unknown.
+    // A sign-in does not create a user.
     app.browser().sign_in("nobody@example.com").await.is(200);
     assert!(emulator.users("nobody@example.com").await.is_empty());
 }
 
 #[tokio::test]
-async fn dev_sign_in_creates_its_user_and_begins_a_session() {
+async fn dev_sign_in_creates_its_user_and_starts_a_session() {
     let emulator = Emulator::start().await;
     let app = emulator.app().await;
     let mut browser = app.browser();
@@ -195,7 +195,7 @@ async fn dev_sign_in_creates_its_user_and_begins_a_session() {
 }
 
 #[tokio::test]
-async fn oauth_redeems_a_code_with_the_verifier_of_this_browser_only() {
+async fn oauth_redeems_a_code_only_with_the_verifier_of_the_same_browser() {
     let emulator = Emulator::start().await;
     let app = emulator.app().await;
     for (hint, email) in [(None, FIRST), (Some(JANE), JANE)] {
@@ -206,11 +206,11 @@ async fn oauth_redeems_a_code_with_the_verifier_of_this_browser_only() {
             "{email} is signed in"
         );
     }
-    // The emulator checks S256: a code that another browser began is refused, whoever brings it.
+    // The emulator checks S256, so a browser cannot redeem the code of another browser's flow.
     let (mut one, mut other) = (app.browser(), app.browser());
-    let begun = one.send("/auth/continue-with-microsoft", None).await.is(200);
+    let started = one.send("/auth/continue-with-microsoft", None).await.is(200);
     other.send("/auth/continue-with-microsoft", None).await.is(200);
-    let callback = visit(&begun.text("/authData/redirectURL"), None).await;
+    let callback = redirect(&started.text("/authData/redirectURL"), None).await;
     refused(&other.finalize_oauth(&parameter(&callback, "code"), None).await);
 }
 
@@ -224,7 +224,7 @@ async fn an_expired_access_token_is_refreshed_and_the_rotated_token_works_again(
         expire_access(&app);
         browser.room_auth("Jane", "room").await.is(200);
         let after = session(&app);
-        assert_ne!(after["sealed_refresh_token"], before, "WorkOS rotates, and the new token is kept");
+        assert_ne!(after["sealed_refresh_token"], before, "the rotated token is stored");
         let expires_at: u64 = after["access_expires_at"]["N"].as_str().unwrap().parse().unwrap();
         assert!(expires_at > after["last_seen_at"]["N"].as_str().unwrap().parse().unwrap());
     }
@@ -246,7 +246,7 @@ async fn switching_moves_the_session_into_the_organization() {
 }
 
 #[tokio::test]
-async fn sign_out_ends_our_session_and_its_address_the_one_of_workos() {
+async fn sign_out_ends_our_session_and_its_redirect_ends_the_workos_session() {
     let emulator = Emulator::start().await;
     let app = emulator.app().await;
     let mut browser = emulator.google(&app, Some(JANE)).await;
@@ -257,8 +257,8 @@ async fn sign_out_ends_our_session_and_its_address_the_one_of_workos() {
     let signed_in = browser.clone();
     let url = browser.sign_out().await.is(200).text("/authData/redirectURL");
     assert!(url.starts_with(&format!("{}/user_management/sessions/logout?return_to=", emulator.url)));
-    let back = visit(&url, None).await;
-    assert_eq!(back.as_str().trim_end_matches('/'), local::SIGN_OUT_RETURN_TO);
+    let target = redirect(&url, None).await;
+    assert_eq!(target.as_str().trim_end_matches('/'), local::SIGN_OUT_RETURN_TO);
     assert_eq!(count().await, 0);
     let mut signed_in = signed_in;
     signed_in.room_auth("Jane", "room").await.is(403);

@@ -1,4 +1,4 @@
-//! The events in `events/`, replayed: status, headers, cookies and body of each are in its snapshot.
+//! Replays the events in `events/` and compares each response, its status, headers, cookies and body, with a snapshot.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub fn folder() -> PathBuf {
 }
 
 #[tokio::test]
-async fn every_event_answers_as_its_snapshot_says() {
+async fn every_event_gets_the_response_in_its_snapshot() {
     let mut replayed = Vec::new();
     let mut functions: Vec<_> =
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -23,7 +23,7 @@ async fn every_event_answers_as_its_snapshot_says() {
             std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         events.sort();
         for event in events {
-            // Each on a cloud of its own: an answer does not depend on the events before.
+            // A new cloud for each event, so that no response depends on earlier events.
             let app = App::start().await;
             let text = std::fs::read_to_string(&event).unwrap();
             let answer = app.invoke(&function, &text).await;
@@ -38,13 +38,13 @@ async fn every_event_answers_as_its_snapshot_says() {
     assert_eq!(replayed, App::start().await.functions(), "every function has events");
 }
 
-/// Replaces what differs from run to run. A body is shown as JSON.
-fn redact(mut answer: Value, workos: &str) -> Value {
-    if let Some(body) = answer.get("body").and_then(Value::as_str) {
-        answer["body"] = serde_json::from_str(body).unwrap_or_else(|_| json!(body));
+/// Replaces what differs from run to run, and parses the body.
+fn redact(mut response: Value, workos: &str) -> Value {
+    if let Some(body) = response.get("body").and_then(Value::as_str) {
+        response["body"] = serde_json::from_str(body).unwrap_or_else(|_| json!(body));
     }
-    scrub(&mut answer, workos);
-    answer
+    scrub(&mut response, workos);
+    response
 }
 
 fn scrub(value: &mut Value, workos: &str) {
@@ -75,7 +75,8 @@ fn scrub(value: &mut Value, workos: &str) {
     }
 }
 
-/// Replaces what follows `name` up to the next delimiter; an empty value stays, since it says that a cookie is cleared.
+/// Replaces what follows `name` up to the next delimiter. An empty value stays, since it shows that a cookie is
+/// cleared.
 fn scrub_after(text: &str, name: &str) -> String {
     let Some(start) = text.find(name).map(|index| index + name.len()) else { return text.to_owned() };
     let end = text[start..].find(['&', ';']).map_or(text.len(), |index| start + index);

@@ -1,6 +1,5 @@
-//! Faults of WorkOS, DynamoDB and LiveKit at every endpoint that calls them: the response is an error of ours with a
-//! documented reason, in time, and the same request works once the fault is gone. The endpoints and what they call are
-//! found by the survey of [`Stage`].
+//! Faults of WorkOS, DynamoDB and LiveKit at every endpoint that calls them: the response is a documented error, within
+//! the deadline, and the same request succeeds after the fault. [`Stage::survey`] finds the endpoints and their calls.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +12,19 @@ use serde_json::json;
 use crate::app::App;
 use crate::stage::{Ready, Stage, Survey, body};
 
-/// A request of the product ends after 8 s, and the local cloud needs a moment around it.
+/// A function responds within 8 s. The local cloud adds a little.
 const DEADLINE: Duration = Duration::from_millis(9000);
 
-/// One endpoint of each kind, for faults that one place in the code reads: public, with a session of its own, protected.
+/// One endpoint of each kind, for faults that are handled in one place: public, with its own session check, protected.
 const SOME: [&str; 4] = ["finalize-magic-auth", "switch-organization", "room-auth", "start-recording"];
 
 async fn timed(ready: &mut Ready<'_>) -> (Answer, Duration) {
-    let began = Instant::now();
-    (ready.send().await, began.elapsed())
+    let started = Instant::now();
+    (ready.send().await, started.elapsed())
 }
 
-/// Whether the request redeems something before its first call to the table: if the table then fails, it is used up, and
-/// the person starts over.
+/// Whether the request redeems a code or token before its first call to the table. If the table then fails, the code is
+/// used up and the person has to start over.
 fn is_used_up(survey: &Survey, ready: &Ready<'_>) -> bool {
     let calls = &survey[ready.function().name];
     let redeems = calls.iter().position(|(_, call)| call.starts_with("authenticate."));
@@ -35,82 +34,83 @@ fn is_used_up(survey: &Survey, ready: &Ready<'_>) -> bool {
     single_use && redeems.zip(writes).is_some_and(|(redeems, writes)| redeems < writes)
 }
 
-/// Sends every request at once while the fault lasts, and again after it.
+/// Sends the examples of `endpoints` concurrently during a fault and expects the error `expected`. Sends them again
+/// after the fault and expects success.
 async fn survive(
     stage: &Stage,
     survey: &Survey,
-    what: &str,
+    fault: &str,
     endpoints: &[&'static Function],
     begin: impl Fn(&App),
     end: impl Fn(&App),
     expected: Reason,
 ) {
-    assert!(!endpoints.is_empty(), "{what}: no endpoint");
+    assert!(!endpoints.is_empty(), "{fault}: no endpoint");
     stage.reset_limits();
     let mut requests = Vec::new();
     for function in endpoints {
         requests.push(stage.ready(function).await);
     }
     begin(&stage.app);
-    let answers = join_all(requests.iter_mut().map(timed)).await;
+    let responses = join_all(requests.iter_mut().map(timed)).await;
     end(&stage.app);
-    for (request, (answer, took)) in requests.iter().zip(&answers) {
+    for (request, (response, took)) in requests.iter().zip(&responses) {
         let name = request.function().name;
-        assert!(*took < DEADLINE, "{what}: {name} took {took:?}");
-        let reason = answer.body["reason"].as_str().unwrap_or_default();
-        let reason = Reason::named(reason).unwrap_or_else(|| panic!("{what}: {name}: {}", answer.body));
-        assert_eq!(reason, expected, "{what}: {name}");
-        assert_eq!(answer.status, reason.status(), "{what}: {name}");
-        assert_eq!(answer.body["code"], reason.status());
-        assert_eq!(answer.body["message"], reason.message());
-        assert!(answer.body["requestId"].is_string() && answer.header("content-type").is_some());
-        assert!(reason.retryable(), "{what}: {name}: {}", reason.name());
-        assert_eq!(answer.header("retry-after").is_some(), reason.status() == 503, "{what}: {name}");
-        assert!(!answer.body.to_string().contains("upstream-text"), "{what}: {name}: {}", answer.body);
+        assert!(*took < DEADLINE, "{fault}: {name} took {took:?}");
+        let reason = response.body["reason"].as_str().unwrap_or_default();
+        let reason = Reason::named(reason).unwrap_or_else(|| panic!("{fault}: {name}: {}", response.body));
+        assert_eq!(reason, expected, "{fault}: {name}");
+        assert_eq!(response.status, reason.status(), "{fault}: {name}");
+        assert_eq!(response.body["code"], reason.status());
+        assert_eq!(response.body["message"], reason.message());
+        assert!(response.body["requestId"].is_string() && response.header("content-type").is_some());
+        assert!(reason.retryable(), "{fault}: {name}: {}", reason.name());
+        assert_eq!(response.header("retry-after").is_some(), reason.status() == 503, "{fault}: {name}");
+        assert!(!response.body.to_string().contains("upstream-text"), "{fault}: {name}: {}", response.body);
     }
     let (used_up, same): (Vec<_>, Vec<_>) = requests
         .into_iter()
         .partition(|request| expected == Reason::StoreUnavailable && is_used_up(survey, request));
-    join_all(same.into_iter().map(|request| works_again(what, request))).await;
+    join_all(same.into_iter().map(|request| retry(fault, request))).await;
     for request in used_up {
-        assert!(!request.person.cookies.contains_key("__Host-session"), "{what}");
+        assert!(!request.person.cookies.contains_key("__Host-session"), "{fault}");
         stage.ready(request.function()).await.succeed().await;
     }
 }
 
-/// The client does as it is told: it tries again, later if the response says so.
-async fn works_again(what: &str, mut request: Ready<'_>) {
-    let patience = Instant::now() + Duration::from_secs(20);
+/// Sends the request again, as a client would. It must succeed at once, unless the session is still being refreshed.
+async fn retry(fault: &str, mut request: Ready<'_>) {
+    let give_up_at = Instant::now() + Duration::from_secs(20);
     let name = request.function().name;
     loop {
-        let answer = request.send().await;
-        if answer.status.is_success() {
+        let response = request.send().await;
+        if response.status.is_success() {
             return;
         }
-        let wait = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
-        let again = name == "switch-organization" && answer.body["reason"] == "session_changed";
+        let wait = response.header("retry-after").and_then(|seconds| seconds.parse().ok());
+        let is_refreshing = name == "switch-organization" && response.body["reason"] == "session_changed";
         assert!(
-            again && Instant::now() < patience,
-            "{what}: {name} does not work again: {} {}",
-            answer.status,
-            answer.body
+            is_refreshing && Instant::now() < give_up_at,
+            "{fault}: {name} still fails after the fault: {} {}",
+            response.status,
+            response.body
         );
         tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1))).await;
     }
 }
 
 /// The endpoints that call an upstream.
-fn calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
+fn endpoints_calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
     let calls = |function: &&Function| survey[function.name].iter().any(|(each, _)| *each == upstream);
     catalog::endpoints().into_iter().filter(calls).collect()
 }
 
 /// Those of [`SOME`] that call an upstream.
 fn some_calling(survey: &Survey, upstream: &str) -> Vec<&'static Function> {
-    calling(survey, upstream).into_iter().filter(|function| SOME.contains(&function.name)).collect()
+    endpoints_calling(survey, upstream).into_iter().filter(|function| SOME.contains(&function.name)).collect()
 }
 
-/// Sets a variable of every function that has it.
+/// Sets a variable for every function that has it.
 fn point_at(app: &App, variable: &str, url: &str) {
     for function in app.functions() {
         let has_it =
@@ -131,7 +131,7 @@ const PAGE: &str = "<!doctype html><html><body>upstream-text</body></html>";
 async fn faults_of_workos_lose_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
-    let endpoints = calling(&survey, "WorkOS");
+    let endpoints = endpoints_calling(&survey, "WorkOS");
     let busy = Reason::WorkosBusy;
     let unavailable = Reason::WorkosUnavailable;
     let json = "{\"message\":\"upstream-text\"}";
@@ -140,9 +140,9 @@ async fn faults_of_workos_lose_nothing() {
         ("503", 503, json, busy),
         ("500", 500, json, unavailable),
         ("malformed JSON", 200, "{\"user\":{\"id\":\"upstream-text", unavailable),
-        ("an empty success", 200, "", unavailable),
-        ("a page instead of success", 200, PAGE, unavailable),
-        ("a page instead of an error", 502, PAGE, unavailable),
+        ("an empty 200", 200, "", unavailable),
+        ("an HTML page with 200", 200, PAGE, unavailable),
+        ("an HTML page with 502", 502, PAGE, unavailable),
         ("an unknown error", 400, "{\"code\":\"upstream-text\",\"message\":\"upstream-text\"}", unavailable),
     ] {
         let begin = |app: &App| fault(app.workos().proxy(), status, body);
@@ -176,7 +176,7 @@ async fn faults_of_workos_lose_nothing() {
 async fn workos_stalling_or_gone_loses_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
-    let endpoints = calling(&survey, "WorkOS");
+    let endpoints = endpoints_calling(&survey, "WorkOS");
     let unavailable = Reason::WorkosUnavailable;
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.workos().proxy().inject(stall.clone());
@@ -184,14 +184,14 @@ async fn workos_stalling_or_gone_loses_nothing() {
     survive(&stage, &survey, "a stall", &endpoints, begin, end, unavailable).await;
 
     let url = stage.app.workos().url().to_owned();
-    // The provider's pages stay where they are: browsers go there, not functions.
+    // The provider's pages stay reachable: browsers visit them, not functions.
     let gone = |app: &App| point_at(app, "WORKOS_API_URL", "http://127.0.0.1:1");
     let end = |app: &App| point_at(app, "WORKOS_API_URL", &url);
     survive(&stage, &survey, "connection refused", &endpoints, gone, end, unavailable).await;
 }
 
 #[tokio::test]
-async fn how_long_workos_asks_to_wait_is_passed_on() {
+async fn the_retry_after_of_workos_is_passed_on() {
     let app = App::start().await;
     let (proxy, body) = (app.workos().proxy(), "{\"error\":\"too_many_requests\"}");
     for (header, expected) in [(None, "1"), (Some("7"), "7"), (Some("3600"), "60"), (Some("soon"), "1")] {
@@ -200,21 +200,21 @@ async fn how_long_workos_asks_to_wait_is_passed_on() {
             Some(seconds) => fault.header("retry-after", seconds),
             None => fault,
         });
-        let answer = app.browser().dev_sign_in().await.refused(503, "workos_busy");
-        assert_eq!(answer.header("retry-after"), Some(expected), "{header:?}");
+        let response = app.browser().dev_sign_in().await.refused(503, "workos_busy");
+        assert_eq!(response.header("retry-after"), Some(expected), "{header:?}");
         proxy.clear_faults();
     }
 }
 
 #[tokio::test]
-async fn values_of_next_year_are_no_fault() {
+async fn unknown_fields_and_values_of_workos_are_accepted() {
     let app = App::start().await;
     let proxy = app.workos().proxy();
-    // A method and fields that nobody knows yet.
+    // An authentication method and fields that do not exist yet.
     let mut browser = app.signed_in("jane.doe@example.com").await;
     let user_id = app.workos().user_id("jane.doe@example.com").unwrap();
     let claims = app.workos().claims(&app.workos().sessions(&user_id)[0]).unwrap();
-    let answer = json!({
+    let grant = json!({
         "user": {
             "object": "user", "id": user_id, "email": "jane.doe@example.com", "email_verified": true,
             "first_name": null, "last_name": null, "profile_picture_url": null, "last_sign_in_at": null,
@@ -226,12 +226,12 @@ async fn values_of_next_year_are_no_fault() {
         "authentication_method": "Telepathy",
         "mood": { "new": true },
     });
-    proxy.inject(Fault::response("authenticate.organization_selection", 200, answer.to_string()));
-    let answer = app.browser().select_organization("pending", "org_1").await.is(200);
-    assert_eq!(answer.body, json!({ "user": { "id": user_id, "email": "jane.doe@example.com" } }));
+    proxy.inject(Fault::response("authenticate.organization_selection", 200, grant.to_string()));
+    let response = app.browser().select_organization("pending", "org_1").await.is(200);
+    assert_eq!(response.body, json!({ "user": { "id": user_id, "email": "jane.doe@example.com" } }));
     browser.room_auth("Jane", "room").await.is(200);
 
-    // A connection in a state and of a type that nobody knows yet is none that could be used.
+    // A connection of an unknown type is used, but not one in an unknown state.
     app.workos().add_user("kim@future.test");
     let domain =
         json!({ "object": "organization_domain", "id": "d", "domain": "future.test", "state": "verified" });
@@ -246,30 +246,30 @@ async fn values_of_next_year_are_no_fault() {
     proxy.inject(Fault::response("organizations.list", 200, organizations.to_string()));
     proxy.inject(Fault::response("connections.list", 200, connection("half_active").to_string()).times(1));
     proxy.inject(Fault::response("connections.list", 200, connection("active").to_string()));
-    let answer = app.browser().sign_in("kim@future.test").await.is(200);
-    assert_eq!(answer.body["authData"]["authMethod"], "magic_auth");
+    let response = app.browser().sign_in("kim@future.test").await.is(200);
+    assert_eq!(response.body["authData"]["authMethod"], "magic_auth");
     app.runtime().kill("sign-in").await.unwrap();
-    let answer = app.browser().sign_in("kim@future.test").await.is(200);
-    assert_eq!(answer.body["authData"]["authMethod"], "sso", "an unknown type that is active can be used");
+    let response = app.browser().sign_in("kim@future.test").await.is(200);
+    assert_eq!(response.body["authData"]["authMethod"], "sso", "an active connection of an unknown type");
 }
 
 #[tokio::test]
 async fn faults_of_dynamodb_lose_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
-    let (all, some) = (calling(&survey, "DynamoDB"), some_calling(&survey, "DynamoDB"));
-    let kind = |name: &str| {
+    let (all, some) = (endpoints_calling(&survey, "DynamoDB"), some_calling(&survey, "DynamoDB"));
+    let error = |name: &str| {
         format!("{{\"__type\":\"com.amazonaws.dynamodb.v20120810#{name}\",\"message\":\"upstream-text\"}}")
     };
-    let answer = |status, body: String| Effect::Response { status, headers: [].into(), body };
+    let response = |status, body: String| Effect::Response { status, headers: [].into(), body };
     for (what, endpoints, effect) in [
-        ("throttling", &all, answer(400, kind("ProvisionedThroughputExceededException"))),
+        ("throttling", &all, response(400, error("ProvisionedThroughputExceededException"))),
         ("dropped mid-body", &all, Effect::DropMidBody),
-        ("500", &some, answer(500, kind("InternalServerError"))),
-        ("503", &some, answer(503, String::new())),
-        ("a transaction conflict", &some, answer(400, kind("TransactionConflictException"))),
-        ("malformed JSON", &some, answer(200, "{\"Item\":{\"pk\":{\"S\":\"upstream-text".to_owned())),
-        ("a page", &some, answer(502, PAGE.to_owned())),
+        ("500", &some, response(500, error("InternalServerError"))),
+        ("503", &some, response(503, String::new())),
+        ("a transaction conflict", &some, response(400, error("TransactionConflictException"))),
+        ("malformed JSON", &some, response(200, "{\"Item\":{\"pk\":{\"S\":\"upstream-text".to_owned())),
+        ("an HTML page", &some, response(502, PAGE.to_owned())),
         ("dropped", &some, Effect::Drop),
     ] {
         let begin = |app: &App| app.dynamodb().proxy().inject(Fault::new("*", effect.clone()));
@@ -282,7 +282,7 @@ async fn faults_of_dynamodb_lose_nothing() {
 async fn dynamodb_stalling_or_gone_loses_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
-    let endpoints = calling(&survey, "DynamoDB");
+    let endpoints = endpoints_calling(&survey, "DynamoDB");
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.dynamodb().proxy().inject(stall.clone());
     let end = |app: &App| app.dynamodb().proxy().clear_faults();
@@ -296,27 +296,27 @@ async fn dynamodb_stalling_or_gone_loses_nothing() {
 }
 
 #[tokio::test]
-async fn one_throttled_or_lost_call_to_dynamodb_goes_unnoticed() {
+async fn one_throttled_or_lost_dynamodb_call_is_retried() {
     let stage = Stage::open().await;
-    let endpoints = calling(&stage.survey().await, "DynamoDB");
+    let endpoints = endpoints_calling(&stage.survey().await, "DynamoDB");
     let throttled = "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ThrottlingException\"}";
     for fault in [
         Fault::response("*", 400, throttled),
-        // The write has happened: sent again, it must recognise itself.
+        // The write succeeded: the retry must recognize it as its own.
         Fault::new("*", Effect::LoseResponse),
     ] {
         stage.reset_limits();
         for function in &endpoints {
             let mut request = stage.ready(function).await;
             stage.app.dynamodb().proxy().inject(fault.clone().times(1));
-            let answer = request.send().await;
+            let response = request.send().await;
             stage.app.dynamodb().proxy().clear_faults();
             assert!(
-                answer.status.is_success(),
+                response.status.is_success(),
                 "{} with {fault:?}: {} {}",
                 function.name,
-                answer.status,
-                answer.body
+                response.status,
+                response.body
             );
         }
     }
@@ -326,12 +326,12 @@ async fn one_throttled_or_lost_call_to_dynamodb_goes_unnoticed() {
 async fn faults_of_livekit_lose_nothing() {
     let stage = Stage::open().await;
     let survey = stage.survey().await;
-    let endpoints = calling(&survey, "LiveKit");
+    let endpoints = endpoints_calling(&survey, "LiveKit");
     let proxy = |app: &App| app.livekit().proxy().clone();
     for (what, effect) in [
         ("dropped", Effect::Drop),
         ("dropped mid-body", Effect::DropMidBody),
-        ("a page", Effect::Response { status: 502, headers: [].into(), body: PAGE.to_owned() }),
+        ("an HTML page", Effect::Response { status: 502, headers: [].into(), body: PAGE.to_owned() }),
     ] {
         let begin = |app: &App| proxy(app).inject(Fault::new("*", effect.clone()));
         let end = |app: &App| proxy(app).clear_faults();

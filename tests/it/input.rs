@@ -1,4 +1,4 @@
-//! Bad input gets a clear error and loses nothing.
+//! Invalid input: clear errors, and no side effects.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::app::App;
 const PUBLIC: [&str; 3] = ["/auth/sign-up", "/auth/sign-in", "/auth/resend-magic-auth"];
 
 #[tokio::test]
-async fn bodies_that_are_no_json_object() {
+async fn a_body_that_is_not_a_json_object_is_refused() {
     let app = App::start().await;
     let mut browser = app.browser();
     for path in PUBLIC {
@@ -18,17 +18,17 @@ async fn bodies_that_are_no_json_object() {
             .refused(400, "missing_field")
             .names("email");
         for body in ["{", "[]", "\"text\"", "null", "{\"email\":\"a@b.cc\"}}", "\u{feff}{}"] {
-            let answer = browser.send(path, Some((body.into(), "application/json"))).await;
-            answer.refused(400, "invalid_json");
+            let response = browser.send(path, Some((body.into(), "application/json"))).await;
+            response.refused(400, "invalid_json");
         }
         browser.send(path, Some((vec![0xff, 0xfe], "application/json"))).await.refused(400, "invalid_json");
     }
-    assert!(app.workos().proxy().calls().is_empty(), "no call was made for bad input");
+    assert!(app.workos().proxy().calls().is_empty(), "no call was made for invalid input");
     assert!(app.items().is_empty(), "nothing was written");
 }
 
 #[tokio::test]
-async fn fields_of_every_wrong_kind_are_named() {
+async fn an_invalid_field_is_named() {
     let app = App::start().await;
     let mut browser = app.browser();
     let long = "x".repeat(5000);
@@ -63,10 +63,10 @@ async fn fields_of_room_auth_are_checked() {
     let path = "/api/v1/livekit/room-auth";
     browser.post(path, json!({ "username": "Jane" })).await.refused(400, "missing_field").names("roomId");
     browser.post(path, json!({ "roomId": "r" })).await.refused(400, "missing_field").names("username");
-    for bad in [json!("x".repeat(5000)), json!("line\nbreak"), json!("\u{0}"), json!(1)] {
-        let body = json!({ "username": "Jane", "roomId": bad });
+    for invalid in [json!("x".repeat(5000)), json!("line\nbreak"), json!("\u{0}"), json!(1)] {
+        let body = json!({ "username": "Jane", "roomId": invalid });
         browser.post(path, body).await.refused(400, "invalid_field").names("roomId");
-        let body = json!({ "username": bad, "roomId": "room" });
+        let body = json!({ "username": invalid, "roomId": "room" });
         browser.post(path, body).await.refused(400, "invalid_field").names("username");
     }
     browser.room_auth("Zoë 林 🎥", "wöchentliches Treffen 1").await.is(200);
@@ -77,10 +77,10 @@ async fn unknown_fields_are_ignored_and_a_base64_body_is_decoded() {
     let app = App::start().await;
     let mut browser = app.browser();
     browser.post("/auth/sign-up", json!({ "email": "a@example.com", "admin": true })).await.is(201);
-    // API Gateway encodes bodies whose type it does not know as text.
+    // API Gateway encodes a body in base64 unless it recognizes the content type as text.
     let event = std::fs::read_to_string(crate::events::folder().join("sign-up/base64-body.json")).unwrap();
-    let answer = app.invoke("sign-up", &event).await;
-    assert_eq!(answer["statusCode"], 201, "{answer}");
+    let response = app.invoke("sign-up", &event).await;
+    assert_eq!(response["statusCode"], 201, "{response}");
 }
 
 #[tokio::test]
@@ -116,16 +116,16 @@ async fn a_foreign_origin_is_refused_before_anything_else() {
         let mut browser = signed_in.clone().header("origin", origin);
         for path in PUBLIC.iter().chain(&["/auth/sign-out", "/auth/dev-sign-in", "/api/v1/livekit/room-auth"])
         {
-            let answer = browser.send(path, Some((b"{".to_vec(), "text/plain"))).await;
-            let answer = answer.refused(403, "origin_not_allowed");
-            assert!(answer.header("access-control-allow-origin").is_none());
+            let response = browser.send(path, Some((b"{".to_vec(), "text/plain"))).await;
+            let response = response.refused(403, "origin_not_allowed");
+            assert!(response.header("access-control-allow-origin").is_none());
         }
     }
     assert_eq!(app.workos().proxy().calls().len(), calls);
     let mut browser = signed_in;
-    let answer = browser.room_auth("Jane", "room").await.is(200);
-    assert_eq!(answer.header("access-control-allow-origin"), Some(crate::app::ORIGIN));
-    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    let response = browser.room_auth("Jane", "room").await.is(200);
+    assert_eq!(response.header("access-control-allow-origin"), Some(crate::app::ORIGIN));
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
 }
 
 #[tokio::test]
@@ -144,17 +144,17 @@ async fn other_methods_and_unknown_routes_are_not_found() {
 }
 
 #[tokio::test]
-async fn duplicated_and_very_long_cookies() {
+async fn the_first_of_duplicate_cookies_counts_and_long_cookies_are_accepted() {
     let app = App::start().await;
     let browser = app.signed_in("jane.doe@example.com").await;
-    let (token, nobody) = (browser.token(), "A".repeat(43));
+    let (token, unknown) = (browser.token(), "A".repeat(43));
     let post = async |cookie: String| {
         let request = crate::app::http().post(format!("{}/api/v1/livekit/room-auth", app.cloud.url()));
         let request = request.header("cookie", cookie).json(&json!({ "username": "Jane", "roomId": "room" }));
         request.send().await.unwrap().status().as_u16()
     };
-    assert_eq!(post(format!("__Host-session={token}; __Host-session={nobody}")).await, 200);
-    assert_eq!(post(format!("__Host-session={nobody}; __Host-session={token}")).await, 403);
+    assert_eq!(post(format!("__Host-session={token}; __Host-session={unknown}")).await, 200);
+    assert_eq!(post(format!("__Host-session={unknown}; __Host-session={token}")).await, 403);
     let padding = "x".repeat(8 * 1024 - 100);
     assert_eq!(post(format!("padding={padding}; __Host-session={token}")).await, 200);
     assert_eq!(post(format!("__Host-session={padding}")).await, 403);
@@ -175,13 +175,13 @@ async fn addresses_in_headers_change_nothing() {
 async fn security_headers_are_on_every_answer() {
     let app = App::start().await;
     let mut browser = app.browser();
-    let answers = [
+    let responses = [
         browser.sign_up("a@example.com").await.is(201),
         browser.sign_up("a").await.is(400),
         browser.send("/auth/sign-up", Some((b"a".to_vec(), "text/plain"))).await.is(415),
         browser.clone().header("origin", "https://evil.example").sign_up("a@example.com").await.is(403),
     ];
-    for answer in answers {
+    for response in responses {
         let expected = [
             ("content-type", "application/json; charset=utf-8"),
             ("cache-control", "no-store"),
@@ -191,7 +191,7 @@ async fn security_headers_are_on_every_answer() {
             ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
         ];
         for (name, value) in expected {
-            assert_eq!(answer.header(name), Some(value), "{}", answer.body);
+            assert_eq!(response.header(name), Some(value), "{}", response.body);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What each function links: edges of the crate graph, asked of cargo.
+//! The crates that each function links.
 
 use std::process::Command;
 
-/// The crates that `function` links, by `cargo tree`.
+/// The crates that `function` links, according to `cargo tree`.
 fn linked(function: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -39,7 +39,7 @@ fn room_auth_links_no_dynamodb_no_workos_and_no_tls() {
 }
 
 #[test]
-fn the_pure_functions_link_no_dynamodb() {
+fn functions_without_network_calls_link_no_dynamodb() {
     for function in ["continue-with-google", "continue-with-microsoft"] {
         let linked = linked(function);
         for name in DYNAMODB {
@@ -49,10 +49,10 @@ fn the_pure_functions_link_no_dynamodb() {
 }
 
 #[test]
-fn the_test_sees_what_is_linked() {
+fn cargo_tree_lists_the_linked_crates() {
     let linked = linked("authorizer");
     for name in DYNAMODB.iter().chain(&WORKOS).chain(&TLS) {
-        assert!(linked.iter().any(|each| each == name), "authorizer does not link {name}?");
+        assert!(linked.iter().any(|each| each == name), "{name} is not listed for the authorizer");
     }
 }
 

@@ -1,17 +1,15 @@
-//! The black-box suite: the real binaries on the real Runtime API, behind the local gateway, the authorizer and the
-//! template's own routes, with a DynamoDB and doubles that enforce what the originals enforce. One test binary: one link.
+//! The black-box suite: the functions' binaries on the Lambda Runtime API, behind a local gateway with the template's
+//! routes and authorizer, with an embedded DynamoDB and with doubles that enforce what the real services enforce. It is
+//! one test binary, since every further one would link everything again.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking, in its own body as in what it calls"
+    reason = "a test fails by panicking, in its helper functions as well"
 )]
-#![expect(
-    unreachable_pub,
-    reason = "nothing outside this binary reaches its items; `pub` says what other modules use"
-)]
+#![expect(unreachable_pub, reason = "`pub` marks what other modules of this binary use")]
 
 mod app;
 mod meeting;

@@ -1,8 +1,8 @@
-//! Round trips: the upstream calls of a request and how many of them follow one another, against the budget. The budget
-//! of each endpoint's example is its own, see `Route::rounds`; here are the requests that take another way.
+//! Round trips: the upstream calls of a request, and how many of them are sequential. `generated::rounds` checks the
+//! budget of each endpoint's example; the tests here check requests that take other paths.
 //!
-//! Every call is delayed, so that calls which are made together overlap. The longest chain of calls that do not overlap
-//! is then the number of rounds.
+//! Every call is delayed, so that concurrent calls overlap. The number of rounds is then the length of the longest
+//! chain of calls that do not overlap.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use local_proxy::{Call, Effect, Fault, FaultProxy};
 
 use crate::app::App;
 
-/// Long compared with the time in which a busy machine sends two requests that are made together.
+/// Much longer than a busy machine needs to send two concurrent requests.
 const DELAY: Duration = Duration::from_millis(150);
 
 /// The upstream calls of one request.
 pub struct Measured {
-    /// Their names, in alphabetical order.
+    /// The names of the calls, in alphabetical order.
     pub calls: Vec<String>,
-    /// How many at most follow one another.
+    /// The number of sequential calls.
     pub rounds: usize,
 }
 
-/// Forgets the calls so far and delays those to come: what follows is measured.
+/// Starts a measurement: forgets earlier calls and delays later ones.
 pub fn begin(app: &App) {
     for proxy in proxies(app) {
         proxy.reset_calls();
@@ -31,7 +31,7 @@ pub fn begin(app: &App) {
     }
 }
 
-/// Ends what [`begin`] began.
+/// Ends the measurement that [`begin`] started.
 pub fn end(app: &App) -> Measured {
     let calls: Vec<Call> = proxies(app).iter().flat_map(|proxy| proxy.timed_calls()).collect();
     proxies(app).iter().for_each(|proxy| proxy.clear_faults());
@@ -44,16 +44,16 @@ fn proxies(app: &App) -> [&FaultProxy; 3] {
     [app.workos().proxy(), app.dynamodb().proxy(), app.livekit().proxy()]
 }
 
-/// Checks what the request that was just made cost.
+/// Ends the measurement of one request and asserts its status, rounds and calls.
 #[track_caller]
-fn costs(app: &App, answer: Answer, status: u16, rounds: usize, calls: &[&str]) {
+fn assert_cost(app: &App, response: Answer, status: u16, rounds: usize, calls: &[&str]) {
     let measured = end(app);
-    answer.is(status);
+    response.is(status);
     assert_eq!(measured.calls, calls);
     assert_eq!(measured.rounds, rounds, "{calls:?}");
 }
 
-/// How many calls at most follow one another, each begun after the one before had ended.
+/// The length of the longest chain of calls, each started after the end of the previous one.
 fn longest_chain(calls: &[Call]) -> usize {
     let mut times: Vec<_> =
         calls.iter().map(|call| (call.ended.expect("the call has ended"), call.began)).collect();
@@ -70,30 +70,30 @@ fn longest_chain(calls: &[Call]) -> usize {
 }
 
 #[tokio::test]
-async fn a_sign_in_costs_what_the_domain_and_the_address_need() {
+async fn a_sign_in_makes_only_the_calls_that_its_domain_and_address_need() {
     let app = App::start().await;
     for email in ["one@example.com", "two@example.com", "two@two.test"] {
         app.workos().add_user(email);
     }
     let mut browser = app.browser();
-    // The first request of a process connects; that is not what is measured.
+    // The first request of a process also connects, which is not to be measured.
     browser.sign_in("one@example.com").await.is(200);
     let limits = ["UpdateItem", "UpdateItem"];
     let domain = ["connections.list", "organizations.list"];
 
     begin(&app);
-    let answer = browser.sign_in("two@example.com").await;
-    costs(&app, answer, 200, 2, &[&limits[..], &["magic_auth.create", "users.list"]].concat());
+    let response = browser.sign_in("two@example.com").await;
+    assert_cost(&app, response, 200, 2, &[&limits[..], &["magic_auth.create", "users.list"]].concat());
     begin(&app);
-    let answer = browser.sign_in("two@two.test").await;
+    let response = browser.sign_in("two@two.test").await;
     let calls = [&limits[..], &["connections.list", "magic_auth.create", "organizations.list", "users.list"]];
-    costs(&app, answer, 200, 2, &calls.concat());
+    assert_cost(&app, response, 200, 2, &calls.concat());
     begin(&app);
-    let answer = browser.sign_in("nobody@example.com").await;
-    costs(&app, answer, 200, 1, &[&limits[..], &["users.list"]].concat());
+    let response = browser.sign_in("nobody@example.com").await;
+    assert_cost(&app, response, 200, 1, &[&limits[..], &["users.list"]].concat());
     begin(&app);
-    let answer = browser.sign_in("ann@acme.test").await;
-    costs(&app, answer, 200, 1, &[&limits[..], &domain, &["users.list"]].concat());
+    let response = browser.sign_in("ann@acme.test").await;
+    assert_cost(&app, response, 200, 1, &[&limits[..], &domain, &["users.list"]].concat());
 }
 
 #[tokio::test]
@@ -104,28 +104,28 @@ async fn a_sign_in_in_a_signed_in_browser_replaces_the_session_in_one_transactio
         let url = browser.continue_with_google().await.is(200).text("/authData/redirectURL");
         let back = app.at_provider(&url, "jane.doe@example.com").await;
         begin(&app);
-        let answer = browser.finalize_oauth(back.code(), back.state.as_deref()).await;
+        let response = browser.finalize_oauth(back.code(), back.state.as_deref()).await;
         if measured {
-            costs(&app, answer, 200, 2, &["TransactWriteItems", "authenticate.authorization_code"]);
+            assert_cost(&app, response, 200, 2, &["TransactWriteItems", "authenticate.authorization_code"]);
         }
         end(&app);
     }
 }
 
 #[tokio::test]
-async fn the_authorizer_costs_nothing_without_a_token_and_three_more_rounds_to_refresh() {
+async fn the_authorizer_makes_no_call_without_a_token_and_four_rounds_to_refresh() {
     let app = App::start().await;
     let browser = app.signed_in("jane.doe@example.com").await;
     begin(&app);
-    let answer = app.browser().room_auth("Jane", "room").await;
-    costs(&app, answer, 403, 0, &[]);
+    let response = app.browser().room_auth("Jane", "room").await;
+    assert_cost(&app, response, 403, 0, &[]);
     for measured in [false, true] {
         app.expire_access(&browser, 1);
         begin(&app);
-        let answer = browser.clone().room_auth("Jane", "room").await;
+        let response = browser.clone().room_auth("Jane", "room").await;
         if measured {
             let calls = ["GetItem", "UpdateItem", "UpdateItem", "authenticate.refresh_token"];
-            costs(&app, answer, 200, 4, &calls);
+            assert_cost(&app, response, 200, 4, &calls);
         }
         end(&app);
     }

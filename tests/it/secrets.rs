@@ -1,4 +1,4 @@
-//! Secrets reach no log: every endpoint is called with the logs captured and searched for everything that was handed out.
+//! No secret reaches a log: calls every endpoint, then searches the captured logs for every secret that was handed out.
 
 use catalog::Person;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::stage::{Stage, body};
 /// Field names whose values must not be logged.
 const SECRET_FIELDS: [&str; 4] = ["code", "pendingAuthenticationToken", "token", "state"];
 
-/// The texts in the fields of [`SECRET_FIELDS`].
+/// Collects the strings in fields of [`SECRET_FIELDS`].
 fn secrets(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -25,8 +25,8 @@ fn secrets(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The values of a person's cookies, and the secrets in all that they received.
-fn of(person: &Person<'_>) -> Vec<String> {
+/// The values of a person's cookies, and the secrets in all responses to them.
+fn secrets_of(person: &Person<'_>) -> Vec<String> {
     let mut found: Vec<_> = person.cookies.values().cloned().collect();
     person.responses.iter().for_each(|response| secrets(response, &mut found));
     found
@@ -35,7 +35,7 @@ fn of(person: &Person<'_>) -> Vec<String> {
 #[track_caller]
 fn assert_in_no_log(app: &App, secrets: &[String]) {
     let logs = app.logs();
-    assert!(logs.len() > 30, "the logs were captured: {}", logs.len());
+    assert!(logs.len() > 30, "only {} log lines were captured", logs.len());
     for secret in secrets.iter().filter(|secret| secret.len() > 4) {
         let found = logs.iter().find(|line| line.contains(secret.as_str()));
         assert!(found.is_none(), "{secret} is in the log: {found:?}");
@@ -55,7 +55,7 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
         );
         handed_out.extend(ready.person.cookies.values().cloned());
         ready.succeed().await;
-        handed_out.extend(of(&ready.person));
+        handed_out.extend(secrets_of(&ready.person));
     }
     handed_out.extend(app.workos().refresh_tokens());
     handed_out.extend(app.workos().access_tokens());
@@ -64,7 +64,7 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
 }
 
 #[tokio::test]
-async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
+async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
     let stage = Stage::open().await;
     let app = &stage.app;
     let mut browser = app.browser();
@@ -80,7 +80,7 @@ async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
     browser.finalize_oauth("wrong-oauth-code", Some("wrong-state")).await.is(400);
     browser.select_organization("wrong-pending-token", "org_wrong").await.is(400);
 
-    // Errors with causes are logged: every upstream of every endpoint fails, with secrets in its response.
+    // The causes of errors are logged, so every upstream of every endpoint fails with a secret in its response.
     for function in catalog::endpoints() {
         for (status, response) in [
             (500, "{\"message\":\"leak-of-upstream\"}"),
@@ -109,7 +109,7 @@ async fn no_log_line_holds_what_was_refused_or_what_an_upstream_failed_with() {
 }
 
 #[tokio::test]
-async fn log_lines_are_json_with_the_known_keys() {
+async fn log_lines_are_json_with_the_documented_keys() {
     let app = App::start().await;
     app.browser().sign_up("a@example.com").await.is(201);
     app.browser().sign_up("a").await.is(400);
@@ -134,6 +134,6 @@ async fn log_lines_are_json_with_the_known_keys() {
     assert_eq!(refused["function_name"], "sign-up");
     assert_eq!(refused["reason"], "invalid_email");
     assert_eq!(refused["cold_start"], false);
-    let answered = lines.iter().find(|line| line["message"] == "answered").expect("a success is logged");
-    assert_eq!(answered["cold_start"], true);
+    let succeeded = lines.iter().find(|line| line["message"] == "succeeded").expect("a success is logged");
+    assert_eq!(succeeded["cold_start"], true);
 }

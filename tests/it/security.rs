@@ -1,4 +1,4 @@
-//! docs/security.md names tests: they exist.
+//! The tests that docs/security.md names exist.
 
 use crate::app::root;
 
@@ -9,8 +9,8 @@ fn every_test_named_in_the_document_exists() {
     for name in document.split('`').filter(|text| text.contains("::") && !text.contains("module::")) {
         let (module, test) = name.split_once("::").unwrap();
         let source = std::fs::read_to_string(root().join(format!("tests/it/{module}.rs")));
-        let source = source.unwrap_or_else(|_| panic!("there is no module of {name}"));
-        assert!(source.contains(&format!("fn {test}()")), "there is no test {name}");
+        let source = source.unwrap_or_else(|_| panic!("no module {module} for {name}"));
+        assert!(source.contains(&format!("fn {test}()")), "no test {name}");
         named += 1;
     }
     assert!(named > 30, "{named}");

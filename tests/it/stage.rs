@@ -1,4 +1,4 @@
-//! Every endpoint, ready to succeed: the request of its example after the steps that lead up to it, as the catalog says.
+//! Prepares each endpoint's example so that it succeeds: takes the steps that the endpoint declares.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::app::{App, ORIGIN};
 /// The upstream calls of each endpoint: `(upstream, call)`.
 pub type Survey = BTreeMap<&'static str, Vec<(&'static str, String)>>;
 
-/// The product, and persons in it.
+/// The product, with a new person for each request.
 pub struct Stage {
     pub app: App,
 }
 
-/// A request that succeeds while nothing is wrong, and the person who sends it.
+/// A request that succeeds unless there is a fault, and the person who sends it.
 pub struct Ready<'a> {
     pub person: Person<'a>,
     pub outgoing: Outgoing,
@@ -28,11 +28,11 @@ impl Ready<'_> {
         self.outgoing.function
     }
 
-    /// Sends the request and checks that the response is a documented one.
+    /// Sends the request and checks that the response is documented.
     pub async fn send(&mut self) -> Answer {
-        let answer = self.person.send(&self.outgoing).await.expect("the gateway responds");
-        crate::reasons::check(self.function(), &answer);
-        answer
+        let response = self.person.send(&self.outgoing).await.expect("the gateway responds");
+        crate::reasons::check(self.function(), &response);
+        response
     }
 
     /// Sends the request and expects its success.
@@ -41,15 +41,15 @@ impl Ready<'_> {
         let at = std::panic::Location::caller();
         async move {
             let (name, expected) = (self.function().name, self.function().route.success);
-            let answer = self.send().await;
-            assert_eq!(answer.status, expected, "{name} at {at}: {}", answer.body);
-            answer
+            let response = self.send().await;
+            assert_eq!(response.status, expected, "{name} at {at}: {}", response.body);
+            response
         }
     }
 }
 
 impl Stage {
-    /// Starts the product. LiveKit sends no webhooks by itself: they would run beside what is looked at.
+    /// Starts the product. LiveKit sends no webhooks, which would run concurrently with the requests of a test.
     pub async fn open() -> Self {
         let app = App::start().await;
         app.livekit().set_webhook_url(None);
@@ -59,7 +59,7 @@ impl Stage {
     /// A new person, ready to send the function's example.
     pub async fn ready(&self, function: &'static Function) -> Ready<'_> {
         let mut person = Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person");
-        let outgoing = person.prepare(function).await.expect("the steps that lead up to the example");
+        let outgoing = person.prepare(function).await.expect("the steps before the example succeed");
         Ready { person, outgoing }
     }
 
@@ -72,12 +72,12 @@ impl Stage {
         ]
     }
 
-    /// The upstream calls of every endpoint's success on a warm process, in the order of their start, the authorizer's among
-    /// them.
+    /// The upstream calls of each endpoint's example on a warm process, including the authorizer's, in the order of
+    /// their start.
     pub async fn survey(&self) -> Survey {
         let mut survey = BTreeMap::new();
         for function in catalog::endpoints() {
-            // The first request of a process connects and reads the key set.
+            // The first request of a process also connects and reads the key set.
             self.ready(function).await.succeed().await;
             let mut ready = self.ready(function).await;
             for (_, proxy) in self.upstreams() {
@@ -97,13 +97,13 @@ impl Stage {
         survey
     }
 
-    /// Resets the rate limits of our own: all requests of a test come from one address.
+    /// Resets our own rate limits, since all requests of a test come from one address.
     pub fn reset_limits(&self) {
         let table = self.app.cloud.table().expect("a table");
         for mut item in self.app.items_of("limit#").into_iter().filter(|item| item.get("requests").is_some())
         {
             item["requests"] = serde_json::json!({ "N": "0" });
-            self.app.dynamodb().put(table, &item).expect("the item is taken");
+            self.app.dynamodb().put(table, &item).expect("the item is stored");
         }
     }
 }
@@ -121,7 +121,7 @@ async fn every_endpoint_succeeds_after_the_steps_that_it_declares() {
         fired.unwrap_or_else(|error| panic!("the schedule of {}: {error}", function.name));
     }
     for function in catalog::endpoints() {
-        let answer = stage.ready(function).await.succeed().await;
+        let response = stage.ready(function).await.succeed().await;
         let documented: Vec<Value> = function
             .route
             .responses
@@ -129,15 +129,16 @@ async fn every_endpoint_succeeds_after_the_steps_that_it_declares() {
             .map(|(_, json)| serde_json::from_str(json).expect("a documented response is JSON"))
             .collect();
         assert!(
-            documented.iter().any(|each| same_shape(each, &answer.body)),
-            "{} returns {}, and documents only {documented:?}",
+            documented.iter().any(|each| same_shape(each, &response.body)),
+            "{} returns {}, but documents only {documented:?}",
             function.name,
-            answer.body
+            response.body
         );
     }
 }
 
-/// Whether a value has the shape of a documented one: the same types at the same fields. An optional field may be missing.
+/// Whether a value has the shape of a documented one: the same fields with the same types. Optional fields may be
+/// missing.
 fn same_shape(documented: &Value, value: &Value) -> bool {
     match (documented, value) {
         (Value::Object(documented), Value::Object(fields)) => fields

@@ -1,6 +1,6 @@
-// WorkOS' own emulator (npm `workos`) on a free port. Prints JSON lines: `{"url"}` once it listens, then `{"to", "code"}`
-// for every Magic Auth code, which the emulator neither mails nor lists. Ends with its standard input, so that it never
-// outlives the test that started it.
+// Runs the WorkOS emulator (npm `workos`) on a free port. Prints JSON lines: `{"url"}` once it listens, then `{"to",
+// "code"}` for every Magic Auth code, since the emulator neither mails nor lists codes. Exits when its standard input
+// closes, so that it never outlives the test that started it.
 
 import { createEmulator } from 'workos/emulate';
 

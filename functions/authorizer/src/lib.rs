@@ -1,8 +1,8 @@
-//! Authorizes the requests of protected routes and tells their functions who calls.
+//! Checks the session of every request to a protected route and passes the caller on to the function.
 //!
-//! It has no identity source and no result cache, so cookie and bearer both work and a sign-out holds at once. If the store
-//! or WorkOS fails, the request is allowed through, marked `unavailable`, and the function returns 502 or 503 in our error
-//! shape: clients would take a 403 for a sign-out.
+//! It has no identity source and no result cache, so that cookie and bearer token both work and a sign-out takes effect
+//! at once. If the store or WorkOS fails, the request is allowed through, marked `unavailable`, and the function
+//! returns 502 or 503 with our error body: to clients, a 403 would look like a sign-out.
 
 use api::{ConfigError, Credentials, Endpoint, Env, Route, Verdict};
 use session::Authenticator;
@@ -19,7 +19,7 @@ impl Endpoint for Authorizer {
 }
 
 impl Authorizer {
-    /// Returns who calls, `None` if nobody is signed in, or that it is unknown.
+    /// Returns the caller, `None` if nobody is signed in, or that the session could not be checked.
     pub async fn handle(&self, Credentials { cookies, bearer, client }: Credentials) -> Option<Verdict> {
         self.0.authenticate(cookies, bearer, client).await
     }

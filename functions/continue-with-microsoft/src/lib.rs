@@ -17,7 +17,10 @@ impl Endpoint for ContinueWithMicrosoft {
 }
 
 impl ContinueWithMicrosoft {
-    /// Returns where the browser signs in.
+    /// Returns the URL where the browser signs in.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
         self.0.continue_with(Selector::Microsoft, &req.cookies)
     }

@@ -1,7 +1,7 @@
-//! Signs in the development user without mail. For development and tests: it is not deployed to production, and refuses to
-//! start there.
+//! Signs in the development user without mail. For development and tests: it is not deployed to production, and refuses
+//! to start there.
 //!
-//! The session is a real one: a Magic Auth code is created through WorkOS' API and redeemed.
+//! The session is a real one: the function creates a Magic Auth code at WorkOS and redeems it.
 
 use api::config::STAGE;
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Variable};
@@ -10,14 +10,14 @@ use serde::Serialize;
 use session::{SESSION_COOKIE, Sessions};
 use workos::{Authentication, Grants};
 
-/// The person who is signed in.
+/// The email address of the development user.
 pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
     "DEV_SIGN_IN_EMAIL",
     "admin@cazzi.com",
-    "The person whom `dev-sign-in` signs in; created if absent.",
+    "The user that `dev-sign-in` signs in, created if absent.",
 );
 
-/// The person who was signed in.
+/// The user who was signed in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {
     user: DevUser,
@@ -52,7 +52,7 @@ impl Endpoint for DevSignIn {
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
         if env.required(&STAGE)? == "prod" {
-            return Err(ConfigError::new(&STAGE, "is prod, where dev-sign-in must not run"));
+            return Err(ConfigError::new(&STAGE, "must not be prod: dev-sign-in is for development only"));
         }
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
@@ -63,13 +63,16 @@ impl Endpoint for DevSignIn {
 
 impl DevSignIn {
     /// Starts a session for the development user.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
         let authentication = self.sign_in(&req).await?;
         let (user, cookie) = self.sessions.begin(authentication, &req).await?;
         Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
     }
 
-    /// A development user with several organizations acts in the first one.
+    /// Redeems a code for a session. A user with several organizations is signed in to the first one.
     async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
         let code = self.grants.workos().create_code(&self.email, &req.client).await?;
         let sign_in = self.grants.redeem_magic_code(&self.email, &code, &req.client).await?;

@@ -32,8 +32,8 @@ impl Endpoint for FinalizeMagicAuth {
     const ROUTE: Route = Route::post("/auth/finalize-magic-auth")
         .summary("Complete a sign-in by mail code")
         .details(
-            "Five attempts per address in ten minutes. A person with several organizations gets the list to choose from, \
-             for `select-organization`.",
+            "At most five attempts per address in ten minutes. A person with several organizations gets a list of \
+             them instead of a session, and chooses with `select-organization`.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail], workos::CODE, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
@@ -49,6 +49,9 @@ impl Endpoint for FinalizeMagicAuth {
 
 impl FinalizeMagicAuth {
     /// Starts a session, or returns the organizations to choose from.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { email, code } = &req.input;
         LIMITS.admit(self.sign_ins.table(), email, &req.client).await?;

@@ -1,8 +1,8 @@
 //! Redeems the code of an OAuth or SSO sign-in and starts a session.
 //!
-//! The code is valid only in the browser that started the flow: its cookie holds the PKCE verifier. With several sign-ins
-//! in progress, `state` selects the flow; without it the newest one is taken. An attempt uses the flow up, unless WorkOS or
-//! the table failed: then the same request can be sent again.
+//! The code is valid only in the browser that started the flow: its cookie holds the PKCE verifier. With several
+//! sign-ins in progress, `state` selects the flow; without it the newest one is used. An attempt uses up the flow,
+//! unless it fails with a retryable error: the same request can then be sent again.
 
 use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
@@ -10,11 +10,11 @@ use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
 use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE, OAuthFlow};
 
-/// What came back with the browser.
+/// The parameters of the provider's redirect.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     code: AuthCode,
-    /// The `state` that came back with it.
+    /// The redirect's `state`, which selects the sign-in if several are in progress.
     state: Option<FlowState>,
 }
 
@@ -28,8 +28,8 @@ impl Endpoint for FinalizeOAuth {
     const ROUTE: Route = Route::post("/auth/finalize-oauth")
         .summary("Complete a sign-in by SSO, Google or Microsoft")
         .details(
-            "The code is valid only in the browser that started the sign-in. A person with several organizations gets the \
-             list to choose from, for `select-organization`.",
+            "The code is valid only in the browser that started the sign-in. A person with several organizations \
+             gets a list of them instead of a session, and chooses with `select-organization`.",
         )
         .reasons(&[api::INPUT, &[Reason::FlowExpired], workos::CODE, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
@@ -45,6 +45,9 @@ impl Endpoint for FinalizeOAuth {
 
 impl FinalizeOAuth {
     /// Starts a session, or returns the organizations to choose from.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let (flow, used_up) = self.sign_ins.finish_flow(&req.cookies, req.input.state.as_ref())?;
         req.cookies.apply(&used_up);

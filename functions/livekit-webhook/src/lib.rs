@@ -1,4 +1,4 @@
-//! Receives LiveKit webhooks, which report how recordings and rooms progress.
+//! Receives LiveKit webhooks, which report the progress of recordings and rooms.
 //!
 //! The route is not behind the authorizer: LiveKit signs each webhook, body included, with the API secret.
 
@@ -31,7 +31,10 @@ impl Endpoint for LivekitWebhook {
 }
 
 impl LivekitWebhook {
-    /// Applies one event.
+    /// Verifies and applies one event.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<RawBody>) -> Result<Response<Output>, ApiError> {
         self.0.receive(&req.input).await?;
         Ok(Response::new(Output {}))

@@ -1,6 +1,6 @@
 //! Sends another sign-in code, at most one a minute per address.
 //!
-//! An unknown address gets no mail, and the same response.
+//! An unknown address gets the same response, but no mail.
 
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ pub struct ResendMagicAuth {
 impl Endpoint for ResendMagicAuth {
     const ROUTE: Route = Route::post("/auth/resend-magic-auth")
         .summary("Send another sign-in code")
-        .details("Once a minute per address. An unknown address gets the same response and no mail.")
+        .details("Once a minute per address. An unknown address gets the same response, but no mail.")
         .reasons(&[
             api::INPUT,
             &[Reason::InvalidEmail, Reason::RateLimited],
@@ -44,15 +44,18 @@ impl Endpoint for ResendMagicAuth {
 }
 
 impl ResendMagicAuth {
-    /// Sends a code to a known address.
+    /// Sends a code if the address is known.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
         let email = &req.input.email;
-        let (cool, admitted, user) = tokio::join!(
+        let (cooldown, source, user) = tokio::join!(
             COOLDOWN.admit(&self.table, email),
             PER_SOURCE.admit(&self.table, &req.client),
             self.workos.find_user(email),
         );
-        cool.and(admitted)?;
+        cooldown.and(source)?;
         if let Err(error) = self.send(&req, user).await {
             // Nothing was sent, so the person may try again at once.
             COOLDOWN.cancel(&self.table, email).await;

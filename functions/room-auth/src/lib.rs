@@ -1,6 +1,4 @@
-//! Issues a token with which the caller joins a LiveKit room.
-//!
-//! The token is signed in the process. No network call is made.
+//! Issues a token for the caller to join a LiveKit room. No network call is made.
 
 use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route, Tag};
 use livekit::{Keys, RoomName, RoomScope, Username};
@@ -47,6 +45,9 @@ impl Endpoint for RoomAuth {
 
 impl RoomAuth {
     /// Signs a token for the caller.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {
         let caller = req.caller()?;
         let room = self.scope.room(caller, &req.input.room_id)?;

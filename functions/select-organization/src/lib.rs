@@ -1,4 +1,4 @@
-//! Completes the sign-in of a person with several organizations in the one that they chose.
+//! Completes the sign-in of a person with several organizations, in the one that they chose.
 
 use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
@@ -23,7 +23,7 @@ pub struct SelectOrganization {
 impl Endpoint for SelectOrganization {
     const ROUTE: Route = Route::post("/auth/select-organization")
         .summary("Choose an organization to complete a sign-in")
-        .details("For a person with several organizations, with the token that came with their list.")
+        .details("For a person with several organizations. The token came with the list of organizations.")
         .reasons(&[api::INPUT, &[Reason::SelectionExpired], workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(2)
@@ -48,6 +48,9 @@ impl Endpoint for SelectOrganization {
 
 impl SelectOrganization {
     /// Starts a session in the chosen organization.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { pending_authentication_token, organization_id } = &req.input;
         let sign_in = self

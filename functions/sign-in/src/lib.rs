@@ -1,7 +1,7 @@
 //! Starts the sign-in of an existing user, through the organization's identity provider or with a code sent by mail.
 //!
-//! The mail domain decides: an active SSO connection on a verified domain sends the browser there. Otherwise a known
-//! address gets a code. An unknown address gets no mail, and the same response.
+//! The email domain decides: if it is verified and has an active SSO connection, the browser goes there. Otherwise a
+//! known address gets a code. An unknown address gets the same response, but no mail.
 
 use api::auth_data::AuthResponse;
 use api::{ApiError, AuthData, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
@@ -33,8 +33,8 @@ impl Endpoint for SignIn {
     const ROUTE: Route = Route::post("/auth/sign-in")
         .summary("Start the sign-in of an existing user")
         .details(
-            "The mail domain decides: with `sso` the browser goes to `redirectURL`; with `magic_auth` a code was sent by \
-             mail. An unknown address gets the same response and no mail.",
+            "The email domain decides: with `sso`, send the browser to `redirectURL`; with `magic_auth`, a code was \
+             sent by mail. An unknown address gets the same response, but no mail.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
         .cookies(&[OAUTH_COOKIE])
@@ -60,7 +60,10 @@ impl Endpoint for SignIn {
 }
 
 impl SignIn {
-    /// Returns how the person proceeds.
+    /// Returns the next step.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<AuthResponse>, ApiError> {
         let email = &req.input.email;
         let (admitted, connection, user) = tokio::join!(

@@ -1,4 +1,4 @@
-//! Ends the session at once and returns where the browser ends the one at WorkOS.
+//! Ends the session at once, and returns the URL where the browser ends its WorkOS session.
 
 use api::auth_data::AuthResponse;
 use api::{ApiError, AuthData, ConfigError, Endpoint, Env, Nothing, Request, Response, Route, Tag};
@@ -16,7 +16,7 @@ impl Endpoint for SignOut {
         .session()
         .tag(Tag::Session)
         .summary("Sign out")
-        .details("The session ends at once. The browser goes to `redirectURL`, which ends the one at WorkOS.")
+        .details("The session ends at once. Send the browser to `redirectURL`, which ends its WorkOS session.")
         .reasons(&[store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(1)
@@ -35,7 +35,10 @@ impl Endpoint for SignOut {
 }
 
 impl SignOut {
-    /// Ends the session of the request's token.
+    /// Ends the session.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
         let redirect_url = self.log_out.url(&req.caller()?.session_id);
         let [session, flow] = self.sessions.end(&req).await?;

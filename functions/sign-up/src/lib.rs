@@ -1,6 +1,6 @@
 //! Creates an account by sending a sign-in code to a new address.
 //!
-//! A known address gets a code to sign in with, and the same response: nobody learns who has an account.
+//! A known address gets a sign-in code and the same response, which does not reveal who has an account.
 
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
@@ -31,7 +31,7 @@ impl Endpoint for SignUp {
         .creates()
         .summary("Create an account")
         .details(
-            "Sends a sign-in code to the address, to be redeemed by `finalize-magic-auth`. A known address gets the same \
+            "Sends a code to the address, to redeem with `finalize-magic-auth`. A known address gets the same \
              response.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
@@ -46,6 +46,9 @@ impl Endpoint for SignUp {
 
 impl SignUp {
     /// Sends the code.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
         LIMITS.admit(&self.table, &req.input.email, &req.client).await?;
         self.workos.send_sign_up_code(&req.input.email, &req.client).await?;

@@ -34,6 +34,9 @@ impl Endpoint for StartRecording {
 
 impl StartRecording {
     /// Starts the recording.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<NewRecording>) -> Result<Response<Started>, ApiError> {
         self.0.start(req.caller()?, &req.input).await.map(Response::new)
     }

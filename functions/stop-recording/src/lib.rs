@@ -11,7 +11,7 @@ impl Endpoint for StopRecording {
         .session()
         .tag(Tag::Rooms)
         .summary("Stop a recording")
-        .details("Room and zone must be those of the start. Stopping again returns the same response.")
+        .details("Room and zone must be the same as at the start. Stopping again returns the same response.")
         .reasons(&[api::INPUT, recording::ADMISSION, &[Reason::RecordingNotFound], recording::FAILURES])
         .rounds(3)
         .example(r#"{ "roomName": "test-room", "egressId": "egress-456789", "zoneId": "1" }"#)
@@ -25,6 +25,9 @@ impl Endpoint for StopRecording {
 
 impl StopRecording {
     /// Stops the recording.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Stop>) -> Result<Response<Stopped>, ApiError> {
         self.0.stop(req.caller()?, &req.input).await.map(Response::new)
     }

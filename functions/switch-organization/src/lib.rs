@@ -1,7 +1,7 @@
 //! Moves the session to another organization, under a new token.
 //!
-//! The route is public, but it acts for someone who is signed in, so the function checks the session itself: `email` must
-//! be the session's. A refusal leaves the session unchanged.
+//! The route is public, so the function checks the session itself. `email` must be that of the session. A refusal
+//! leaves the session unchanged.
 
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ impl Endpoint for SwitchOrganization {
         .own_session()
         .tag(Tag::Session)
         .summary("Move the session to another organization")
-        .details("Needs a session, and its own `email`. The session gets a new token; a refusal leaves it unchanged.")
+        .details("Needs a session and its email address. The session gets a new token; a refusal leaves it unchanged.")
         .reasons(&[
             api::INPUT,
             &[Reason::InvalidEmail, Reason::EmailMismatch, Reason::SessionChanged],
@@ -45,6 +45,9 @@ impl Endpoint for SwitchOrganization {
 
 impl SwitchOrganization {
     /// Switches the organization.
+    ///
+    /// # Errors
+    /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         self.0.switch(&req.input.email, &req.input.organization_id, &req).await
     }

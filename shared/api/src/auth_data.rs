@@ -1,28 +1,28 @@
-//! `authData`: how a client goes on with a sign-in.
+//! `authData`: the client's next step.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How a client goes on: by a code that comes by mail, or at `redirectURL`.
+/// The client's next step: ask for the code sent by mail, or send the browser to `redirectURL`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthData {
-    /// `sso` or `magic_auth`, where the endpoint chooses between them.
+    /// `sso` or `magic_auth`, if the endpoint chooses between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_method: Option<AuthMethod>,
-    /// Where the browser goes next.
+    /// The URL to send the browser to.
     #[serde(rename = "redirectURL", skip_serializing_if = "Option::is_none")]
     pub redirect_url: Option<String>,
-    /// Comes back with the browser; handed to `finalize-oauth` it picks the flow, so that several tabs work.
+    /// Comes back with the browser. Send it to `finalize-oauth`, so that sign-ins in several tabs work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 
-/// The response of an endpoint that starts or ends something in the browser.
+/// The response of an endpoint that needs a next step from the client.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthResponse {
-    /// How the client goes on.
+    /// The next step.
     pub auth_data: AuthData,
 }
 
@@ -32,7 +32,7 @@ impl From<AuthData> for AuthResponse {
     }
 }
 
-/// The way a person proves who they are.
+/// How the person signs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
@@ -43,17 +43,17 @@ pub enum AuthMethod {
 }
 
 impl AuthData {
-    /// A code was sent by mail, or would have been if the address were known.
+    /// Ask for the code sent by mail. The client is told the same if the address is unknown.
     pub const fn magic_auth() -> Self {
         Self { auth_method: Some(AuthMethod::MagicAuth), redirect_url: None, state: None }
     }
 
-    /// Go to the organization's identity provider.
+    /// Send the browser to the organization's identity provider.
     pub fn sso(redirect_url: String, state: String) -> Self {
         Self { auth_method: Some(AuthMethod::Sso), redirect_url: Some(redirect_url), state: Some(state) }
     }
 
-    /// Go to `redirect_url`; the endpoint leaves no choice of method.
+    /// Send the browser to `redirect_url`, from an endpoint that has only one method.
     pub fn redirect(redirect_url: String, state: Option<String>) -> Self {
         Self { auth_method: None, redirect_url: Some(redirect_url), state }
     }

@@ -1,22 +1,22 @@
-//! The authorizer's event.
+//! The event that API Gateway sends to the authorizer.
 
 use serde::Deserialize;
 
 use crate::{Client, Cookies, Secret, request};
 
-/// What a client identifies itself with.
+/// The credentials of a request.
 #[derive(Debug)]
 pub struct Credentials {
-    /// Its cookies.
+    /// The request's cookies.
     pub cookies: Cookies,
     /// The token of `Authorization: Bearer`.
     pub bearer: Option<Secret>,
-    /// Where the request comes from.
+    /// The client's address and user agent.
     pub client: Client,
 }
 
-/// The parts of an authorizer's event (payload 2.0, header names in lower case) that decide. The rest, three quarters of
-/// it, is skipped: this runs before every protected request.
+/// The relevant parts of an authorizer event (payload 2.0, header names in lower case). The rest, three quarters of it,
+/// is skipped, since this runs before every protected request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuthorizerEvent {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_api_gateway_sends_it() {
+    fn an_event_of_api_gateway_is_parsed() {
         let event = include_str!("../../../events/authorizer/unknown-session.json");
         let read = credentials(serde_json::from_str(event).unwrap());
         assert!(read.cookies.get("__Host-session").is_some());
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_may_come_as_a_header_and_the_session_as_bearer() {
+    fn cookies_may_come_as_a_header_and_the_session_as_a_bearer_token() {
         let context = serde_json::json!({ "http": { "sourceIp": "::1" } });
         let read = credentials(
             serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }),

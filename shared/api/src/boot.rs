@@ -1,10 +1,10 @@
-//! The start of a function's process.
+//! Starts a function's process.
 
 use std::process::ExitCode;
 
 use crate::{ConfigError, Endpoint, Env, Handler, logs};
 
-/// The whole `main` of a function: `api::main!(sign_in::SignIn);`
+/// The `main` of a function: `api::main!(sign_in::SignIn);`
 #[macro_export]
 macro_rules! main {
     ($endpoint:ty) => {
@@ -16,13 +16,13 @@ macro_rules! main {
 
 /// Runs the function `name`: loads its configuration, then serves invocations until Lambda ends the process.
 ///
-/// An invalid configuration is one log line that names the variable, and a non-zero exit.
+/// If the configuration is invalid, it logs one line that names the variable and returns a failure.
 pub fn run<E: Endpoint, M>(name: &'static str, handle: impl Handler<E, M>) -> ExitCode {
     handle.run(name)
 }
 
-/// Loads the context, which lives as long as the process, and runs `serve` on a single-threaded runtime: Lambda sends
-/// one request at a time.
+/// Loads the context once, for the life of the process, and runs `serve` on a single-threaded runtime: a function has a
+/// fraction of a core.
 pub(crate) fn boot<C, F>(
     name: &'static str,
     load: impl FnOnce(&Env) -> Result<C, ConfigError>,

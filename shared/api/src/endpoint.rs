@@ -1,8 +1,9 @@
-//! An endpoint: everything that only it knows, declared once.
+//! The declaration of an endpoint.
 //!
-//! An endpoint is one type in a crate of its own. [`Endpoint::ROUTE`] says what clients, operators and tests must know,
-//! and the signature of its `handle` is the contract: input and output are inferred from it, see [`Handler`]. The router,
-//! the OpenAPI document, the tables in README.md and docs/, and the test matrices are derived from these two.
+//! An endpoint is one type in a crate of its own. [`Endpoint::ROUTE`] declares what clients, operators and tests need
+//! to know. The signature of `handle` is the contract: input and output are inferred from it, see
+//! [`Handler`](crate::Handler). The router, the OpenAPI document, the tables in README.md and docs/, and the test
+//! matrices are generated from these two.
 //!
 //! ```
 //! use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
@@ -37,37 +38,37 @@
 //!     }
 //! }
 //!
-//! // Its whole main.rs: api::main!(mail_domain::MailDomain);
+//! // main.rs is one line: api::main!(mail_domain::MailDomain);
 //! assert_eq!(MailDomain::ROUTE.path, "/mail-domain");
 //! ```
 
 use crate::{ConfigError, Env, Reason};
 
-/// A Lambda function. Its `handle` is an inherent method, so that its types need not be named twice.
+/// A Lambda function. `handle` is an inherent method, so that its types are written only once.
 pub trait Endpoint: Sized + Send + Sync + 'static {
-    /// What the function serves. Only [`Frame`] of it reaches the binary.
+    /// The declaration. Only its [`HttpRoute`] is part of the binary.
     const ROUTE: Route;
 
     /// Loads the configuration and builds the clients.
     ///
     /// # Errors
-    /// Names the variable that is missing or invalid. The function then does not start.
+    /// If a variable is missing or invalid. The function then does not start, and logs the variable's name.
     fn load(env: &Env) -> Result<Self, ConfigError>;
 }
 
-/// What invokes a function.
+/// The HTTP method of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads without side effects. The input comes from the path and the query.
+    /// Reads, without side effects. The input comes from the path and the query.
     Get,
-    /// Everything that acts. The input comes from the JSON body and the path.
+    /// Acts. The input comes from the path and the JSON body.
     Post,
     /// Deletes. The input comes from the path and the query.
     Delete,
 }
 
 impl Method {
-    /// The method as HTTP spells it.
+    /// The method's name in HTTP.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -82,84 +83,102 @@ impl Method {
 pub enum Access {
     /// Anyone.
     Public,
-    /// Someone whom the authorizer identified; others get API Gateway's 403 before the function runs.
+    /// A signed-in caller. The authorizer checks the session; without one, API Gateway returns 403 and the function
+    /// does not run.
     Session,
-    /// Someone who is signed in. The route is public; the function checks the session itself.
+    /// A signed-in caller. The route is public; the function checks the session itself.
     OwnSession,
-    /// A sender that signs its requests, in the header of this name; the function verifies the signature.
+    /// A service that signs its requests, in the header of this name. The function verifies the signature.
     Signed(&'static str),
-    /// EventBridge, on a schedule. There is no route.
+    /// EventBridge, on a schedule. The function has no route.
     Scheduled,
-    /// API Gateway, before each request to a [`Access::Session`] route. There is no route.
+    /// API Gateway, before each request to an [`Access::Session`] route. The function has no route.
     Authorizer,
 }
 
 /// The section of the API document that lists an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tag {
-    /// Ways into a session.
+    /// Starting a session.
     SignIn,
-    /// The session itself.
+    /// Acting on the session.
     Session,
     /// LiveKit rooms and recordings.
     Rooms,
-    /// Requests from other services.
+    /// Called by other services.
     Webhooks,
 }
 
-/// A step that leads up to an endpoint's example, so that generated tests reach its success.
+/// A step that generated tests take before they send an endpoint's example, so that the example succeeds.
 ///
-/// A generated test acts as one person in one browser. It replaces `email`, `roomId` and `roomName` of every example by
-/// the person's address and a room of their own, and signs them in if the access asks for a session.
+/// A generated test acts as one person in one browser. It replaces `email`, `roomId` and `roomName` in every example
+/// with the person's own address and room, and signs the person in if the endpoint requires a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The example of another function succeeds, after its own steps.
+    /// Send the example of another function, after its own steps.
     Request(&'static str),
-    /// The person joins two organizations.
+    /// Make the person a member of two organizations.
     JoinOrganizations,
-    /// The field `code` is the code that was mailed last.
+    /// Set the field `code` to the last code mailed.
     MailedCode,
-    /// The person signs in at the last `redirectURL`; the fields `code` and `state` are what the browser brings back.
+    /// Sign in at the last `redirectURL`, and set the fields `code` and `state` from the redirect back.
     SignInAtProvider,
-    /// The person joins the room with the last `token`.
+    /// Join the room with the last `token`.
     JoinRoom,
-    /// The field is taken from the latest response that has a value at the JSON pointer: `(field, pointer)`.
+    /// Set a field from the latest response that has a value at a JSON pointer: `(field, pointer)`.
     Take(&'static str, &'static str),
-    /// LiveKit sends this event about the recording of the last `egressId`, which is active by now, signed.
+    /// Make the request a signed LiveKit event of this type, about the recording of the last `egressId`. The recording
+    /// is active.
     LivekitEvent(&'static str),
 }
 
-/// A route and what is said about it. Build it with [`Route::get`], [`Route::post`], [`Route::delete`],
-/// [`Route::schedule`] or [`Route::authorizer`] and the methods that follow.
+/// The declaration of a function. Build it with [`Route::get`], [`Route::post`], [`Route::delete`], [`Route::schedule`]
+/// or [`Route::authorizer`] and the methods that follow.
+///
+/// ```
+/// use api::{Access, Reason, Route, Tag};
+///
+/// const ROUTE: Route = Route::get("/rooms/{id}")
+///     .session()
+///     .tag(Tag::Rooms)
+///     .summary("Return a room")
+///     .reasons(&[api::INPUT, &[Reason::RoomNotFound]])
+///     .rounds(1)
+///     .example(r#"{ "id": "test-room" }"#)
+///     .success(&[("room", r#"{ "participants": 2 }"#)]);
+///
+/// assert_eq!(ROUTE.access, Access::Session);
+/// assert!(ROUTE.all_reasons().contains(&Reason::NotSignedIn)); // implied by the session
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// The method; `POST` if there is no route.
+    /// The method; meaningless without a path.
     pub method: Method,
-    /// The path, with `{name}` for a parameter and without a trailing slash. Empty if there is no route.
+    /// The path, with `{name}` for a parameter and without a trailing slash; empty if the function has no route.
     pub path: &'static str,
     /// The schedule expression of a scheduled function, such as `rate(5 minutes)`.
     pub schedule: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
-    /// The status of success.
+    /// The status of a success.
     pub success: u16,
-    /// Groups of reasons beside those of [`Route::all_reasons`].
+    /// Its own reasons, in groups. [`Route::all_reasons`] adds the shared ones.
     pub reasons: &'static [&'static [Reason]],
     /// The section of the API document.
     pub tag: Tag,
-    /// One line.
+    /// One line for the API document.
     pub summary: &'static str,
-    /// What a caller must know beside it.
+    /// What a caller needs to know beyond the summary.
     pub details: &'static str,
-    /// The request of the API document, as JSON; empty if it has none.
+    /// The fields of an example request, as JSON; empty if the endpoint has no input.
     pub example: &'static str,
-    /// What leads up to the example.
+    /// What must happen before the example can succeed.
     pub steps: &'static [Step],
-    /// The responses of the API document, each with a name, as JSON.
+    /// Example responses, each with a name, as JSON.
     pub responses: &'static [(&'static str, &'static str)],
     /// The cookies that its responses may set or clear.
     pub cookies: &'static [&'static str],
-    /// Sequential network rounds on a warm sandbox, the authorizer's aside.
+    /// Sequential upstream round trips of the example on a warm sandbox, without the authorizer's.
     pub rounds: usize,
 }
 
@@ -203,7 +222,7 @@ impl Route {
         Self { schedule: Some(expression), ..Self::new(Method::Post, "", Access::Scheduled) }
     }
 
-    /// The function that API Gateway asks before each request to a [`Access::Session`] route.
+    /// The function that API Gateway calls before each request to an [`Access::Session`] route.
     pub const fn authorizer() -> Self {
         Self::new(Method::Post, "", Access::Authorizer)
     }
@@ -214,25 +233,25 @@ impl Route {
         Self { access: Access::Session, ..self }
     }
 
-    /// Public, but for someone who is signed in: the function checks the session itself.
+    /// A public route for signed-in callers: the function checks the session itself.
     #[must_use]
     pub const fn own_session(self) -> Self {
         Self { access: Access::OwnSession, ..self }
     }
 
-    /// Public, but for a sender that signs its requests in the header of this name, in lower case.
+    /// A public route for a service that signs its requests, in the header of this name (in lower case).
     #[must_use]
     pub const fn signed(self, header: &'static str) -> Self {
         Self { access: Access::Signed(header), ..self }
     }
 
-    /// Success is 201 instead of 200.
+    /// A success is 201 instead of 200.
     #[must_use]
     pub const fn creates(self) -> Self {
         Self { success: 201, ..self }
     }
 
-    /// The groups of reasons that it can fail with, beside those of [`Route::all_reasons`].
+    /// Its own reasons, in groups. [`Route::all_reasons`] adds the shared ones.
     #[must_use]
     pub const fn reasons(self, reasons: &'static [&'static [Reason]]) -> Self {
         Self { reasons, ..self }
@@ -250,25 +269,25 @@ impl Route {
         Self { summary, ..self }
     }
 
-    /// What a caller must know beside the summary.
+    /// What a caller needs to know beyond the summary.
     #[must_use]
     pub const fn details(self, details: &'static str) -> Self {
         Self { details, ..self }
     }
 
-    /// The request of the API document, as JSON.
+    /// The fields of an example request, as JSON.
     #[must_use]
     pub const fn example(self, json: &'static str) -> Self {
         Self { example: json, ..self }
     }
 
-    /// What leads up to the example.
+    /// What must happen before the example can succeed.
     #[must_use]
     pub const fn after(self, steps: &'static [Step]) -> Self {
         Self { steps, ..self }
     }
 
-    /// The responses of the API document, each with a name, as JSON.
+    /// Example responses, each with a name, as JSON.
     #[must_use]
     pub const fn success(self, responses: &'static [(&'static str, &'static str)]) -> Self {
         Self { responses, ..self }
@@ -280,18 +299,18 @@ impl Route {
         Self { cookies, ..self }
     }
 
-    /// Sequential network rounds on a warm sandbox, the authorizer's aside.
+    /// Sequential upstream round trips of the example on a warm sandbox, without the authorizer's.
     #[must_use]
     pub const fn rounds(self, rounds: usize) -> Self {
         Self { rounds, ..self }
     }
 
-    /// Every reason that it can fail with, each once, in the order of the table: its own, those of all endpoints, and
-    /// those that follow from its access.
+    /// Every reason that it can fail with, without duplicates, in the order of the table: its own, those of all
+    /// endpoints, and those implied by its access.
     pub fn all_reasons(&self) -> Vec<Reason> {
         let of_access: &[Reason] = match self.access {
             Access::Public | Access::Scheduled | Access::Authorizer => &[],
-            Access::Session => Reason::PROTECTION,
+            Access::Session => Reason::AUTHORIZER,
             Access::OwnSession | Access::Signed(_) => &[Reason::NotSignedIn],
         };
         let groups = self.reasons.iter().copied().chain([Reason::COMMON, of_access]);
@@ -301,19 +320,19 @@ impl Route {
         reasons
     }
 
-    /// Whether API Gateway serves it.
+    /// Whether it has a route.
     pub const fn is_http(&self) -> bool {
         !self.path.is_empty()
     }
 
-    pub(crate) const fn frame(&self) -> Frame {
-        Frame { path: self.path, access: self.access, success: self.success, method: self.method }
+    pub(crate) const fn http(&self) -> HttpRoute {
+        HttpRoute { path: self.path, access: self.access, success: self.success, method: self.method }
     }
 }
 
-/// What a running function needs of its [`Route`]. Documentation stays out of the binary.
+/// The part of a [`Route`] that a running function needs. The documentation stays out of the binary.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame {
+pub struct HttpRoute {
     pub(crate) path: &'static str,
     pub(crate) access: Access,
     pub(crate) success: u16,

@@ -1,11 +1,12 @@
 //! The error policy.
 //!
-//! Every error that a client sees is a [`Reason`] from the one table below. The answer's body is
-//! `{"code", "message", "reason", "requestId"}`: `code` is the HTTP status, `message` its fixed text, `reason` a stable
-//! word for programs. Nothing internal leaks: what went wrong inside travels in [`ApiError::because`] and is logged
-//! once, at the boundary, with the place where the error was born.
+//! Every error that a client sees is a [`Reason`] from the table below. The body is `{"code", "message", "reason",
+//! "requestId"}`: `code` is the HTTP status, `message` the fixed text of that status, `reason` a stable identifier for
+//! programs. Nothing internal leaks: the cause is attached with [`ApiError::because`] and logged once, at the boundary,
+//! with the source location that created the error.
 //!
-//! Upstream errors become reasons beside their client, once. An endpoint passes errors on with `?` and matches on none.
+//! Upstream errors are mapped to reasons in one place, next to the upstream's client. Endpoints pass errors on with
+//! `?`.
 
 use std::error::Error;
 use std::panic::Location;
@@ -16,7 +17,7 @@ use crate::{AuthData, SetCookie};
 
 macro_rules! reasons {
     ($($variant:ident $name:literal $status:literal $retry:ident $action:literal;)+) => {
-        /// Why a request was refused or failed. The table in this file is the source of docs/errors.md.
+        /// Why a request was refused or failed. docs/errors.md is generated from this table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $(#[doc = concat!("`", $name, "`, ", stringify!($status), ": ", $action)] $variant,)+
@@ -26,7 +27,7 @@ macro_rules! reasons {
             /// Every reason, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The stable word for programs.
+            /// The stable identifier for programs.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
@@ -41,7 +42,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $action,)+ }
             }
 
-            /// Whether the same request can succeed later, unchanged.
+            /// Whether the same request can succeed later.
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$variant => reasons!(@$retry),)+ }
             }
@@ -58,44 +59,44 @@ macro_rules! reasons {
 
 reasons! {
     InvalidJson "invalid_json" 400 final "Send a JSON object in UTF-8.";
-    MissingField "missing_field" 400 final "Send the field named in `field`; null and empty count as missing.";
-    InvalidField "invalid_field" 400 final "Correct the field named in `field`: its type, length or characters.";
+    MissingField "missing_field" 400 final "Send the field named in `field`. Null and empty values count as missing.";
+    InvalidField "invalid_field" 400 final "Correct the type, length or characters of the field named in `field`.";
     InvalidEmail "invalid_email" 400 final "Ask the person to correct the email address.";
-    CodeRejected "code_rejected" 400 final "The code is wrong, expired or already used: ask for a new one.";
-    FlowExpired "flow_expired" 400 final "This browser has no sign-in under way that fits: begin again.";
-    SelectionExpired "selection_expired" 400 final "The pending sign-in is over: begin again.";
-    SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: begin again, or another way.";
-    NotSignedIn "not_signed_in" 401 final "Sign in, then call again with the session.";
-    OriginNotAllowed "origin_not_allowed" 403 final "Call from a page of an allowed origin.";
-    EmailMismatch "email_mismatch" 403 final "Send the email address of the person who is signed in.";
+    CodeRejected "code_rejected" 400 final "The code is wrong, expired or already used: request a new one.";
+    FlowExpired "flow_expired" 400 final "This browser has no matching sign-in in progress: restart the sign-in.";
+    SelectionExpired "selection_expired" 400 final "The pending sign-in has expired: restart the sign-in.";
+    SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: restart it, or sign in another way.";
+    NotSignedIn "not_signed_in" 401 final "Sign in, then repeat the request with the session.";
+    OriginNotAllowed "origin_not_allowed" 403 final "Send the request from a page on an allowed origin.";
+    EmailMismatch "email_mismatch" 403 final "Send the email address of the signed-in person.";
     OrganizationNotAllowed "organization_not_allowed" 403 final "Choose an organization that the person belongs to.";
     SsoRequired "sso_required" 403 final "Send the browser to `authData.redirectURL`.";
     EmailVerificationRequired "email_verification_required" 403 final "The person must verify the email address first.";
-    MfaEnrollment "mfa_enrollment" 403 final "The person must set up a second factor first.";
-    MfaChallenge "mfa_challenge" 403 final "The person must pass a second factor first.";
-    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Offer another way to sign in.";
+    MfaEnrollment "mfa_enrollment" 403 final "The person must enroll in multi-factor authentication first.";
+    MfaChallenge "mfa_challenge" 403 final "The person must complete multi-factor authentication first.";
+    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Offer another sign-in method.";
     NotInRoom "not_in_room" 403 final "Join the room first.";
-    RoomNotFound "room_not_found" 404 final "Check the room's name; a room exists while somebody is in it.";
-    RecordingNotFound "recording_not_found" 404 final "Check room, zone and egress id.";
-    AlreadyRecording "already_recording" 409 final "The room is being recorded under the `egressId` in the answer.";
-    SessionChanged "session_changed" 409 retry "The session was being renewed: call again.";
+    RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
+    RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
+    AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
+    SessionChanged "session_changed" 409 retry "The session was being refreshed: try again.";
     BodyTooLarge "body_too_large" 413 final "Send at most 16 KiB.";
     JsonRequired "json_required" 415 final "Send the body with `Content-Type: application/json`.";
-    RateLimited "rate_limited" 429 retry "Wait for `Retry-After` seconds.";
+    RateLimited "rate_limited" 429 retry "Try again after `Retry-After` seconds.";
     Internal "internal" 500 final "Report the `requestId`.";
     WorkosUnavailable "workos_unavailable" 502 retry "The identity provider failed: try again.";
     LivekitUnavailable "livekit_unavailable" 502 retry "The media server failed: try again.";
-    WorkosBusy "workos_busy" 503 retry "The identity provider asks to wait: try again after `Retry-After` seconds.";
-    LivekitBusy "livekit_busy" 503 retry "The media server asks to wait: try again after `Retry-After` seconds.";
+    WorkosBusy "workos_busy" 503 retry "The identity provider is busy: try again after `Retry-After` seconds.";
+    LivekitBusy "livekit_busy" 503 retry "The media server is busy: try again after `Retry-After` seconds.";
     StoreUnavailable "store_unavailable" 503 retry "The session store failed: try again after `Retry-After` seconds.";
-    DeadlineExceeded "deadline_exceeded" 503 retry "The answer took too long: try again after `Retry-After` seconds.";
+    DeadlineExceeded "deadline_exceeded" 503 retry "The request took too long: try again after `Retry-After` seconds.";
 }
 
-/// The reasons of every endpoint that takes an input.
+/// The reasons of every endpoint that has an input.
 pub const INPUT: &[Reason] = &[Reason::MissingField, Reason::InvalidField];
 
 impl Reason {
-    /// The reasons of every endpoint: they come from what all endpoints share.
+    /// The reasons of every endpoint, from the code that endpoints share.
     pub const COMMON: &'static [Self] = &[
         Self::InvalidJson,
         Self::OriginNotAllowed,
@@ -105,12 +106,12 @@ impl Reason {
         Self::DeadlineExceeded,
     ];
 
-    /// The reasons of every endpoint behind the authorizer: not signed in, and the failures that leave the authorizer without
-    /// a decision, see [`crate::Verdict`].
-    pub const PROTECTION: &'static [Self] =
+    /// The reasons of every endpoint behind the authorizer: not signed in, or a failure that kept the authorizer from
+    /// checking the session, see [`crate::Verdict`].
+    pub const AUTHORIZER: &'static [Self] =
         &[Self::NotSignedIn, Self::WorkosUnavailable, Self::WorkosBusy, Self::StoreUnavailable];
 
-    /// The fixed text of the reason's status.
+    /// The fixed text for the reason's status.
     pub const fn message(self) -> &'static str {
         match self.status() {
             400 => "Bad request",
@@ -128,17 +129,17 @@ impl Reason {
     }
 }
 
-/// What an error answer can carry beside its reason.
+/// Fields of an error response that depend on the reason.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Details {
-    /// The field that is missing or wrong.
+    /// The field that is missing or invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// With `sso_required`: how to go on.
+    /// With `sso_required`: the next step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_data: Option<AuthData>,
-    /// With step-ups: the sign-in that waits for the step.
+    /// With `email_verification_required`, `mfa_enrollment` and `mfa_challenge`: the pending sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_authentication_token: Option<String>,
     /// With `already_recording`: the running recording.
@@ -146,7 +147,23 @@ pub struct Details {
     pub egress_id: Option<String>,
 }
 
-/// A refusal or failure on its way to the client.
+/// A refusal or failure, as an endpoint returns it.
+///
+/// ```
+/// use api::{ApiError, Reason};
+///
+/// fn percentage(value: u32) -> Result<u32, ApiError> {
+///     if value > 100 {
+///         return Err(ApiError::new(Reason::InvalidField).field("percentage").because("above 100"));
+///     }
+///     Ok(value)
+/// }
+///
+/// let error = percentage(101).unwrap_err();
+/// assert_eq!(error.reason().status(), 400);
+/// assert_eq!(error.details().field.as_deref(), Some("percentage"));
+/// assert_eq!(error.cause(), "above 100"); // for the log only
+/// ```
 pub struct ApiError(Box<Inner>);
 
 struct Inner {
@@ -159,7 +176,7 @@ struct Inner {
 }
 
 impl ApiError {
-    /// An error with `reason`, born where this is called.
+    /// An error with `reason`. Records the caller's source location.
     #[track_caller]
     pub fn new(reason: Reason) -> Self {
         Self(Box::new(Inner {
@@ -172,49 +189,49 @@ impl ApiError {
         }))
     }
 
-    /// Says what went wrong inside, for the log. The text of `source` must hold no secret.
+    /// Attaches the cause, which is only logged. Its text must not contain a secret.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Names the field that is missing or wrong.
+    /// Names the field that is missing or invalid.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.0.details.field = Some(field.into());
         self
     }
 
-    /// Says after how many seconds to try again.
+    /// Sets `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
         self
     }
 
-    /// Tells the client how to go on with the sign-in.
+    /// Adds the client's next step.
     #[must_use]
     pub fn auth_data(mut self, auth_data: AuthData) -> Self {
         self.0.details.auth_data = Some(auth_data);
         self
     }
 
-    /// Hands out the token of the sign-in that waits for a step.
+    /// Adds the token of the pending sign-in.
     #[must_use]
     pub fn pending(mut self, token: Option<String>) -> Self {
         self.0.details.pending_authentication_token = token;
         self
     }
 
-    /// Names the recording that is running.
+    /// Names the running recording.
     #[must_use]
     pub fn egress_id(mut self, egress_id: impl Into<String>) -> Self {
         self.0.details.egress_id = Some(egress_id.into());
         self
     }
 
-    /// Sets a cookie with the answer. Of two with one name, the first counts.
+    /// Sets a cookie, unless the error already sets one of the same name.
     #[must_use]
     pub fn cookie(mut self, cookie: SetCookie) -> Self {
         cookie.add_to(&mut self.0.cookies);
@@ -226,33 +243,33 @@ impl ApiError {
         self.0.reason
     }
 
-    /// What the answer carries beside the reason.
+    /// The fields that depend on the reason.
     pub fn details(&self) -> &Details {
         &self.0.details
     }
 
-    /// Cookies that go with the answer.
+    /// The cookies to set.
     pub fn cookies(&self) -> &[SetCookie] {
         &self.0.cookies
     }
 
-    /// `Retry-After` in seconds: the one that was set, or 1 for what the server asks to wait for.
+    /// `Retry-After` in seconds: the value that was set, else 1 if the status is 429 or 503.
     pub fn wait(&self) -> Option<u64> {
         self.0.retry_after.or(matches!(self.0.reason.status(), 429 | 503).then_some(1))
     }
 
-    /// Where the error was born, as `file:line`.
+    /// The source location that created the error, as `file:line`.
     pub fn at(&self) -> String {
         format!("{}:{}", self.0.at.file(), self.0.at.line())
     }
 
-    /// The causes, outermost first, joined by `: `; empty where none was given.
+    /// The chain of causes, outermost first, joined by `: `; empty if there is none.
     pub fn cause(&self) -> String {
         let mut causes = Vec::new();
         let mut next: Option<&dyn Error> = self.0.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = next {
             let text = error.to_string();
-            // Many errors repeat their source's text in their own.
+            // Many errors include the text of their source in their own.
             if causes.last().is_none_or(|last: &String| !last.contains(&text)) {
                 causes.push(text);
             }
@@ -271,7 +288,7 @@ impl From<Reason> for ApiError {
 
 impl std::fmt::Debug for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Details and cookies hold tokens: what is printed is what the log may hold.
+        // Details and cookies contain tokens, which must not reach a log.
         f.debug_struct("ApiError")
             .field("reason", &self.0.reason.name())
             .field("at", &self.at())
@@ -285,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_lead_back_to_their_reason() {
+    fn every_name_is_unique_and_maps_back_to_its_reason() {
         for reason in Reason::ALL {
             assert_eq!(Reason::named(reason.name()), Some(*reason));
         }
@@ -298,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_birth_is_the_caller() {
+    fn an_error_records_the_location_of_its_caller() {
         let error = ApiError::new(Reason::Internal);
         assert!(error.at().starts_with("shared/api/src/error.rs:"), "{}", error.at());
     }

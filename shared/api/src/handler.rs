@@ -1,4 +1,4 @@
-//! From the signature of `handle` to a Lambda function.
+//! Turns a `handle` method into a Lambda function, according to its signature.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -11,9 +11,9 @@ use crate::authorizer::AuthorizerEvent;
 use crate::boot::boot;
 use crate::caller::Verdict;
 use crate::input::Input;
-use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, frame, logs};
+use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, invoke, logs};
 
-/// A `handle` method that a Lambda function can be made of. Its signature decides what invokes the function:
+/// A `handle` method that can run as a Lambda function. Its signature decides what invokes the function:
 ///
 /// | signature, after `&self` | invoked by |
 /// |---|---|
@@ -21,33 +21,33 @@ use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, frame
 /// | [`Schedule`] → `Result<(), ApiError>` | EventBridge, on the endpoint's schedule |
 /// | [`Credentials`] → `Option<Verdict>` | API Gateway, as the authorizer |
 ///
-/// `M` marks the signature. The compiler infers it.
+/// `M` is a marker type that keeps the three implementations apart. The compiler infers it.
 ///
-/// The futures are boxed: rustc computes the layout of nested futures recursively and gives up at a depth of 128, which the
-/// authorizer reaches.
+/// The futures of `handle` are boxed: rustc computes the layout of nested futures recursively, and the authorizer
+/// exceeds its recursion limit of 128.
 pub trait Handler<E, M>: Copy + Send + Sync + 'static {
     /// Serves invocations until Lambda ends the process.
     fn run(self, name: &'static str) -> ExitCode;
 
-    /// The schemas of input and output, for documents and tests. It is never part of a function's binary.
+    /// The schemas of input and output, for documents and tests. Functions never call it: it is not in their binaries.
     fn schemas(self) -> Schemas;
 }
 
-/// The schemas of an endpoint's types.
+/// The schemas of an endpoint's input and output.
 #[derive(Default)]
 pub struct Schemas {
     /// The input; `None` if it is not JSON.
-    pub input: Option<Generate>,
-    /// The output of a success.
-    pub output: Option<Generate>,
+    pub input: Option<SchemaFn>,
+    /// The output of a success; `None` for a function without a route.
+    pub output: Option<SchemaFn>,
 }
 
 /// Generates the schema of a type.
-pub type Generate = fn(&mut SchemaGenerator) -> NamedSchema;
+pub type SchemaFn = fn(&mut SchemaGenerator) -> NamedSchema;
 
 /// A schema and the name of its type.
 pub struct NamedSchema {
-    /// The name.
+    /// The name of the type.
     pub name: String,
     /// The schema.
     pub schema: Schema,
@@ -60,7 +60,7 @@ impl NamedSchema {
     }
 }
 
-/// Marks handlers of HTTP requests.
+/// Marker for handlers of HTTP requests.
 pub struct Http<I, O>(I, O);
 
 impl<E, I, O, F, Fut> Handler<E, Http<I, O>> for F
@@ -78,9 +78,9 @@ where
             async |context| {
                 let (config, endpoint) = context;
                 lambda_http::run(service_fn(move |event| async move {
-                    let frame = const { E::ROUTE.frame() };
+                    let route = const { E::ROUTE.http() };
                     let handle = move |request| Box::pin(self(endpoint, request));
-                    Ok::<_, lambda_http::Error>(frame::respond(frame, config, handle, event).await)
+                    Ok::<_, lambda_http::Error>(invoke::respond(route, config, handle, event).await)
                 }))
                 .await
             },
@@ -95,11 +95,11 @@ where
 /// An invocation by EventBridge.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Schedule {
-    /// When it was due, as RFC 3339 in UTC.
+    /// When the invocation was due: RFC 3339, in UTC.
     pub time: String,
 }
 
-/// Marks handlers of schedules.
+/// Marker for handlers of scheduled invocations.
 pub struct Scheduled;
 
 impl<E, F, Fut> Handler<E, Scheduled> for F
@@ -112,7 +112,7 @@ where
         boot(name, E::load, async |endpoint| {
             lambda_runtime::run(service_fn(move |event: LambdaEvent<Schedule>| async move {
                 let work = Box::pin(self(endpoint, event.payload));
-                logs::invocation(&event.context, frame::on_schedule(name, work)).await
+                logs::invocation(&event.context, invoke::on_schedule(name, work)).await
             }))
             .await
         })
@@ -123,7 +123,7 @@ where
     }
 }
 
-/// Marks handlers of authorizer requests.
+/// Marker for authorizers.
 pub struct Authorizes;
 
 impl<E, F, Fut> Handler<E, Authorizes> for F
@@ -136,7 +136,7 @@ where
         boot(name, E::load, async |endpoint| {
             let service = service_fn(move |event: LambdaEvent<AuthorizerEvent>| async move {
                 let verdict = Box::pin(self(endpoint, event.payload.into()));
-                Ok::<_, lambda_runtime::Error>(frame::authorize(&event.context, verdict).await)
+                Ok::<_, lambda_runtime::Error>(invoke::authorize(&event.context, verdict).await)
             });
             lambda_runtime::run(service).await
         })

@@ -1,4 +1,4 @@
-//! The input of a request: a JSON object of at most 16 KiB, or the query, and the path, read into the endpoint's own type.
+//! Deserializes the input of a request into the endpoint's own type: the JSON body or the query, and the path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,46 +14,46 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Value;
 
-use crate::endpoint::{Frame, Method};
-use crate::handler::{Generate, NamedSchema};
+use crate::endpoint::{HttpRoute, Method};
+use crate::handler::{NamedSchema, SchemaFn};
 use crate::{Access, ApiError, Reason};
 
-/// The largest body that is read, in bytes after base64 decoding.
+/// The largest body accepted, in bytes after base64 decoding.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// What an endpoint takes: any type that implements `Deserialize` and `JsonSchema`, or a [`RawBody`].
+/// The input of an endpoint: any type that implements `Deserialize` and `JsonSchema`, or a [`RawBody`].
 ///
-/// The fields of a `POST` come from the JSON body, those of a `GET` or `DELETE` from the query. Fields named in the route,
-/// as `id` in `/things/{id}`, come from the path.
+/// The fields of a `POST` come from the JSON body, those of a `GET` or `DELETE` from the query. Fields named in the
+/// route, such as `id` in `/things/{id}`, come from the path.
 pub trait Input: Sized + Send + 'static {
-    /// The schema; `None` if it is not JSON.
-    const SCHEMA: Option<Generate>;
+    /// The schema; `None` if the input is not JSON.
+    const SCHEMA: Option<SchemaFn>;
 
     /// Reads the input of a request.
     ///
     /// # Errors
-    /// `missing_field` and `invalid_field`, or the reason that a field's type gives, with the field's name;
-    /// `invalid_json`, `json_required`, `body_too_large`.
-    fn read(frame: Frame, request: &lambda_http::Request) -> Result<Self, ApiError>;
+    /// `missing_field`, `invalid_field` or the reason of the field's type, each with the field's name; `invalid_json`,
+    /// `json_required`, `body_too_large`.
+    fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError>;
 }
 
-/// The input of an endpoint that takes none. The body is empty or `{}`.
+/// No input: the body is empty or `{}`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Nothing {}
 
-/// A body that the endpoint verifies itself, with its signature.
+/// A signed body. The endpoint verifies the signature itself.
 pub struct RawBody {
     /// The body, unchanged.
     pub bytes: Vec<u8>,
-    /// The header that [`Access::Signed`] names.
+    /// The value of the header that [`Access::Signed`] names.
     pub signature: Option<String>,
 }
 
 impl Input for RawBody {
-    const SCHEMA: Option<Generate> = None;
+    const SCHEMA: Option<SchemaFn> = None;
 
-    fn read(frame: Frame, request: &lambda_http::Request) -> Result<Self, ApiError> {
-        let signature = match frame.access {
+    fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError> {
+        let signature = match route.access {
             Access::Signed(header) => request.headers().get(header).and_then(|value| value.to_str().ok()),
             _ => None,
         };
@@ -62,14 +62,14 @@ impl Input for RawBody {
 }
 
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
-    const SCHEMA: Option<Generate> = Some(NamedSchema::of::<T>);
+    const SCHEMA: Option<SchemaFn> = Some(NamedSchema::of::<T>);
 
-    fn read(frame: Frame, request: &lambda_http::Request) -> Result<Self, ApiError> {
-        let mut fields = match frame.method {
+    fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError> {
+        let mut fields = match route.method {
             Method::Post => Fields::from_body(request.headers(), request.body())?,
             Method::Get | Method::Delete => Fields::from_query(&request.query_string_parameters())?,
         };
-        if frame.path.contains('{') {
+        if route.path.contains('{') {
             for (name, value) in request.path_parameters().iter() {
                 fields.set(name, value);
             }
@@ -86,7 +86,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// The fields of an input by name, on their way into its type.
+/// The fields of an input by name, not yet deserialized.
 #[derive(Default)]
 struct Fields(BTreeMap<String, Field>);
 
@@ -94,7 +94,7 @@ struct Fields(BTreeMap<String, Field>);
 enum Field {
     /// From the body.
     Json(Value),
-    /// From the path or the query, where numbers and booleans are text too.
+    /// From the path or the query, which carry numbers and booleans as text.
     Text(String),
 }
 
@@ -114,7 +114,7 @@ impl Fields {
                 Ok(Self(fields.into_iter().map(|(name, value)| (name, Field::Json(value))).collect()))
             }
             Ok(_) => Err(ApiError::new(Reason::InvalidJson).because("the body is JSON, but not an object")),
-            // The error's text names line and column, never the body's content.
+            // serde_json's message gives line and column, never content of the body.
             Err(error) => Err(ApiError::new(Reason::InvalidJson).because(error)),
         }
     }
@@ -125,7 +125,7 @@ impl Fields {
             if fields.set(name, value).is_some() {
                 return Err(ApiError::new(Reason::InvalidField)
                     .field(name)
-                    .because("it is in the query twice"));
+                    .because("appears twice in the query"));
             }
         }
         Ok(fields)
@@ -147,7 +147,7 @@ impl Fields {
     }
 }
 
-/// Gives each error the name of its field.
+/// Adds the name of the field to each error.
 struct FieldAccess {
     rest: std::collections::btree_map::IntoIter<String, Field>,
     value: Option<(String, Field)>,
@@ -164,13 +164,13 @@ impl<'de> MapAccess<'de> for FieldAccess {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FieldError> {
-        // `MapAccess` asks for a value only after its key.
+        // Serde requests a value only after its key.
         let (name, value) = self.value.take().unwrap_or((String::new(), Field::Json(Value::Null)));
         seed.deserialize(value).map_err(|error| FieldError { field: Some(name), ..error })
     }
 }
 
-/// A number or boolean: as it is in JSON, parsed from text.
+/// Deserializes a number or boolean: JSON as it is, text by parsing it.
 macro_rules! parsed {
     ($($method:ident $visit:ident)+) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
@@ -221,7 +221,8 @@ impl<'de> Deserializer<'de> for Field {
     }
 }
 
-/// Why a field is refused. A field's type gives the name of a [`Reason`] as its error, see [`crate::text!`].
+/// Why a field is refused. The field's type can choose the [`Reason`]: it uses the reason's name as its error message,
+/// see [`crate::text!`].
 #[derive(Debug)]
 struct FieldError {
     reason: Reason,
@@ -260,7 +261,7 @@ mod tests {
     #[derive(Debug, Deserialize, JsonSchema)]
     struct Body {
         email: EmailAddress,
-        #[expect(dead_code, reason = "shows that it may be missing")]
+        #[expect(dead_code, reason = "only shows that a field may be missing")]
         state: Option<String>,
     }
 
@@ -273,7 +274,7 @@ mod tests {
     type Refusal = (Reason, Option<String>);
 
     fn read<T: Input>(route: Route, request: &lambda_http::Request) -> Result<T, Refusal> {
-        T::read(route.frame(), request).map_err(|error| (error.reason(), error.details().field.clone()))
+        T::read(route.http(), request).map_err(|error| (error.reason(), error.details().field.clone()))
     }
 
     fn read_body(body: &str) -> Result<Body, Refusal> {
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_json_object_of_fair_size_is_read() {
+    fn only_a_json_object_within_the_size_limit_is_accepted() {
         assert_eq!(read_body("[]").unwrap_err().0, Reason::InvalidJson);
         assert_eq!(read_body("{").unwrap_err().0, Reason::InvalidJson);
         assert_eq!(read_body(&" ".repeat(MAX_BYTES + 1)).unwrap_err().0, Reason::BodyTooLarge);
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn path_and_query_are_read_into_their_types() {
+    fn path_and_query_are_parsed_into_their_types() {
         let page = |limit| Ok(Page { id: "a b".to_owned(), limit });
         assert_eq!(read_page("a b", &[]), page(None));
         assert_eq!(read_page("a b", &[("limit", ""), ("more", "x")]), page(None));

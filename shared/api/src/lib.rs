@@ -1,8 +1,8 @@
-//! The base of every endpoint: configuration, the table of error reasons, typed requests and responses, logs, and
-//! [`main!`], which makes a Lambda function of an [`Endpoint`].
+//! The base of every endpoint: configuration, error reasons, typed requests and responses, logs, and [`main!`], which
+//! turns an [`Endpoint`] into a Lambda function.
 //!
-//! Everything that all endpoints share happens here: the check of `Origin`, body limits, content type, the caller's
-//! identity, the deadline, security headers, the error body and the log line.
+//! Everything that endpoints share happens here: the `Origin` check, body limits, content type, the caller's identity,
+//! the deadline, security headers, error bodies and log lines.
 
 pub mod auth_data;
 mod authorizer;
@@ -15,9 +15,9 @@ pub mod deadline;
 pub mod email;
 pub mod endpoint;
 pub mod error;
-mod frame;
 pub mod handler;
 pub mod input;
+mod invoke;
 pub mod logs;
 pub mod metrics;
 pub mod random;

@@ -1,39 +1,47 @@
-//! A request as an endpoint sees it.
+//! The request that an endpoint receives.
 
 use std::net::IpAddr;
 
 use crate::{ApiError, Caller, Cookies, Reason};
 
 /// A request whose origin, caller and input have been checked.
+///
+/// ```
+/// use api::{ApiError, Nothing, Request, Response};
+///
+/// async fn who_am_i(req: Request<Nothing>) -> Result<Response<String>, ApiError> {
+///     Ok(Response::new(format!("{} at {}", req.caller()?.email, req.client.ip_text())))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Request<I> {
-    /// The body, or path and query, as the endpoint's own type.
+    /// Body, path and query, as the endpoint's own type.
     pub input: I,
-    /// Where the request comes from.
+    /// The client's address and user agent.
     pub client: Client,
     /// The request's cookies.
     pub cookies: Cookies,
-    /// The token of `Authorization: Bearer`, for clients without cookies.
+    /// The token of `Authorization: Bearer`, from clients without cookies.
     pub bearer: Option<crate::Secret>,
     pub(crate) caller: Option<Caller>,
 }
 
 impl<I> Request<I> {
-    /// The signed-in caller. An endpoint behind the authorizer always has one, any other never.
+    /// The signed-in caller: always present behind the authorizer, never elsewhere.
     ///
     /// # Errors
-    /// `not_signed_in` if there is none.
+    /// `not_signed_in` if there is no caller.
     pub fn caller(&self) -> Result<&Caller, ApiError> {
         self.caller.as_ref().ok_or_else(|| Reason::NotSignedIn.into())
     }
 }
 
-/// Where a request comes from, as API Gateway reports it: never from a header that the client could set.
+/// The client, as API Gateway reports it. The address is never taken from a header, which the client could set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// The address of the connection.
+    /// The source address of the connection.
     pub ip: Option<IpAddr>,
-    /// The `User-Agent`.
+    /// The header `User-Agent`.
     pub user_agent: Option<String>,
 }
 
@@ -44,7 +52,7 @@ impl Client {
     }
 }
 
-/// The token of an `Authorization` header with the scheme `Bearer` (RFC 6750 2.1).
+/// The token of an `Authorization` header with the scheme `Bearer` (RFC 6750, section 2.1).
 pub fn bearer(authorization: &str) -> Option<crate::Secret> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| crate::Secret::new(token.trim()))

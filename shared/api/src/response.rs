@@ -1,4 +1,4 @@
-//! Answers: status, JSON body, cookies and the headers that every answer carries.
+//! Responses: status, JSON body, cookies, and the headers that every response has.
 
 use http::header::{self, HeaderName, HeaderValue};
 use lambda_http::Body;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::Details;
 use crate::{ApiError, SetCookie};
 
-/// Headers of every answer, errors included.
+/// Headers of every response, errors included.
 pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -18,7 +18,14 @@ pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
-/// A successful answer. Its status is the route's.
+/// A successful response. Its status is that of the [`Route`](crate::Route).
+///
+/// ```
+/// use api::{Done, Response, SameSite, SetCookie};
+///
+/// let response = Response::new(Done::OK).cookie(SetCookie::new("__Host-example", "1", SameSite::Lax, 60));
+/// assert_eq!(response.cookies.len(), 1);
+/// ```
 #[derive(Debug)]
 pub struct Response<O> {
     /// The body.
@@ -28,12 +35,12 @@ pub struct Response<O> {
 }
 
 impl<O> Response<O> {
-    /// An answer with `body`.
+    /// A response with `body`.
     pub fn new(body: O) -> Self {
         Self { body, cookies: Vec::new() }
     }
 
-    /// Sets a cookie. Of two with one name, the first counts.
+    /// Sets a cookie, unless the response already sets one of the same name.
     #[must_use]
     pub fn cookie(mut self, cookie: SetCookie) -> Self {
         cookie.add_to(&mut self.cookies);
@@ -41,7 +48,7 @@ impl<O> Response<O> {
     }
 }
 
-/// The document's body for "it was done": `{"code": 200, "message": "OK"}`.
+/// A success without data: `{"code": 200, "message": "OK"}`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Done {
     code: u16,
@@ -49,13 +56,13 @@ pub struct Done {
 }
 
 impl Done {
-    /// 200, done.
+    /// 200 OK.
     pub const OK: Self = Self { code: 200, message: "OK" };
-    /// 201, created.
+    /// 201 Created.
     pub const CREATED: Self = Self { code: 201, message: "Created" };
 }
 
-/// The body of an error answer.
+/// The body of an error response.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody<'a> {

@@ -1,4 +1,6 @@
-//! Responses, and what tests assert of them.
+//! Responses, and assertions about them.
+
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "an assertion fails by panicking")]
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -21,7 +23,7 @@ impl Answer {
     /// Reads a response.
     ///
     /// # Errors
-    /// If the body breaks off.
+    /// If the connection closes before the end of the body.
     pub async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
         let cookies = headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
@@ -38,33 +40,33 @@ impl Answer {
         self
     }
 
-    /// Asserts that it is an error of our shape with this status and reason.
+    /// Asserts that it has our error body, with this status and reason.
     #[track_caller]
     pub fn refused(self, status: u16, reason: &str) -> Self {
-        let answer = self.is(status);
-        assert_eq!(answer.body["reason"], reason, "{}", answer.body);
-        assert_eq!(answer.body["code"], status);
-        assert!(answer.body["message"].is_string());
-        assert!(answer.body["requestId"].as_str().is_some_and(|id| !id.is_empty()));
-        answer
+        let response = self.is(status);
+        assert_eq!(response.body["reason"], reason, "{}", response.body);
+        assert_eq!(response.body["code"], status);
+        assert!(response.body["message"].is_string());
+        assert!(response.body["requestId"].as_str().is_some_and(|id| !id.is_empty()));
+        response
     }
 
-    /// Asserts that it is a refusal that names `field`.
+    /// Asserts that the error names `field`.
     #[track_caller]
     pub fn names(self, field: &str) -> Self {
         assert_eq!(self.body["field"], field, "{}", self.body);
         self
     }
 
-    /// A header's text.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The body's text at a JSON pointer.
+    /// The string at a JSON pointer in the body.
     #[track_caller]
     pub fn text(&self, pointer: &str) -> String {
         let value = self.body.pointer(pointer).and_then(Value::as_str);
-        value.unwrap_or_else(|| panic!("no text at {pointer} in {}", self.body)).to_owned()
+        value.unwrap_or_else(|| panic!("no string at {pointer} in {}", self.body)).to_owned()
     }
 }

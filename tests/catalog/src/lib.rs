@@ -1,5 +1,5 @@
-//! All functions with what they declare, found in the folders of functions/: for documents, static checks, test matrices
-//! and benchmarks. No list is kept by hand.
+//! Every function with its declaration, for documents, static checks, test matrices and benchmarks. The build script
+//! discovers them in functions/: no list is kept by hand.
 
 mod answer;
 mod person;
@@ -7,7 +7,7 @@ mod person;
 use std::sync::LazyLock;
 
 pub use answer::Answer;
-use api::handler::Generate;
+use api::handler::SchemaFn;
 use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
 pub use person::{Outcome, Outgoing, Person};
 
@@ -18,12 +18,12 @@ include!("functions.rs");
 pub struct Function {
     /// The name of its folder, package and binary.
     pub name: &'static str,
-    /// What it declares.
+    /// Its declaration.
     pub route: Route,
     /// The schema of its input; `None` if it is not JSON.
-    pub input: Option<Generate>,
-    /// The schema of its success; `None` for a function without a route.
-    pub output: Option<Generate>,
+    pub input: Option<SchemaFn>,
+    /// The schema of its output; `None` for a function without a route.
+    pub output: Option<SchemaFn>,
     load: fn(&Env) -> Result<(), ConfigError>,
 }
 
@@ -34,10 +34,10 @@ impl Function {
         Self { name, route: E::ROUTE, input: schemas.input, output: schemas.output, load }
     }
 
-    /// Loads its configuration as its process does.
+    /// Loads its configuration, as its process does at the start.
     ///
     /// # Errors
-    /// As [`Endpoint::load`].
+    /// If a variable is missing or invalid.
     pub fn load(&self, env: &Env) -> Result<(), ConfigError> {
         if self.route.is_http() {
             ApiConfig::load(env)?;
@@ -48,12 +48,12 @@ impl Function {
 
 static ALL: LazyLock<Vec<Function>> = LazyLock::new(all);
 
-/// All functions in the order of their names, those without a route included.
+/// All functions by name, including those without a route.
 pub fn functions() -> &'static [Function] {
     &ALL
 }
 
-/// The functions with a route, in the order of the API document: by section and path.
+/// The functions with a route, in the order of the API document: by section, path and method.
 pub fn endpoints() -> Vec<&'static Function> {
     let mut endpoints: Vec<_> = ALL.iter().filter(|function| function.route.is_http()).collect();
     endpoints.sort_by_key(|Function { route, .. }| (route.tag, route.path, route.method.name()));
@@ -65,13 +65,13 @@ pub fn function(name: &str) -> Option<&'static Function> {
     ALL.iter().find(|function| function.name == name)
 }
 
-/// The function that serves a request, by method and path.
-pub fn at(method: &str, path: &str) -> Option<&'static Function> {
+/// The function that serves requests with this method and path.
+pub fn serving(method: &str, path: &str) -> Option<&'static Function> {
     let serves = |route: &Route| route.method.name() == method && matches(route.path, path);
     endpoints().into_iter().find(|function| serves(&function.route))
 }
 
-/// Whether a path is one of a route, whose `{name}` segments match anything.
+/// Whether a path matches a route, whose `{name}` segments match any segment.
 fn matches(route: &str, path: &str) -> bool {
     let (route, path) = (route.split('/'), path.split('/'));
     route.clone().count() == path.clone().count()

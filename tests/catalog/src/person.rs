@@ -1,4 +1,4 @@
-//! A person in a browser who does what leads up to an endpoint's example: see [`Step`].
+//! A person in a browser, who takes the steps that an endpoint's example needs: see [`Step`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,22 +11,22 @@ use url::Url;
 
 use crate::{Answer, Function, function};
 
-/// What a step fails with.
+/// The result of a step.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Persons so far in this process: no two share an address or a room.
+/// Persons created in this process. Each has an address and a room of their own.
 static PERSONS: AtomicUsize = AtomicUsize::new(0);
 
 const SESSION_COOKIE: &str = "__Host-session";
 
-/// A request that is ready to be sent.
+/// A request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The function that serves it.
     pub function: &'static Function,
     /// Path and query.
     pub target: String,
-    /// Headers, the cookies among them.
+    /// Headers, including the cookies.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Vec<u8>>,
@@ -45,17 +45,17 @@ pub struct Person<'a> {
     pub cookies: BTreeMap<String, String>,
     /// The bodies of all responses, oldest first.
     pub responses: Vec<Value>,
-    /// Values that the steps found for fields of the next request.
+    /// Fields of the next request that the steps have set.
     found: Map<String, Value>,
-    /// A body and its signature, as a service sends them.
+    /// The body of the next request and its signature, if a service sends it.
     signed: Option<(Vec<u8>, String)>,
 }
 
 impl<'a> Person<'a> {
-    /// Someone whom WorkOS knows, with a browser on a page of `origin`.
+    /// A WorkOS user with a browser on a page of `origin`.
     ///
     /// # Errors
-    /// If a part of the cloud is not a double.
+    /// If the cloud does not run the WorkOS double.
     pub fn new(cloud: &'a Cloud, http: reqwest::Client, origin: &str) -> Outcome<Self> {
         let number = PERSONS.fetch_add(1, Ordering::Relaxed);
         let email = format!("person{number}@example.com");
@@ -74,10 +74,10 @@ impl<'a> Person<'a> {
         })
     }
 
-    /// Does what leads up to the function's example and returns the example, ready to be sent.
+    /// Takes the steps that the function's example needs, and returns the example.
     ///
     /// # Errors
-    /// Names the step that failed.
+    /// If a step fails. The error names it.
     pub async fn prepare(&mut self, function: &'static Function) -> Outcome<Outgoing> {
         self.found.clear();
         self.signed = None;
@@ -114,7 +114,7 @@ impl<'a> Person<'a> {
         Ok(answer)
     }
 
-    /// Prepares a function's example, sends it and expects its success.
+    /// Prepares a function's example, sends it and checks that it succeeds.
     async fn request(&mut self, name: &str) -> Outcome<()> {
         let function = function(name).ok_or_else(|| format!("there is no function {name}"))?;
         let outgoing = Box::pin(self.prepare(function)).await?;
@@ -147,7 +147,7 @@ impl<'a> Person<'a> {
             Step::SignInAtProvider => self.sign_in_at_provider().await?,
             Step::JoinRoom => {
                 let token = self.latest("/token")?;
-                let token = token.as_str().ok_or("the token is not text")?;
+                let token = token.as_str().ok_or("the token is not a string")?;
                 let livekit = self.cloud.livekit().ok_or("LiveKit is not the double")?;
                 livekit.join(token).map_err(|refused| format!("{refused:?}"))?;
             }
@@ -157,10 +157,10 @@ impl<'a> Person<'a> {
             }
             Step::LivekitEvent(event) => {
                 let egress = self.latest("/egressId")?;
-                let egress = egress.as_str().ok_or("the egress id is not text")?;
+                let egress = egress.as_str().ok_or("the egress id is not a string")?;
                 let livekit = self.cloud.livekit().ok_or("LiveKit is not the double")?;
                 livekit.activate(egress);
-                let event = livekit.egress_event(event, egress).ok_or("LiveKit knows no such egress")?;
+                let event = livekit.egress_event(event, egress).ok_or("LiveKit has no such egress")?;
                 let (body, signature) = livekit.sign_webhook(&event)?;
                 self.signed = Some((body.into_bytes(), signature));
             }
@@ -171,7 +171,7 @@ impl<'a> Person<'a> {
     /// Follows the last `redirectURL` and signs in there.
     async fn sign_in_at_provider(&mut self) -> Outcome<()> {
         let url = self.latest("/authData/redirectURL")?;
-        let mut url: Url = url.as_str().ok_or("the URL is not text")?.parse()?;
+        let mut url: Url = url.as_str().ok_or("the URL is not a string")?.parse()?;
         url.query_pairs_mut().append_pair("login_hint", &self.email);
         let response = self.http.get(url).send().await?;
         let location = response.headers().get("location").ok_or("the provider does not redirect")?;
@@ -211,7 +211,7 @@ impl<'a> Person<'a> {
         Ok(Outgoing { function, target: format!("{path}?{}", query.finish()), headers, body: None })
     }
 
-    /// The example's fields, with this person's values.
+    /// The fields of the example, with this person's values.
     fn fields(&mut self, route: &Route) -> Outcome<Map<String, Value>> {
         let example = if route.example.is_empty() { "{}" } else { route.example };
         let mut fields: Map<String, Value> = serde_json::from_str(example)?;
@@ -246,7 +246,7 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Puts the fields that a path names in their place, and takes them out of `fields`.
+/// Fills in the parameters of a path, and removes their fields.
 fn fill(path: &str, fields: &mut Map<String, Value>) -> String {
     let segments = path.split('/').map(|segment| {
         match segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}')) {

@@ -1,4 +1,4 @@
-//! docs/configuration.md, from what each function really asks its environment for.
+//! docs/configuration.md, from the variables that each function actually reads.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use api::config::Default;
 use api::{Env, Variable};
 use catalog::Function;
 
-/// A value for every variable, so that no function stops reading halfway.
+/// A value for every variable, so that every function loads its whole configuration.
 pub const FULL: [(&str, &str); 30] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
@@ -41,16 +41,16 @@ pub const FULL: [(&str, &str); 30] = [
     ("WORKOS_CLIENT_ID", "client_1"),
 ];
 
-/// The variables that a function reads, in the order of their names: with everything set, and with every optional one
-/// unset, where it may turn to others.
+/// The variables that a function reads, by name: once with every variable set, and once with only the required ones,
+/// when it may fall back to others.
 pub fn read_by(function: &Function) -> Vec<&'static Variable> {
     let full = Env::fixed(FULL);
-    function.load(&full).expect("a function loads where everything is set");
+    function.load(&full).expect("a function loads with every variable set");
     let mut read: BTreeMap<_, _> =
         full.asked().into_iter().map(|variable| (variable.name, variable)).collect();
     let required = |name: &str| read.get(name).is_some_and(|variable| variable.default == Default::Required);
     let bare = Env::fixed(FULL.into_iter().filter(|(name, _)| required(name)).collect::<Vec<_>>());
-    function.load(&bare).expect("a function loads with what it requires");
+    function.load(&bare).expect("a function loads with its required variables");
     read.extend(bare.asked().into_iter().map(|variable| (variable.name, variable)));
     read.into_values().collect()
 }
@@ -58,12 +58,13 @@ pub fn read_by(function: &Function) -> Vec<&'static Variable> {
 const INTRODUCTION: &str = "\
 # Configuration
 
-Environment variables, and nothing else. A function reads its own when it starts, stops with one line that names the
-variable where one is missing or wrong, and reads no other. An empty value counts as not set.
+The environment variables of the functions; there is no other configuration. A function reads only its own, when it
+starts. If one is missing or invalid, the function logs one line that names it and exits. An empty value counts as
+unset.
 
-In AWS, `template.yaml` sets them from its parameters and from one Secrets Manager secret, see
-[operations.md](operations.md). On the developer's machine the local cloud sets them all; any of them given to `make dev`
-goes before its own.
+In AWS, `template.yaml` sets them from its parameters and one Secrets Manager secret, see
+[operations.md](operations.md). On a developer's machine the local cloud sets them all; a variable given to `make dev`
+takes precedence.
 
 Generated from the code by `make generate`; a test compares it with the code and with `template.yaml`.
 ";
@@ -71,8 +72,8 @@ Generated from the code by `make generate`; a test compares it with the code and
 const LAMBDA: &str = "
 ## Set by Lambda
 
-A function reads these too. Lambda sets them, but for `AWS_ENDPOINT_URL_DYNAMODB`, which is for a table on the developer's
-machine and is not in the template.
+Functions read these too. Lambda sets them, except `AWS_ENDPOINT_URL_DYNAMODB`, which is for a local table and is not in
+the template.
 ";
 
 #[test]
@@ -104,11 +105,11 @@ fn row(table: &mut String, variable: &Variable, readers: &[&str], functions: usi
         Default::Required => "required".to_owned(),
         Default::Unset => "none".to_owned(),
         Default::Value(value) => format!("`{value}`"),
-        Default::Derived(words) => words.to_owned(),
+        Default::Derived(description) => description.to_owned(),
     };
     let readers = match readers {
         all if all.len() == functions => "all".to_owned(),
-        // What every endpoint reads, and the authorizer does not.
+        // Every endpoint reads it, but the authorizer does not.
         most if most.len() + 1 == functions && !most.contains(&"authorizer") => {
             "all but authorizer".to_owned()
         }

@@ -1,4 +1,4 @@
-//! docs/errors.md, from the one table of reasons.
+//! docs/errors.md, from the table of reasons.
 
 use std::fmt::Write as _;
 
@@ -6,38 +6,40 @@ use api::Reason;
 
 const INTRODUCTION: &str = r#"# Errors
 
-Every error of the API itself has this body, whose `code` is the HTTP status and whose `message` is that status' fixed text:
+The errors of the API, for authors of clients. Every error has this body; `code` is the HTTP status, and `message` is
+the fixed text of that status:
 
 ```json
 {"code":400,"message":"Bad request","reason":"invalid_email","requestId":"8f5a…","field":"email"}
 ```
 
-Programs go by `reason`, which is stable. `field` names the field that is missing or wrong. `requestId` is what to report.
+Programs should use `reason`, which is stable. `field` names the field that is missing or invalid. Quote `requestId`
+when you report a problem.
 
-A retryable error can go away by itself: send the same request again, not before `Retry-After` seconds where the answer has
-that header. Everything else needs what the table says.
+A retryable error may be temporary: send the same request again, after `Retry-After` seconds if the response has that
+header. For any other error, do what the table says.
 "#;
 
 const GATEWAY: &str = r#"
-## Answers of API Gateway
+## Errors of API Gateway
 
-Some requests never reach a function, and API Gateway answers by itself, with `{"message": …}` and nothing else:
+API Gateway rejects some requests before they reach a function. The body is only `{"message": …}`:
 
 | status | message | when |
 |---|---|---|
-| 403 | Forbidden | a protected endpoint without a good session: sign in again |
-| 404 | Not Found | no such path, or another method than `POST` |
-| 413 | Request Entity Too Large | a body over 10 MB |
-| 429 | Too Many Requests | more requests than the route takes: wait and try again |
+| 403 | Forbidden | a protected endpoint without a valid session: sign in again |
+| 404 | Not Found | unknown path, or wrong method for the path |
+| 413 | Request Entity Too Large | body over 10 MB |
+| 429 | Too Many Requests | rate limit of the route exceeded: wait and try again |
 | 431 | Request Header Fields Too Large | headers over 10 KB |
-| 500 | Internal Server Error | a function or the authorizer broke: try again, then report the header `apigw-requestid` |
-| 503 | Service Unavailable | no function was free: try again |
+| 500 | Internal Server Error | the function or the authorizer failed: try again, then report the header `apigw-requestid` |
+| 503 | Service Unavailable | no capacity for the function: try again |
 "#;
 
 #[test]
 fn the_document_lists_every_reason() {
     let mut text = INTRODUCTION.to_owned();
-    text.push_str("\n| reason | status | what to do | retryable | answered by |\n|---|---|---|---|---|\n");
+    text.push_str("\n| reason | status | what to do | retryable | returned by |\n|---|---|---|---|---|\n");
     for reason in Reason::ALL {
         let retryable = if reason.retryable() { "yes" } else { "no" };
         writeln!(
@@ -64,6 +66,6 @@ fn endpoints_with(reason: Reason) -> String {
         .filter(|function| function.route.is_http() && function.route.all_reasons().contains(&reason))
         .map(|function| function.name)
         .collect();
-    assert!(!names.is_empty(), "no endpoint answers {}", reason.name());
+    assert!(!names.is_empty(), "no endpoint declares {}", reason.name());
     names.join(", ")
 }

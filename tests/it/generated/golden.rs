@@ -1,12 +1,9 @@
-//! Files in git that are generated from the code: a test fails when one of them differs, and `make generate` writes
-//! them anew.
+//! Compares the generated files in git with the code, or writes them.
 
 use std::path::Path;
 
-/// Compares the file at `path`, from the project's folder, with `generated`.
-///
-/// # Panics
-/// Where they differ, with the first line that does. With `UPDATE_GOLDEN=1` the file is written instead.
+/// Asserts that the file at `path`, relative to the project's folder, is `generated`. With `UPDATE_GOLDEN=1` it writes
+/// the file instead.
 #[track_caller]
 pub fn check(path: &str, generated: &str) {
     let file = crate::app::root().join(path);
@@ -18,7 +15,7 @@ pub fn check(path: &str, generated: &str) {
         let lines = committed.lines().zip(generated.lines());
         let line = lines.take_while(|(old, new)| old == new).count();
         panic!(
-            "{path} is not what the code says, from line {} on: `make generate` writes it anew\n in git: {}\ncode says: {}",
+            "{path} is out of date from line {}: run `make generate`\n  in git: {}\nexpected: {}",
             line + 1,
             committed.lines().nth(line).unwrap_or("[end of file]"),
             generated.lines().nth(line).unwrap_or("[end of file]"),
@@ -27,5 +24,5 @@ pub fn check(path: &str, generated: &str) {
 }
 
 fn write(file: &Path, text: &str) {
-    std::fs::write(file, text).expect("a generated file can be written");
+    std::fs::write(file, text).expect("the generated file is writable");
 }

@@ -1,4 +1,5 @@
-//! The files in git that are generated from the code. `make generate` writes them; a test fails when one of them is stale.
+//! The files in git that are generated from the code. `make generate` writes them, and a test fails if one is out of
+//! date.
 
 pub mod configuration;
 mod errors;

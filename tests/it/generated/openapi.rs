@@ -1,4 +1,4 @@
-//! openapi.yaml, from the code: the endpoints' routes, the schemas of their types, the table of reasons.
+//! openapi.yaml, from the routes of the endpoints, the schemas of their types, and the table of reasons.
 
 mod responses;
 mod yaml;
@@ -14,38 +14,39 @@ use schemars::{JsonSchema as _, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
-pub use responses::gateway_answers;
+pub use responses::gateway_responses;
 
 #[test]
-fn the_document_is_what_the_code_says() {
+fn the_document_matches_the_code() {
     let text = serde_yaml_ng::to_string(&document()).expect("YAML");
     super::golden::check("openapi.yaml", &format!("# Generated from the code by `make generate`.\n{text}"));
 }
 
 const INTRODUCTION: &str = "\
-Sign-in by enterprise SSO, by a code sent by mail, by Google and Microsoft; organizations; LiveKit room tokens and recordings.
+Sign-in with enterprise SSO, a code sent by mail, Google or Microsoft; organizations; LiveKit room tokens and recordings.
 
 **Sessions.** A sign-in sets the cookie `__Host-session`. Clients without cookies send its value as `Authorization: Bearer`.
 
-**Errors.** Every error has the body `Error`; programs go by `reason`. API Gateway refuses some requests by itself, with \
-`GatewayError`: a protected endpoint without a good session is 403, an unknown path or another method than `POST` is 404 \
+**Errors.** Every error has the body `Error`; its `reason` is stable. API Gateway rejects some requests itself, with \
+`GatewayError`: a protected endpoint without a valid session is 403, an unknown path or a wrong method is 404 \
 `{\"message\":\"Not Found\"}`.
 
-**Browsers.** A request whose `Origin` is not among the allowed ones is 403 `origin_not_allowed`. Send cookies with \
+**Browsers.** A request with an `Origin` that is not allowed is 403 `origin_not_allowed`. Send cookies with \
 `fetch(…, { credentials: \"include\" })`.
 
-**Fields.** Unknown fields are ignored. Text is trimmed; null and empty count as missing. Lengths are in bytes of UTF-8.
+**Fields.** Unknown fields are ignored. Text is trimmed; null and empty values count as missing. Lengths are in bytes of \
+UTF-8.
 ";
 
 fn document() -> Yaml {
     let mut requests = generator(SchemaSettings::for_deserialize);
-    let mut answers = generator(SchemaSettings::for_serialize);
+    let mut responses = generator(SchemaSettings::for_serialize);
     let mut schemas = BTreeMap::new();
 
-    schemas.insert("Error".to_owned(), answer(ErrorBody::json_schema(&mut answers)));
+    schemas.insert("Error".to_owned(), response_schema(ErrorBody::json_schema(&mut responses)));
     let mut paths: Vec<(String, Vec<(String, Yaml)>)> = Vec::new();
     for function in catalog::endpoints() {
-        let operation = operation(function, &mut schemas, &mut requests, &mut answers);
+        let operation = operation(function, &mut schemas, &mut requests, &mut responses);
         let method = function.route.method.name().to_lowercase();
         let operation = (method, yaml::ordered(operation));
         match paths.last_mut() {
@@ -54,12 +55,12 @@ fn document() -> Yaml {
         }
     }
     let paths = paths.into_iter().map(|(path, operations)| (path, yaml::mapping(operations)));
-    for (generator, answers) in [(requests, false), (answers, true)] {
+    for (generator, in_responses) in [(requests, false), (responses, true)] {
         for (name, schema) in generator.clone().take_definitions(true) {
-            let schema = if answers { never_null(schema) } else { schema };
+            let schema = if in_responses { never_null(schema) } else { schema };
             let schema = Schema::try_from(schema).expect("a schema");
             if let Some(other) = schemas.insert(name.clone(), schema.clone()) {
-                assert_eq!(other, schema, "two types are called {name} (answers: {answers})");
+                assert_eq!(other, schema, "two types are called {name} (in responses: {in_responses})");
             }
         }
     }
@@ -84,7 +85,7 @@ fn generator(contract: fn(SchemaSettings) -> SchemaSettings) -> SchemaGenerator 
     settings.with(|settings| settings.definitions_path = "/components/schemas".into()).into_generator()
 }
 
-/// Puts the schema under a name of its own among the components, and returns the reference to it.
+/// Adds a schema to the components under a unique name, and returns a reference to it.
 fn add(schemas: &mut BTreeMap<String, Schema>, function: &str, named: NamedSchema, suffix: &str) -> String {
     // Each function calls its own types `Input` and `Output`.
     let name = match named.name.as_str() {
@@ -100,11 +101,11 @@ fn pascal(name: &str) -> String {
     name.split('-').map(capital).collect()
 }
 
-fn answer(schema: Schema) -> Schema {
+fn response_schema(schema: Schema) -> Schema {
     Schema::try_from(never_null(schema.into())).expect("a schema")
 }
 
-/// An answer leaves a field without value out: what `Option` allows beside that is not needed.
+/// Removes the `null` that `Option` allows: responses omit a field that has no value.
 fn never_null(schema: Value) -> Value {
     let null = json!("null");
     match schema {
@@ -132,11 +133,11 @@ fn never_null(schema: Value) -> Value {
     }
 }
 
-/// Takes out what readers have no use for.
+/// Removes what is of no use to readers.
 fn tidy(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(fields) => {
-            // Names of Rust's number types; JSON has one.
+            // Names of Rust's number types. JSON has only one.
             if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 fields.remove("format");
             }
@@ -158,11 +159,12 @@ fn operation(
     function: &Function,
     schemas: &mut BTreeMap<String, Schema>,
     requests: &mut SchemaGenerator,
-    answers: &mut SchemaGenerator,
+    responses: &mut SchemaGenerator,
 ) -> Value {
     let Function { name, route, .. } = function;
-    let NamedSchema { name: output, schema } = function.output.expect("an endpoint has an output")(answers);
-    let response = add(schemas, name, NamedSchema { name: output, schema: answer(schema) }, "Response");
+    let NamedSchema { name: output, schema } = function.output.expect("an endpoint has an output")(responses);
+    let response =
+        add(schemas, name, NamedSchema { name: output, schema: response_schema(schema) }, "Response");
     let mut operation = json!({
         "operationId": name,
         "summary": route.summary,
@@ -188,7 +190,7 @@ fn operation(
                 json!({ "required": !takes_none, "content": { "application/json": content } });
         }
         Some(input) => parameters.extend(input_parameters(&input, route)),
-        // A webhook is JSON of another content type, and signed as it is.
+        // A webhook has a JSON content type of its own.
         None => {
             operation["requestBody"] =
                 json!({ "required": true, "content": { "application/webhook+json": {} } });
@@ -206,17 +208,17 @@ fn operation(
     operation
 }
 
-/// JSON that an endpoint declares.
+/// Parses JSON that an endpoint declares.
 fn parse(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in the example {json}"))
 }
 
-/// The names of a route's `{name}` segments.
+/// The names of a route's path parameters.
 fn path_parameters(route: &Route) -> impl Iterator<Item = &'static str> {
     route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
-/// The fields of an input that come from path and query.
+/// The fields of an input that come from the path and the query.
 fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
     let schema = serde_json::to_value(&input.schema).expect("a schema is JSON");
     let required = |name: &str| {
@@ -231,7 +233,7 @@ fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
         .collect()
 }
 
-/// The body of a `POST`: what does not come from the path.
+/// The body of a `POST`: the fields that do not come from the path.
 fn without_path_parameters(mut input: NamedSchema, route: &Route) -> NamedSchema {
     for name in path_parameters(route) {
         if let Some(fields) = input.schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -257,9 +259,9 @@ fn parameter(name: &str, place: &str, schema: &Value, required: bool) -> Value {
 /// The name and description of a section.
 fn tag(tag: Tag) -> (&'static str, &'static str) {
     match tag {
-        Tag::SignIn => ("Sign-in", "Ways into a session."),
-        Tag::Session => ("Session", "The session itself."),
-        Tag::Rooms => ("Rooms and recordings", "LiveKit, behind a session."),
+        Tag::SignIn => ("Sign-in", "Start a session."),
+        Tag::Session => ("Session", "Manage the session."),
+        Tag::Rooms => ("Rooms and recordings", "LiveKit rooms and recordings, for signed-in callers."),
         Tag::Webhooks => ("Webhooks", "Called by other services."),
     }
 }
@@ -277,13 +279,13 @@ fn sender(route: &Route) -> &'static str {
     route.path.rsplit('/').next().unwrap_or_default()
 }
 
-/// The headers that are the same on every answer of a function, but for its content type.
+/// The headers that are the same in every response of a function, except the content type.
 fn constant_headers() -> Vec<(String, String)> {
     let headers = HEADERS.into_iter().filter(|(name, _)| name != "content-type");
     headers.map(|(name, value)| (title(name.as_str()), value.to_str().expect("text").to_owned())).collect()
 }
 
-/// A header's name as people write it.
+/// A header's name in its usual capitalization.
 fn title(name: &str) -> String {
     let words: Vec<_> = name.split('-').map(pascal).collect();
     words.join("-")
@@ -322,7 +324,7 @@ fn tags() -> Value {
 fn gateway_error() -> (String, Value) {
     let schema = json!({
         "type": "object",
-        "description": "API Gateway's own answer, given before any function runs.",
+        "description": "An error of API Gateway itself.",
         "required": ["message"],
         "properties": { "message": { "type": "string" } },
     });
@@ -335,7 +337,7 @@ fn components(schemas: Map<String, Value>) -> Value {
         (component(&name), header)
     });
     let retry_after = json!({
-        "description": "Seconds to wait before the next try. API Gateway's own answers lack it.",
+        "description": "Seconds to wait before the next attempt. Errors of API Gateway itself do not have it.",
         "schema": { "type": "integer", "minimum": 1 },
     });
     let headers: Map<_, _> = constant.chain([("RetryAfter".to_owned(), retry_after)]).collect();

@@ -23,13 +23,13 @@ async fn every_endpoint_keeps_to_the_rounds_that_it_declares() {
     let stage = Stage::open().await;
     let mut text = INTRODUCTION.to_owned();
     for function in catalog::endpoints() {
-        // The first request of a process connects and reads the key set.
+        // The first request of a process also connects and reads the key set.
         stage.ready(function).await.succeed().await;
         let mut ready = stage.ready(function).await;
         begin(&stage.app);
-        let answer = ready.send().await;
+        let response = ready.send().await;
         let mut measured = end(&stage.app);
-        answer.is(function.route.success);
+        response.is(function.route.success);
         if function.route.access == Access::Session {
             let read = measured.calls.iter().position(|call| call == "GetItem");
             measured.calls.remove(read.expect("the authorizer reads the session"));

@@ -7,14 +7,14 @@ use catalog::Function;
 const BEGIN: &str = "[workspace.metadata.lambda.watch.router]\n";
 
 #[test]
-fn cargo_lambda_watch_routes_as_the_code_says() {
+fn the_router_matches_the_code() {
     let manifest = std::fs::read_to_string(crate::app::root().join("Cargo.toml")).unwrap();
     let (before, rest) = manifest.split_once(BEGIN).expect("Cargo.toml has the router of cargo lambda watch");
     let (_, after) = rest.split_once("\n\n").expect("a section follows");
     super::golden::check("Cargo.toml", &format!("{before}{BEGIN}{}\n{after}", router()));
 }
 
-/// By path, since cargo-lambda's short form takes any method; with the methods if a path has several.
+/// Routes by path, since cargo-lambda's short form accepts any method; with methods if a path has several functions.
 fn router() -> String {
     let endpoints = catalog::endpoints();
     let mut router = String::new();

@@ -1,12 +1,12 @@
-//! The answers of an endpoint, by status: our own with every reason, and those of API Gateway.
+//! The responses of an endpoint by status: our own, with every reason, and those of API Gateway.
 
 use std::collections::BTreeMap;
 
 use api::{Access, Reason, Route};
 use serde_json::{Map, Value, json};
 
-/// The answers that API Gateway gives by itself on a route, with their messages.
-pub fn gateway_answers(route: &Route) -> Vec<(u16, &'static str)> {
+/// The errors that API Gateway itself can return on a route: status and message.
+pub fn gateway_responses(route: &Route) -> Vec<(u16, &'static str)> {
     let refusal = (route.access == Access::Session).then_some((403, "Forbidden"));
     let others = [
         (413, "Request Entity Too Large"),
@@ -18,13 +18,13 @@ pub fn gateway_answers(route: &Route) -> Vec<(u16, &'static str)> {
     refusal.into_iter().chain(others).collect()
 }
 
-/// All answers of a route: the OpenAPI `responses`.
+/// All responses of a route: the OpenAPI `responses`.
 pub fn responses(route: &Route, success: &str) -> Value {
     let mut reasons: BTreeMap<u16, Vec<Reason>> = BTreeMap::new();
     for reason in route.all_reasons() {
         reasons.entry(reason.status()).or_default().push(reason);
     }
-    let gateway: BTreeMap<_, _> = gateway_answers(route).into_iter().collect();
+    let gateway: BTreeMap<_, _> = gateway_responses(route).into_iter().collect();
     let mut responses = Map::new();
     responses.insert(route.success.to_string(), successful(route, success));
     let statuses: std::collections::BTreeSet<_> = reasons.keys().chain(gateway.keys()).collect();
@@ -43,7 +43,7 @@ pub fn responses(route: &Route, success: &str) -> Value {
     Value::Object(responses)
 }
 
-/// The name of the answer with this status, where it is the same on every route.
+/// The name of the response with this status, if it is the same on every route.
 fn shared_name(status: u16) -> Option<&'static str> {
     match status {
         413 => Some("PayloadTooLarge"),
@@ -54,9 +54,9 @@ fn shared_name(status: u16) -> Option<&'static str> {
     }
 }
 
-/// The answers that are the same on every route, by name.
+/// The responses that are the same on every route, by name.
 pub fn shared() -> Value {
-    let gateway: BTreeMap<_, _> = gateway_answers(&Route::post("/")).into_iter().collect();
+    let gateway: BTreeMap<_, _> = gateway_responses(&Route::post("/")).into_iter().collect();
     let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
         let reasons: Vec<_> =
             Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
@@ -134,16 +134,16 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&st
 
 fn gateway_meaning(status: u16) -> &'static str {
     match status {
-        403 => "No good session came with the request: sign in again.",
+        403 => "The request has no valid session: sign in again.",
         413 => "The body is larger than 10 MB.",
-        429 => "The route takes no more requests at the moment: wait and try again.",
-        431 => "The request's headers are larger than 10 KB.",
-        500 => "The function or the authorizer broke: try again, then report the header `apigw-requestid`.",
-        _ => "No function was free: try again.",
+        429 => "The rate limit of the route is exceeded: wait and try again.",
+        431 => "The headers are larger than 10 KB.",
+        500 => "The function or the authorizer failed: try again, then report the header `apigw-requestid`.",
+        _ => "There is no capacity for the function: try again.",
     }
 }
 
-/// The headers of an answer of a function.
+/// The headers of a function's response.
 fn headers(cookies: &[&str], verb: &str) -> Value {
     let mut headers = Map::new();
     for (name, _) in super::constant_headers() {
@@ -156,7 +156,7 @@ fn headers(cookies: &[&str], verb: &str) -> Value {
         let cookies = cookies.join("` or `");
         headers.insert(
             "Set-Cookie".to_owned(),
-            json!({ "description": format!("The answer {verb} `{cookies}`."), "schema": { "type": "string" } }),
+            json!({ "description": format!("The response {verb} `{cookies}`."), "schema": { "type": "string" } }),
         );
     }
     Value::Object(headers)

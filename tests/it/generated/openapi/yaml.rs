@@ -1,4 +1,4 @@
-//! JSON as YAML in the order in which people read an OpenAPI document.
+//! Converts JSON to YAML, with the keys in the usual order of an OpenAPI document.
 
 use serde_json::Value;
 use serde_yaml_ng::{Mapping, Value as Yaml};

@@ -1,4 +1,5 @@
-//! The frame around every request: what all endpoints check before `handle`, and what becomes of its result.
+//! Runs one invocation: checks the request, calls `handle` within the deadline, logs the result and renders the
+//! response.
 
 use std::future::Future;
 use std::time::Instant;
@@ -10,16 +11,16 @@ use lambda_http::{Body, RequestExt as _};
 use serde::Serialize;
 
 use crate::caller::Verdict;
-use crate::endpoint::Frame;
+use crate::endpoint::HttpRoute;
 use crate::input::Input;
 use crate::{
     Access, ApiConfig, ApiError, Client, Cookies, Reason, Request, Response, Secret, deadline, logs, request,
     response,
 };
 
-/// Responds to one request and logs it, once.
+/// Responds to one request and logs one line about it.
 pub(crate) async fn respond<I, O, Fut>(
-    frame: Frame,
+    route: HttpRoute,
     config: &ApiConfig,
     handle: impl FnOnce(Request<I>) -> Fut,
     event: lambda_http::Request,
@@ -31,32 +32,31 @@ where
 {
     let started = Instant::now();
     let invocation = event.lambda_context();
-    let answer = async {
-        let result = async { handle(read(frame, config, event)?).await };
+    let response = async {
+        let result = async { handle(read(route, config, event)?).await };
         let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
             .and_then(|success| {
-                response::success(frame.success, &success)
+                response::success(route.success, &success)
                     .map_err(|error| ApiError::new(Reason::Internal).because(error))
             });
         match result {
             Ok(response) => {
                 let duration_ms = millis_since(started);
-                tracing::info!(route = frame.path, status = frame.success, duration_ms, "answered");
+                tracing::info!(route = route.path, status = route.success, duration_ms, "succeeded");
                 response
             }
             Err(error) => {
-                log_error(frame.path, &error, started);
+                log_error(route.path, &error, started);
                 response::failure(&error, &invocation.request_id)
             }
         }
     };
-    logs::invocation(&invocation, answer).await
+    logs::invocation(&invocation, response).await
 }
 
-/// Runs a scheduled invocation within the deadline. A failure fails the invocation, so that Lambda retries it and counts it
-/// as an error.
+/// Runs a scheduled invocation. An error fails the invocation, so that Lambda retries it and counts it as an error.
 pub(crate) async fn on_schedule(
     name: &'static str,
     work: impl Future<Output = Result<(), ApiError>>,
@@ -64,7 +64,7 @@ pub(crate) async fn on_schedule(
     let started = Instant::now();
     match deadline::limit(work).await.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into())) {
         Ok(()) => {
-            tracing::info!(duration_ms = millis_since(started), "done");
+            tracing::info!(duration_ms = millis_since(started), "succeeded");
             Ok(())
         }
         Err(error) => {
@@ -74,7 +74,7 @@ pub(crate) async fn on_schedule(
     }
 }
 
-/// Waits for an authorizer's verdict within the deadline, and answers API Gateway with it.
+/// Runs the authorizer and returns its verdict in the form that API Gateway expects.
 pub(crate) async fn authorize(
     invocation: &lambda_runtime::Context,
     verdict: impl Future<Output = Option<Verdict>>,
@@ -87,7 +87,7 @@ pub(crate) async fn authorize(
     response
 }
 
-/// Server errors are ours and logged as errors. Refusals are the client's and logged as information.
+/// Logs server errors at ERROR and refusals, which are the client's errors, at INFO.
 fn log_error(route: &str, error: &ApiError, started: Instant) {
     let (status, reason, at, cause, duration_ms) =
         (error.reason().status(), error.reason().name(), error.at(), error.cause(), millis_since(started));
@@ -102,9 +102,9 @@ fn millis_since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Checks the origin, then the caller, then the input: a page of a foreign origin learns nothing else.
+/// Checks the origin first, so that a page of a foreign origin learns nothing else; then the caller, then the input.
 fn read<I: Input>(
-    frame: Frame,
+    route: HttpRoute,
     config: &ApiConfig,
     event: lambda_http::Request,
 ) -> Result<Request<I>, ApiError> {
@@ -119,14 +119,14 @@ fn read<I: Input>(
         ),
         _ => (Client::default(), None),
     };
-    let caller = match frame.access {
+    let caller = match route.access {
         Access::Session => {
             let context = authorizer.map(|fields| fields.clone().into_iter().collect());
             Some(Verdict::from_context(context)?)
         }
         _ => None,
     };
-    let input = I::read(frame, &event)?;
+    let input = I::read(route, &event)?;
     Ok(Request { input, client, cookies: cookies(event.headers()), bearer: bearer(event.headers()), caller })
 }
 
