@@ -1,4 +1,4 @@
-//! `local demo`: what it shows is as it must be, and where it is not, it says so.
+//! `local demo` visits every operation, checks every response, and names what fails.
 
 use std::process::{Command, Output};
 
@@ -18,13 +18,13 @@ const CHAPTERS: [&str; 8] = [
 fn demo(arguments: &[&str]) -> Output {
     let mut command = Command::new(binaries().join("local"));
     command.arg("demo").args(arguments).current_dir(root());
-    // What the caller's shell replaces must not reach the demonstration.
+    // The caller's own replacements must not reach the demo.
     command.env("WORKOS_API_URL", "http://127.0.0.1:9").env("STAGE", "prod");
-    command.output().expect("the demonstration runs")
+    command.output().expect("the demo runs")
 }
 
 #[test]
-fn every_step_is_as_it_must_be() {
+fn every_step_passes() {
     let output = demo(&[]);
     let shown = String::from_utf8(output.stdout).unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
@@ -35,7 +35,7 @@ fn every_step_is_as_it_must_be() {
     for path in paths() {
         assert!(shown.contains(&path), "{path} is not shown");
     }
-    assert!(!shown.contains('\u{1b}'), "colour where there is no terminal");
+    assert!(!shown.contains('\u{1b}'), "colours although it is no terminal");
     assert!(!shown.contains('✗'));
 }
 
@@ -55,7 +55,7 @@ fn a_step_that_fails_is_named() {
     let complaint = String::from_utf8(missing.stderr).unwrap();
     assert!(complaint.contains("not built in") && complaint.contains(": room-auth;"), "{complaint}");
 
-    // A program that is no function.
+    // A program that is not a function.
     std::os::unix::fs::symlink("/bin/false", folder.path().join("room-auth")).unwrap();
     let broken = demo(&["--binaries", folder_name]);
     assert_eq!(broken.status.code(), Some(1));
@@ -63,6 +63,27 @@ fn a_step_that_fails_is_named() {
     let last = complaint.lines().last().unwrap();
     assert!(last.starts_with("error: The main job, “1.3 "), "{complaint}");
     assert!(last.contains("expected 200") && last.contains("got 500"), "{complaint}");
+}
+
+#[test]
+fn an_operation_that_the_tour_does_not_visit_is_named() {
+    let project = tempfile::tempdir().unwrap();
+    let document = std::fs::read_to_string(root().join("openapi.yaml")).unwrap();
+    let mut document: serde_yaml_ng::Value = serde_yaml_ng::from_str(&document).unwrap();
+    let mut operation = document["paths"]["/auth/sign-in"]["post"].clone();
+    operation["operationId"] = "end-session".into();
+    document["paths"]["/auth/end-session"]["delete"] = operation;
+    std::fs::write(project.path().join("openapi.yaml"), serde_yaml_ng::to_string(&document).unwrap()).unwrap();
+    for entry in ["template.yaml", "local"] {
+        std::os::unix::fs::symlink(root().join(entry), project.path().join(entry)).unwrap();
+    }
+
+    let output = demo(&["--root", project.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let expected = "error: the tour does not visit end-session (DELETE /auth/end-session): add a step to ";
+    assert!(complaint.starts_with(expected), "{complaint}");
+    assert!(output.stdout.is_empty());
 }
 
 /// The paths of all routes of the template.

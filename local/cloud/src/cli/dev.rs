@@ -13,7 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Failure, Project, Surroundings, Terminal, all_built};
+use super::project::{Failure, Project, Surroundings, all_built};
+use super::terminal::Terminal;
 
 /// How long a program that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(5);
