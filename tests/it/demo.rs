@@ -1,4 +1,4 @@
-//! `local demo`: every step succeeds, and a failing step is reported.
+//! `local demo` visits every operation, checks every response, and names what fails.
 
 use std::process::{Command, Output};
 
@@ -18,29 +18,29 @@ const CHAPTERS: [&str; 8] = [
 fn demo(arguments: &[&str]) -> Output {
     let mut command = Command::new(binaries().join("local"));
     command.arg("demo").args(arguments).current_dir(root());
-    // Variables of the caller's shell must not reach the demo.
+    // The caller's own replacements must not reach the demo.
     command.env("WORKOS_API_URL", "http://127.0.0.1:9").env("STAGE", "prod");
     command.output().expect("the demo runs")
 }
 
 #[test]
-fn every_step_succeeds() {
+fn every_step_passes() {
     let output = demo(&[]);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{stderr}");
-    assert_eq!(stderr, "");
-    let headings: Vec<_> = stdout.lines().filter(|line| CHAPTERS.contains(line)).collect();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{complaint}");
+    assert_eq!(complaint, "");
+    let headings: Vec<_> = shown.lines().filter(|line| CHAPTERS.contains(line)).collect();
     assert_eq!(headings, CHAPTERS);
     for path in paths() {
-        assert!(stdout.contains(&path), "{path} is not shown");
+        assert!(shown.contains(&path), "{path} is not shown");
     }
-    assert!(!stdout.contains('\u{1b}'), "colors without a terminal");
-    assert!(!stdout.contains('✗'));
+    assert!(!shown.contains('\u{1b}'), "colours although it is no terminal");
+    assert!(!shown.contains('✗'));
 }
 
 #[test]
-fn a_failing_step_is_named() {
+fn a_step_that_fails_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for entry in binaries().read_dir().unwrap() {
         let path = entry.unwrap().path();
@@ -52,20 +52,41 @@ fn a_failing_step_is_named() {
     let folder_name = folder.path().to_str().unwrap();
     let missing = demo(&["--binaries", folder_name]);
     assert_eq!(missing.status.code(), Some(1));
-    let stderr = String::from_utf8(missing.stderr).unwrap();
-    assert!(stderr.contains("not built in") && stderr.contains(": room-auth;"), "{stderr}");
+    let complaint = String::from_utf8(missing.stderr).unwrap();
+    assert!(complaint.contains("not built in") && complaint.contains(": room-auth;"), "{complaint}");
 
     // A program that is not a function.
     std::os::unix::fs::symlink("/bin/false", folder.path().join("room-auth")).unwrap();
     let broken = demo(&["--binaries", folder_name]);
     assert_eq!(broken.status.code(), Some(1));
-    let stderr = String::from_utf8(broken.stderr).unwrap();
-    let last = stderr.lines().last().unwrap();
-    assert!(last.starts_with("error: The main job, “1.3 "), "{stderr}");
-    assert!(last.contains("expected 200") && last.contains("got 500"), "{stderr}");
+    let complaint = String::from_utf8(broken.stderr).unwrap();
+    let last = complaint.lines().last().unwrap();
+    assert!(last.starts_with("error: The main job, “1.3 "), "{complaint}");
+    assert!(last.contains("expected 200") && last.contains("got 500"), "{complaint}");
 }
 
-/// The paths of all routes in the template.
+#[test]
+fn an_operation_that_the_tour_does_not_visit_is_named() {
+    let project = tempfile::tempdir().unwrap();
+    let document = std::fs::read_to_string(root().join("openapi.yaml")).unwrap();
+    let mut document: serde_yaml_ng::Value = serde_yaml_ng::from_str(&document).unwrap();
+    let mut operation = document["paths"]["/auth/sign-in"]["post"].clone();
+    operation["operationId"] = "end-session".into();
+    document["paths"]["/auth/end-session"]["delete"] = operation;
+    std::fs::write(project.path().join("openapi.yaml"), serde_yaml_ng::to_string(&document).unwrap()).unwrap();
+    for entry in ["template.yaml", "local"] {
+        std::os::unix::fs::symlink(root().join(entry), project.path().join(entry)).unwrap();
+    }
+
+    let output = demo(&["--root", project.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let expected = "error: the tour does not visit end-session (DELETE /auth/end-session): add a step to ";
+    assert!(complaint.starts_with(expected), "{complaint}");
+    assert!(output.stdout.is_empty());
+}
+
+/// The paths of all routes of the template.
 fn paths() -> Vec<String> {
     let template: serde_yaml_ng::Value =
         serde_yaml_ng::from_str(&std::fs::read_to_string(root().join("template.yaml")).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! How a cloud is set up, and why it does not start.
+//! The options of a cloud, and why one does not start.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use local_runtime::{DEFAULT_MAX_CONCURRENCY, Logs};
 use local_template::TemplateError;
 
-/// The port of each part; 0 is a free one.
+/// The port of each part; 0 chooses a free one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
     /// API Gateway.
@@ -21,6 +21,15 @@ pub struct Ports {
     pub dynamodb: u16,
 }
 
+/// The front ends that may call the local API from a browser: the development servers of Vite and of Next.js beside it.
+pub const FRONT_ENDS: [&str; 2] = ["http://localhost:5173", "http://localhost:3001"];
+
+/// The callback of sign-ins, unless `OAUTH_REDIRECT_URI` replaces it.
+pub const REDIRECT_URI: &str = "http://localhost:5173/callback";
+
+/// Where sign-outs return to, unless `SIGN_OUT_RETURN_TO` replaces it.
+pub const SIGN_OUT_RETURN_TO: &str = "http://localhost:5173";
+
 /// Where the functions run.
 #[derive(Clone, Debug)]
 pub enum Hosting {
@@ -31,18 +40,18 @@ pub enum Hosting {
     Watch(String),
 }
 
-/// How a cloud is set up.
+/// The options of a cloud.
 #[derive(Clone)]
 pub struct CloudOptions {
     /// The SAM template.
     pub template: PathBuf,
     /// Values of the template's parameters, over its defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Where the functions run. A binary that is missing fails when it is first invoked.
+    /// Where the functions run. A missing binary fails on its first invocation.
     pub hosting: Hosting,
     /// The ports.
     pub ports: Ports,
-    /// Values for variables that functions name, over everybody else's.
+    /// Values for variables that functions name, over all others.
     pub environment: BTreeMap<String, String>,
     /// The same for single functions, by binary.
     pub function_environment: BTreeMap<String, BTreeMap<String, String>>,
@@ -58,14 +67,14 @@ pub struct CloudOptions {
     pub livekit: local_livekit::Options,
     /// The embedded DynamoDB.
     pub dynamodb: local_dynamodb::Options,
-    /// What the WorkOS double knows at start; without it, nothing.
+    /// Seed of the WorkOS double; without one it starts empty.
     pub seed: Option<PathBuf>,
     /// Where log lines go.
     pub logs: Logs,
     /// Whether the template's schedules fire on time; a test fires them with
     /// [`Cloud::fire_schedule`](super::Cloud::fire_schedule).
     pub fire_schedules: bool,
-    /// How many invocations of a function may run at a time, where the template does not say.
+    /// Concurrent invocations of a function, unless the template reserves a number.
     pub max_concurrency: usize,
 }
 
@@ -101,15 +110,19 @@ impl CloudOptions {
 }
 
 /// Why a cloud does not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CloudError {
     /// A file cannot be read.
+    #[error("{path}: {1}", path = .0.display())]
     File(PathBuf, io::Error),
     /// The template is wrong, or a variable has no value.
-    Template(TemplateError),
+    #[error("template: {0}")]
+    Template(#[from] TemplateError),
     /// The seed is wrong.
+    #[error("{path}: {1}", path = .0.display())]
     Seed(PathBuf, String),
-    /// A port is taken; the variable changes it.
+    /// A port is taken.
+    #[error("port {port} of {part} is taken: set {variable} to another one, e.g. {variable}={}", port.wrapping_add(1))]
     PortTaken {
         /// The part of the cloud.
         part: &'static str,
@@ -119,34 +132,9 @@ pub enum CloudError {
         variable: &'static str,
     },
     /// A port cannot be opened for another reason.
+    #[error("{0}: {1}")]
     Listen(&'static str, io::Error),
     /// The database refuses the template's table, or lacks it.
+    #[error(transparent)]
     DynamoDb(local_dynamodb::Error),
-}
-
-impl fmt::Display for CloudError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Template(error) => write!(f, "template: {error}"),
-            Self::Seed(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::PortTaken { part, port, variable } => {
-                write!(
-                    f,
-                    "port {port} of {part} is taken: set {variable} to another one, e.g. {variable}={}",
-                    port.wrapping_add(1)
-                )
-            }
-            Self::Listen(part, error) => write!(f, "{part}: {error}"),
-            Self::DynamoDb(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for CloudError {}
-
-impl From<TemplateError> for CloudError {
-    fn from(error: TemplateError) -> Self {
-        Self::Template(error)
-    }
 }

@@ -40,7 +40,7 @@ pub(super) async fn fire(
     functions.invoke(&function.logical_id, &function.binary, event, &ids::trace_root()).await
 }
 
-/// Fires `schedule` on time until the future is dropped. The function's log tells how an invocation went.
+/// Fires `schedule` on time until the future is dropped. The outcome of an invocation is in the function's log.
 pub(super) async fn run(schedule: Schedule, template: Arc<Template>, functions: Arc<Functions>) {
     let mut timer = timer(schedule.every);
     loop {

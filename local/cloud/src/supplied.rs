@@ -1,17 +1,19 @@
-//! The values that the local cloud has for the functions' variables.
+//! The local cloud's values for the functions' variables.
 
 use std::collections::BTreeMap;
 
-use super::{CloudOptions, FRONT_ENDS, Part};
 use local_dynamodb::DynamoDb;
 use local_livekit::LiveKit;
 use local_workos::WorkOs;
 
+use super::options::{CloudOptions, FRONT_ENDS};
+use super::part::Part;
+
 /// Values by name.
 pub(super) struct Supplied {
-    /// Over the template's.
+    /// These replace the template's.
     pub(super) always: BTreeMap<String, String>,
-    /// Where the template has none.
+    /// For variables without a value in the template.
     pub(super) otherwise: BTreeMap<String, String>,
     pub(super) dynamodb_url: String,
 }
@@ -41,7 +43,7 @@ impl Supplied {
         set("LIVEKIT_API_KEY", options.livekit.api_key.clone());
         set("LIVEKIT_API_SECRET", options.livekit.api_secret.clone());
         always.extend(options.environment.clone());
-        // No file is written locally, so no credential is needed to write it.
+        // No recording is written locally, so any credential will do.
         let otherwise = ["RECORDING_ACCESS_KEY", "RECORDING_SECRET_KEY"];
         let otherwise = otherwise.map(|name| (name.to_owned(), "local".to_owned())).into();
         Self { always, otherwise, dynamodb_url: dynamodb.url(DynamoDb::url).to_owned() }

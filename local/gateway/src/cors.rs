@@ -1,15 +1,14 @@
-//! CORS as an HTTP API does it: preflights are answered by the gateway, and the headers of an integration are replaced
-//! by the configured ones. Source: "Configure CORS for HTTP APIs", API Gateway developer guide.
+//! CORS of an HTTP API: the gateway responds to preflights, and replaces the function's CORS headers with the configured
+//! ones. Source: "Configure CORS for HTTP APIs", API Gateway developer guide.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use local_template::Cors;
 
-/// Replaces the response's CORS headers by what the API is configured to say to `origin`.
+/// Replaces the response's CORS headers with those that the API is configured to send to `origin`.
 pub(super) fn decorate(cors: &Cors, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-    let returned: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
-    for name in returned {
+    let names: Vec<_> = headers.keys().cloned().collect();
+    for name in names.iter().filter(|name| name.as_str().starts_with("access-control-")) {
         headers.remove(name);
     }
     let Some(allowed) = allowed_origin(cors, origin) else { return };
@@ -20,7 +19,7 @@ pub(super) fn decorate(cors: &Cors, origin: Option<&HeaderValue>, headers: &mut 
     insert_list(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers);
 }
 
-/// The headers of a preflight's answer; none for an origin that is not allowed.
+/// Adds the headers of a preflight's response; none for an origin that is not allowed.
 pub(super) fn preflight(cors: &Cors, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     if allowed_origin(cors, origin).is_none() {
         return;

@@ -24,7 +24,7 @@ pub struct Call {
     pub method: Method,
     /// Path, percent-decoded: HTTP APIs route and pass on the decoded path.
     pub path: String,
-    /// Query as sent, without the question mark; empty when there is none.
+    /// Query as sent, without the question mark; may be empty.
     pub query: String,
     /// Protocol version.
     pub version: Version,
@@ -54,21 +54,15 @@ pub struct Matched<'a> {
 /// The event of an authorizer; `identity` holds the values of its identity sources, if it has any.
 pub fn authorizer_event(call: &Call, matched: Matched<'_>, account: &Account, identity: &[String]) -> Value {
     let mut event = common(call, matched, account);
-    let method = call.method.as_str();
+    let Account { region, id } = account;
+    let arn = format!("arn:aws:execute-api:{region}:{id}:{API_ID}/$default/{}{}", call.method, call.path);
     event.insert("type".to_owned(), json!("REQUEST"));
-    event.insert(
-        "routeArn".to_owned(),
-        json!(format!(
-            "arn:aws:execute-api:{}:{}:{API_ID}/$default/{method}{}",
-            account.region, account.id, call.path
-        )),
-    );
-    let identity = if identity.is_empty() { Value::Null } else { json!(identity) };
-    event.insert("identitySource".to_owned(), identity);
+    event.insert("routeArn".to_owned(), json!(arn));
+    event.insert("identitySource".to_owned(), json!((!identity.is_empty()).then_some(identity)));
     Value::Object(event)
 }
 
-/// The event of a function; `authorizer` is the context that its authorizer gave, where there is an authorizer.
+/// The event of a function; `authorizer` is the context that its authorizer returned, if it has one.
 pub fn function_event(
     call: &Call,
     matched: Matched<'_>,
@@ -79,84 +73,59 @@ pub fn function_event(
     if let (Some(authorizer), Some(Value::Object(context))) = (authorizer, event.get_mut("requestContext")) {
         context.insert("authorizer".to_owned(), json!({ "lambda": authorizer }));
     }
-    let mut encoded = false;
+    let text = std::str::from_utf8(&call.body).ok().filter(|text| text.is_empty() || is_text(&call.headers));
     if !call.body.is_empty() {
-        let body = match std::str::from_utf8(&call.body) {
-            Ok(text) if is_text(&call.headers) => text.to_owned(),
-            _ => {
-                encoded = true;
-                BASE64_STANDARD.encode(&call.body)
-            }
-        };
+        let body = text.map_or_else(|| BASE64_STANDARD.encode(&call.body), str::to_owned);
         event.insert("body".to_owned(), json!(body));
     }
-    event.insert("isBase64Encoded".to_owned(), json!(encoded));
+    event.insert("isBase64Encoded".to_owned(), json!(text.is_none()));
     Value::Object(event)
 }
 
 fn common(call: &Call, matched: Matched<'_>, account: &Account) -> Map<String, Value> {
-    let domain = format!("{API_ID}.execute-api.{}.amazonaws.com", account.region);
-    let time = call
-        .received
-        .format(format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"))
-        .unwrap_or_default();
-    let user_agent = text_of(&call.headers, header::USER_AGENT.as_str()).unwrap_or_default();
-    let mut event = Map::new();
-    event.insert("version".to_owned(), json!("2.0"));
-    event.insert("routeKey".to_owned(), json!(matched.route_key));
-    event.insert("rawPath".to_owned(), json!(call.path));
-    event.insert("rawQueryString".to_owned(), json!(call.query));
-    let cookies = cookies(&call.headers);
-    if !cookies.is_empty() {
-        event.insert("cookies".to_owned(), json!(cookies));
-    }
-    event.insert("headers".to_owned(), json!(headers(call)));
-    let query = query_parameters(&call.query);
-    if !query.is_empty() {
-        event.insert("queryStringParameters".to_owned(), json!(query));
-    }
-    if !matched.path_parameters.is_empty() {
-        event.insert("pathParameters".to_owned(), json!(matched.path_parameters));
-    }
-    event.insert(
-        "requestContext".to_owned(),
-        json!({
+    let time = format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
+    let (cookies, query, path) =
+        (cookies(&call.headers), query_parameters(&call.query), matched.path_parameters);
+    let event = json!({
+        "version": "2.0",
+        "routeKey": matched.route_key,
+        "rawPath": call.path,
+        "rawQueryString": call.query,
+        "cookies": (!cookies.is_empty()).then_some(cookies),
+        "headers": headers(call),
+        "queryStringParameters": (!query.is_empty()).then_some(query),
+        "pathParameters": (!path.is_empty()).then_some(path),
+        "requestContext": {
             "accountId": account.id,
             "apiId": API_ID,
-            "domainName": domain,
+            "domainName": format!("{API_ID}.execute-api.{}.amazonaws.com", account.region),
             "domainPrefix": API_ID,
             "http": {
                 "method": call.method.as_str(),
                 "path": call.path,
                 "protocol": format!("{:?}", call.version),
-                "sourceIp": call.source.to_string(),
-                "userAgent": user_agent,
+                "sourceIp": call.source,
+                "userAgent": text_of(&call.headers, header::USER_AGENT.as_str()).unwrap_or_default(),
             },
             "requestId": call.request_id,
             "routeKey": matched.route_key,
             "stage": "$default",
-            "time": time,
+            "time": call.received.format(time).unwrap_or_default(),
             "timeEpoch": i64::try_from(call.received.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
-        }),
-    );
-    event
+        },
+    });
+    let fields = event.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Headers in lower case, repeated ones joined by commas, without cookies (which have a field of their own) and
 /// connection headers (which end at the gateway), and with what the gateway adds.
 fn headers(call: &Call) -> BTreeMap<String, String> {
-    let mut headers = BTreeMap::new();
-    for name in call.headers.keys() {
-        if matches!(
-            name.as_str(),
-            "cookie" | "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade"
-        ) {
-            continue;
-        }
-        if let Some(value) = text_of(&call.headers, name.as_str()) {
-            headers.insert(name.as_str().to_owned(), value);
-        }
-    }
+    const NOT_FORWARDED: [&str; 7] =
+        ["cookie", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+    let names = call.headers.keys().map(|name| name.as_str()).filter(|name| !NOT_FORWARDED.contains(name));
+    let mut headers: BTreeMap<_, _> =
+        names.map(|name| (name.to_owned(), text_of(&call.headers, name).unwrap_or_default())).collect();
     headers.insert("content-length".to_owned(), call.body.len().to_string());
     headers.insert("x-amzn-trace-id".to_owned(), format!("Root={}", call.trace_root));
     let forwarded = match headers.get("x-forwarded-for") {
@@ -177,31 +146,23 @@ pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
-    let mut cookies = Vec::new();
-    for value in headers.get_all(header::COOKIE) {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        cookies.extend(text.split(';').map(str::trim).filter(|pair| !pair.is_empty()).map(str::to_owned));
-    }
-    cookies
+    let headers =
+        headers.get_all(header::COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let joined = headers.collect::<Vec<_>>().join(";");
+    joined.split(';').map(str::trim).filter(|pair| !pair.is_empty()).map(str::to_owned).collect()
 }
 
 /// Decoded parameters, repeated ones joined by commas.
 pub(super) fn query_parameters(query: &str) -> BTreeMap<String, String> {
-    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
+    let mut parameters: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        parameters
-            .entry(name.into_owned())
-            .and_modify(|values| {
-                values.push(',');
-                values.push_str(&value);
-            })
-            .or_insert_with(|| value.clone().into_owned());
+        parameters.entry(name.into_owned()).or_default().push(value);
     }
-    parameters
+    parameters.into_iter().map(|(name, values)| (name, values.join(","))).collect()
 }
 
-/// Whether a body of this content type goes to the function as text; everything else goes as base64, a form
-/// included. Source: "Handling binary data using Amazon API Gateway HTTP APIs", AWS Compute Blog.
+/// Whether a body of this content type is passed on as text. Everything else, forms included, is passed on as base64.
+/// Source: "Handling binary data using Amazon API Gateway HTTP APIs", AWS Compute Blog.
 fn is_text(headers: &HeaderMap) -> bool {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return false;
@@ -315,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_text_are_base64() {
+    fn bodies_that_are_not_text_are_base64() {
         for (content_type, body, encoded) in [
             ("application/json; charset=utf-8", &b"{}"[..], false),
             ("text/plain", b"hi", false),

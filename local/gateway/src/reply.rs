@@ -1,72 +1,64 @@
-//! A function's answer as an HTTP response. Source: "Lambda function response for format 2.0", API Gateway developer
+//! A function's result as an HTTP response. Source: "Lambda function response for format 2.0", API Gateway developer
 //! guide.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use serde::Deserialize;
 use serde_json::Value;
 
-/// Makes the response; `None` when the answer is malformed, which API Gateway answers with a 500.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    status_code: Value,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+    headers: Option<BTreeMap<String, Value>>,
+    cookies: Option<Vec<String>>,
+}
+
+/// Makes the response; `None` if the result is malformed, for which API Gateway responds with a 500. A result without
+/// `statusCode` is itself the body of a 200.
 pub(super) fn from_payload(payload: &[u8]) -> Option<Response<Full<Bytes>>> {
     let payload: Value = serde_json::from_slice(payload).ok()?;
-    match payload.get("statusCode") {
-        Some(status) => formatted(status, &payload),
-        None => inferred(&payload),
+    if payload.get("statusCode").is_some() {
+        return formatted(serde_json::from_value(payload).ok()?);
     }
+    Response::builder().header(header::CONTENT_TYPE, "application/json").body(Full::from(text(&payload))).ok()
 }
 
-/// Without `statusCode` the answer itself is the body of a 200.
-fn inferred(payload: &Value) -> Option<Response<Full<Bytes>>> {
-    let body = match payload {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    Response::builder().header(header::CONTENT_TYPE, "application/json").body(Full::from(body)).ok()
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn formatted(status: &Value, payload: &Value) -> Option<Response<Full<Bytes>>> {
-    let status = match status {
-        Value::String(text) => text.parse().ok()?,
-        other => other.as_u64()?,
+fn formatted(reply: Reply) -> Option<Response<Full<Bytes>>> {
+    let body = reply.body.unwrap_or_default();
+    let body = match reply.is_base64_encoded {
+        Some(true) => BASE64_STANDARD.decode(body).ok()?,
+        _ => body.into_bytes(),
     };
-    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
-    let text = match payload.get("body") {
-        None | Some(Value::Null) => "",
-        Some(body) => body.as_str()?,
-    };
-    let body = match payload.get("isBase64Encoded") {
-        Some(Value::Bool(true)) => Bytes::from(BASE64_STANDARD.decode(text).ok()?),
-        None | Some(Value::Null | Value::Bool(false)) => Bytes::copy_from_slice(text.as_bytes()),
-        Some(_) => return None,
-    };
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = StatusCode::from_bytes(text(&reply.status_code).as_bytes()).ok()?;
     let headers = response.headers_mut();
-    if let Some(Value::Object(returned)) = payload.get("headers") {
-        for (name, value) in returned {
-            let name = HeaderName::try_from(name.as_str()).ok()?;
-            // The gateway counts the body itself and owns its connection to the client.
-            if matches!(name.as_str(), "content-length" | "connection" | "transfer-encoding" | "keep-alive") {
-                continue;
-            }
-            let value = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(_) | Value::Bool(_) => value.to_string(),
-                _ => return None,
-            };
-            headers.append(name, HeaderValue::try_from(value).ok()?);
+    for (name, value) in reply.headers.into_iter().flatten() {
+        let name = HeaderName::try_from(name).ok()?;
+        // The gateway sets the length itself and owns its connection to the client.
+        if matches!(name.as_str(), "content-length" | "connection" | "transfer-encoding" | "keep-alive") {
+            continue;
         }
-    }
-    if let Some(Value::Array(cookies)) = payload.get("cookies") {
-        for cookie in cookies {
-            headers.append(header::SET_COOKIE, HeaderValue::try_from(cookie.as_str()?).ok()?);
+        if value.is_array() || value.is_object() || value.is_null() {
+            return None;
         }
+        headers.append(name, HeaderValue::try_from(text(&value)).ok()?);
     }
-    if !headers.contains_key(header::CONTENT_TYPE) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+    for cookie in reply.cookies.into_iter().flatten() {
+        headers.append(header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?);
     }
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain;charset=UTF-8"));
     Some(response)
 }
 
@@ -98,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_status_is_the_body() -> Result<(), Box<dyn std::error::Error>> {
+    async fn a_result_without_status_is_the_body() -> Result<(), Box<dyn std::error::Error>> {
         for (payload, expected) in
             [(json!("Hello from Lambda!"), "Hello from Lambda!"), (json!({ "a": 1 }), "{\"a\":1}")]
         {
@@ -119,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_answers_are_refused() {
+    fn malformed_results_are_refused() {
         for payload in [
             json!({ "statusCode": "twelve" }),
             json!({ "statusCode": 200, "body": { "not": "text" } }),
@@ -128,6 +120,6 @@ mod tests {
         ] {
             assert!(from_payload(payload.to_string().as_bytes()).is_none(), "{payload}");
         }
-        assert!(from_payload(b"no json").is_none());
+        assert!(from_payload(b"not json").is_none());
     }
 }

@@ -1,9 +1,9 @@
-//! The variables that Lambda itself gives a process.
+//! The variables that Lambda sets for a process.
 
 use time::OffsetDateTime;
 
-use super::{Account, FunctionConfig};
-use crate::ids;
+use super::config::{Account, FunctionConfig};
+use super::ids;
 
 /// The variables that Lambda sets for a function on an OS-only runtime.
 /// Source: "Defined runtime environment variables", AWS Lambda developer guide.
@@ -29,7 +29,7 @@ pub(super) fn lambda_variables(config: &FunctionConfig, account: &Account) -> Ve
         ("AWS_LAMBDA_LOG_STREAM_NAME", stream),
         ("AWS_REGION", account.region.clone()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        // Tells the local DynamoDB which function calls.
+        // Identifies the calling function to the local DynamoDB.
         ("AWS_SESSION_TOKEN", config.binary.clone()),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("LAMBDA_TASK_ROOT", folder),

@@ -1,4 +1,4 @@
-//! Identifiers in the shapes that AWS gives them.
+//! Identifiers in AWS' formats.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // The system's generator does not fail on the platforms that this runs on; an id of zeros would still work.
+    // It does not fail on supported platforms; an id of zeros would still work.
     let _ = SystemRandom::new().fill(&mut bytes);
     bytes
 }

@@ -1,6 +1,5 @@
-//! What comes of an invocation: an answer, or Lambda's words for why there is none, and the `REPORT` line.
+//! The outcome of an invocation: a response, or Lambda's error; and the `REPORT` line.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::sandbox::MAX_PAYLOAD;
 
-/// An invocation that the function answered.
+/// A successful invocation.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     /// Lambda's request id.
     pub request_id: String,
-    /// The function's answer: JSON.
+    /// The function's response: JSON.
     pub payload: Bytes,
     /// The figures of the `REPORT` line.
     pub report: Report,
@@ -22,54 +21,57 @@ pub struct Invocation {
 /// The figures of a `REPORT` line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Report {
-    /// From the moment the process took the event to its answer.
+    /// From when the process took the event to its response.
     pub duration: Duration,
-    /// From the start of the process to its first request for work; only where this invocation started it.
+    /// From the start of the process to its first request for work, if this invocation started it.
     pub init: Option<Duration>,
     /// The most memory the process has held so far, in MiB.
     pub max_memory_mb: Option<u64>,
 }
 
-/// Why an invocation has no answer.
-#[derive(Clone, Debug)]
+/// Why an invocation failed.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// There is no function of that name.
+    /// No function has that name.
+    #[error("there is no function {0}")]
     UnknownFunction(String),
     /// As many invocations as allowed are running: Lambda's 429.
+    #[error("Rate Exceeded.")]
     Throttled,
     /// The event is over 6 MiB: Lambda's 413.
+    #[error("the event is larger than {MAX_PAYLOAD} bytes")]
     EventTooLarge,
-    /// The function failed, crashed, timed out or could not start; the payload is what Lambda would answer,
-    /// with `errorType` and `errorMessage`.
+    /// The function failed, crashed, timed out or could not start.
+    #[error("the function failed: {payload}")]
     Function {
         /// Lambda's request id.
         request_id: String,
-        /// `{"errorType":…,"errorMessage":…}`
+        /// Lambda's response: `{"errorType":…,"errorMessage":…}`.
         payload: Value,
     },
-    /// The function could not be reached: the host is shutting down, or an outside host does not answer.
+    /// The host is shutting down, or `cargo lambda watch` does not respond.
+    #[error("the function cannot be reached: {0}")]
     Unavailable(String),
 }
 
-impl fmt::Display for InvokeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownFunction(name) => write!(f, "there is no function {name}"),
-            Self::Throttled => f.write_str("Rate Exceeded."),
-            Self::EventTooLarge => write!(f, "the event is larger than {MAX_PAYLOAD} bytes"),
-            Self::Function { payload, .. } => write!(f, "the function failed: {payload}"),
-            Self::Unavailable(reason) => write!(f, "the function cannot be reached: {reason}"),
-        }
+impl InvokeError {
+    /// The `errorType` of a function's failure.
+    pub(super) fn kind(&self) -> Option<&str> {
+        let Self::Function { payload, .. } = self else { return None };
+        payload.get("errorType").and_then(Value::as_str)
     }
 }
 
-impl std::error::Error for InvokeError {}
+/// A failure that the platform reports for the function.
+pub(super) fn function_error(request_id: &str, kind: &str, message: String) -> InvokeError {
+    let payload = json!({ "errorType": kind, "errorMessage": message });
+    InvokeError::Function { request_id: request_id.to_owned(), payload }
+}
 
-/// A process that ended, in Lambda's words.
+/// A process that exited, in Lambda's wording.
 pub(super) fn exit_error(request_id: &str, ending: &str) -> InvokeError {
     let message = format!("RequestId: {request_id} Error: Runtime exited with error: {ending}");
-    let payload = json!({ "errorType": "Runtime.ExitError", "errorMessage": message });
-    InvokeError::Function { request_id: request_id.to_owned(), payload }
+    function_error(request_id, "Runtime.ExitError", message)
 }
 
 pub(super) fn milliseconds(duration: Duration) -> String {
@@ -78,7 +80,7 @@ pub(super) fn milliseconds(duration: Duration) -> String {
 
 /// The `REPORT` line.
 pub(super) fn report_line(request_id: &str, memory_mb: u32, report: &Report) -> String {
-    // The start is billed with the invocation that it was for.
+    // The start is billed to the invocation that caused it.
     let billed = (report.duration + report.init.unwrap_or_default()).as_micros().div_ceil(1000);
     let mut line = format!(
         "REPORT RequestId: {request_id}\tDuration: {}\tBilled Duration: {billed} ms\tMemory Size: {memory_mb} MB\tMax Memory Used: {} MB",

@@ -1,10 +1,12 @@
 //! What the functions print and what the platform prints about them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use super::lock::lock;
 
 /// Who wrote a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,7 +24,7 @@ pub enum Source {
 pub struct LogLine {
     /// The function's binary, e.g. `sign-in`.
     pub function: Arc<str>,
-    /// Process id of the sandbox that the line belongs to; 0 where there is none.
+    /// Process id of the sandbox that the line belongs to; 0 if there is none.
     pub process: u32,
     /// Who wrote it.
     pub source: Source,
@@ -62,7 +64,7 @@ impl Logs {
         Self::with(None)
     }
 
-    /// Hands every line on and keeps none.
+    /// Passes every line to `sink` and keeps none.
     pub fn to(sink: impl Fn(&LogLine) + Send + Sync + 'static) -> Self {
         Self::with(Some(Box::new(sink)))
     }
@@ -97,14 +99,14 @@ impl Logs {
         self.lines_mut().clear();
     }
 
-    /// The first line, past or to come, that `wanted` accepts; `None` when there is none within `patience`. A
-    /// process's lines arrive through a pipe and may come after the answer of the invocation that wrote them.
-    pub async fn wait_for(&self, patience: Duration, wanted: impl Fn(&LogLine) -> bool) -> Option<LogLine> {
-        tokio::time::timeout(patience, async {
+    /// The first line, past or future, that `wanted` accepts; `None` if there is none within `timeout`. A process's lines
+    /// arrive through a pipe, possibly after the response of the invocation that wrote them.
+    pub async fn wait_for(&self, timeout: Duration, wanted: impl Fn(&LogLine) -> bool) -> Option<LogLine> {
+        tokio::time::timeout(timeout, async {
             loop {
                 let arrived = self.shared.arrived.notified();
                 tokio::pin!(arrived);
-                // Registered before the lines are read, so that none is missed in between.
+                // Registered before the lines are read, so that none is missed.
                 arrived.as_mut().enable();
                 if let Some(line) = self.lines_mut().iter().find(|line| wanted(line)) {
                     return line.clone();
@@ -117,6 +119,6 @@ impl Logs {
     }
 
     fn lines_mut(&self) -> MutexGuard<'_, Vec<LogLine>> {
-        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.lines)
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::config::FunctionConfig;
+use super::invocation::InvokeError;
+use super::lock::lock;
 use super::sandbox::Sandbox;
-use super::{FunctionConfig, InvokeError, lock};
 
 pub(super) struct HostedFunction {
     pub(super) config: FunctionConfig,
@@ -17,7 +19,7 @@ pub(super) struct FunctionState {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) max_concurrency: usize,
     active: usize,
-    /// Counts changes of the environment: a process of an older generation serves no new invocation.
+    /// Counts changes of the environment. Processes of older generations get no more invocations.
     pub(super) generation: u64,
     pub(super) idle: Vec<Arc<Sandbox>>,
     pub(super) all: Vec<Arc<Sandbox>>,
@@ -41,11 +43,11 @@ impl HostedFunction {
     }
 
     pub(super) fn take_idle(&self) -> Option<Arc<Sandbox>> {
-        // The most recently used first, as Lambda does, so that the others can age.
+        // Most recently used first, as in Lambda.
         self.state().idle.pop()
     }
 
-    /// Makes the process available again, or ends it when the environment has changed meanwhile.
+    /// Makes the process available again, or ends it if the environment has changed meanwhile.
     pub(super) fn put_back(&self, sandbox: Arc<Sandbox>) {
         let mut state = self.state();
         if sandbox.generation == state.generation {
@@ -62,7 +64,7 @@ impl HostedFunction {
     }
 }
 
-/// Counts an invocation as active until it is dropped.
+/// Counts an invocation as active until dropped.
 pub(super) struct Slot(Arc<HostedFunction>);
 
 impl Slot {

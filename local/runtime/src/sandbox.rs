@@ -1,31 +1,32 @@
 //! One process of a function and the Runtime API that it talks to.
 //!
-//! `AWS_LAMBDA_RUNTIME_API` is a bare `host:port`, so a process can only be told from another by its port: each sandbox
-//! listens on one of its own. Source: "Using the Lambda runtime API for custom runtimes", AWS Lambda developer guide.
+//! `AWS_LAMBDA_RUNTIME_API` is a bare `host:port`, so only the port identifies a process: each sandbox listens on its own. Source: "Using the Lambda runtime API for custom runtimes", AWS Lambda developer guide.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::lock::lock;
 use super::log::{LogLine, Logs, Source};
 
 /// Largest payload of a synchronous invocation, request and response alike.
 pub(super) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// How long the last lines of a dead process may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long the last lines of an exited process may take to arrive.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What is needed to start a process.
 pub(super) struct Boot {
@@ -43,12 +44,12 @@ pub(super) struct Job {
     pub(super) request_id: String,
     pub(super) trace_id: String,
     pub(super) event: Bytes,
-    /// Told when the process takes the job; dropped untold when it never does.
+    /// When the process takes the job; dropped if it never does.
     pub(super) started: oneshot::Sender<Instant>,
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
-/// What the process answered.
+/// The process' response.
 pub(super) enum Reply {
     Response(Bytes),
     Error(Bytes),
@@ -81,7 +82,7 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A Ctrl-C in the terminal is for the local cloud, which then ends its processes.
+            // A Ctrl-C in the terminal reaches only the local cloud, which then ends its processes.
             .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn()?;
@@ -105,7 +106,7 @@ impl Sandbox {
         Ok((Arc::new(Self { process, generation, booted, jobs, api, kill, exit }), life))
     }
 
-    /// When the process first asked for work; `Err` tells how it ended before that.
+    /// When the process first asked for work; `Err` says how it ended before that.
     pub(super) async fn ready(&self) -> Result<Instant, String> {
         let mut ready = self.api.ready.subscribe();
         tokio::select! {
@@ -122,7 +123,7 @@ impl Sandbox {
         lock(&self.api.init_error).clone()
     }
 
-    /// Hands a job to the process; gives it back when the process is gone.
+    /// Passes a job to the process; returns it if the process is gone.
     pub(super) async fn send(&self, job: Job) -> Result<(), Job> {
         if self.exit.borrow().is_some() {
             return Err(job);
@@ -130,7 +131,7 @@ impl Sandbox {
         self.jobs.send(job).await.map_err(|refused| refused.0)
     }
 
-    /// Waits for the end of the process; how it ended, in Lambda's words, e.g. `exit status 1`.
+    /// Waits for the end of the process; returns how it ended in Lambda's wording, e.g. `exit status 1`.
     pub(super) async fn exited(&self) -> String {
         let mut exit = self.exit.clone();
         exit.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone()).unwrap_or_default()
@@ -141,7 +142,7 @@ impl Sandbox {
         self.kill.notify_one();
     }
 
-    /// The most memory that the process has held, in MiB; `None` where `/proc` does not tell.
+    /// The most memory that the process has held, in MiB; `None` without `/proc`.
     pub(super) fn peak_memory_mb(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -183,13 +184,13 @@ async fn live(
             }
         }
     };
-    // A child of the process may hold the pipes open; what matters has been written by now.
-    let _ = tokio::time::timeout(LAST_WORDS, async { while output.join_next().await.is_some() {} }).await;
-    // The invocation in flight, if any, learns of the end by `exited`, after the last line was read.
+    // A child of the process may hold the pipes open; the process' own lines have been written by now.
+    let _ = tokio::time::timeout(OUTPUT_TIMEOUT, async { while output.join_next().await.is_some() {} }).await;
+    // After the last line was read: this ends the invocation in flight.
     exited.send_replace(Some(ending.map_or_else(|| "unknown".to_owned(), describe)));
 }
 
-/// Lambda's words for the end of a process.
+/// Lambda's wording for the end of a process.
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
@@ -232,32 +233,28 @@ struct Current {
     reply: oneshot::Sender<Reply>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Api {
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, http::Error> {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let Some(action) = path.strip_prefix("/2018-06-01/runtime/") else {
-            return answer(StatusCode::NOT_FOUND, "InvalidPath", "unknown path");
+            return error(StatusCode::NOT_FOUND, "InvalidPath", "unknown path");
         };
         if method == Method::GET && action == "invocation/next" {
             return self.next().await;
         }
         if method != Method::POST {
-            return answer(StatusCode::METHOD_NOT_ALLOWED, "InvalidMethod", "POST is expected");
+            return error(StatusCode::METHOD_NOT_ALLOWED, "InvalidMethod", "POST is expected");
         }
         let Ok(body) = Limited::new(request.into_body(), MAX_PAYLOAD).collect().await else {
-            let payload = serde_json::json!({
+            let payload = json!({
                 "errorType": "Function.ResponseSizeTooLarge",
                 "errorMessage": format!("Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD} bytes)."),
             });
             if let Some(current) = lock(&self.current).take() {
                 let _ = current.reply.send(Reply::Error(payload.to_string().into()));
             }
-            return answer(
+            return error(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "RequestEntityTooLarge",
                 "the response is too large",
@@ -272,15 +269,15 @@ impl Api {
         let (request_id, reply) = match parts {
             Some((request_id, "response")) => (request_id, Reply::Response(body)),
             Some((request_id, "error")) => (request_id, Reply::Error(body)),
-            _ => return answer(StatusCode::NOT_FOUND, "InvalidPath", "unknown path"),
+            _ => return error(StatusCode::NOT_FOUND, "InvalidPath", "unknown path"),
         };
         match lock(&self.current).take_if(|current| current.request_id == request_id) {
             Some(current) => {
-                // Nobody waits any more when the invocation was given up.
+                // The invocation may have been abandoned.
                 let _ = current.reply.send(reply);
                 accepted()
             }
-            None => answer(StatusCode::BAD_REQUEST, "InvalidRequestID", "no such invocation"),
+            None => error(StatusCode::BAD_REQUEST, "InvalidRequestID", "no such invocation"),
         }
     }
 
@@ -294,7 +291,7 @@ impl Api {
             first
         });
         let Some(job) = self.jobs.lock().await.recv().await else {
-            return answer(StatusCode::GONE, "ShuttingDown", "there is no more work");
+            return error(StatusCode::GONE, "ShuttingDown", "there is no more work");
         };
         let deadline = SystemTime::now() + self.timeout;
         let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -312,16 +309,14 @@ impl Api {
 }
 
 fn accepted() -> Result<Response<Full<Bytes>>, http::Error> {
-    Response::builder()
-        .status(StatusCode::ACCEPTED)
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from_static(b"{\"status\":\"OK\"}\n")))
+    response(StatusCode::ACCEPTED, "{\"status\":\"OK\"}\n".into())
 }
 
-fn answer(status: StatusCode, kind: &str, message: &str) -> Result<Response<Full<Bytes>>, http::Error> {
-    let body = serde_json::json!({ "errorType": kind, "errorMessage": message });
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_string())))
+fn error(status: StatusCode, kind: &str, message: &str) -> Result<Response<Full<Bytes>>, http::Error> {
+    response(status, json!({ "errorType": kind, "errorMessage": message }).to_string())
+}
+
+fn response(status: StatusCode, body: String) -> Result<Response<Full<Bytes>>, http::Error> {
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    response.body(Full::from(body))
 }

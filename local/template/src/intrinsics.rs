@@ -3,30 +3,16 @@
 //! Source: "Intrinsic function reference" and "Pseudo parameters reference" of the AWS CloudFormation user guide.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{Deployment, TemplateError};
+use super::model::{API_ID, Deployment, TemplateError};
 
-/// Why a value exists only in AWS.
-#[derive(Clone, Debug)]
-pub(super) struct Unresolved(String);
-
-impl Unresolved {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
-    }
-}
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+/// The only field of what [`Resolver::lenient`] puts in place of a value that exists only in AWS: the reason.
+const UNRESOLVED: &str = "Unresolved";
 
 /// `None` is `AWS::NoValue`: the property is left out.
-pub(super) type Resolved = Result<Option<Value>, Unresolved>;
+type Resolved = Result<Option<Value>, TemplateError>;
 
 /// Evaluates intrinsics against one template and one deployment.
 pub(super) struct Resolver<'a> {
@@ -35,7 +21,7 @@ pub(super) struct Resolver<'a> {
     parameters: BTreeMap<String, Value>,
 }
 
-/// Names that refer to each other in a circle would otherwise recurse without end.
+/// Stops references that form a circle.
 const MAX_DEPTH: usize = 32;
 
 impl<'a> Resolver<'a> {
@@ -55,6 +41,8 @@ impl<'a> Resolver<'a> {
             let kind = declaration.get("Type").and_then(Value::as_str).unwrap_or("String");
             let value = if kind == "CommaDelimitedList" || kind.starts_with("List<") {
                 Value::Array(text.split(',').map(|item| Value::from(item.trim())).collect())
+            } else if let ("Number", Ok(number)) = (kind, text.parse::<u64>()) {
+                number.into()
             } else {
                 Value::String(text)
             };
@@ -63,48 +51,45 @@ impl<'a> Resolver<'a> {
         Ok(Self { root, deployment, parameters })
     }
 
-    pub(super) fn deployment(&self) -> &'a Deployment {
-        self.deployment
-    }
-
     /// Whether the resource's `Condition` holds; a resource without one is always deployed.
-    pub(super) fn is_deployed(&self, resource: &Value) -> Result<bool, Unresolved> {
+    pub(super) fn is_deployed(&self, resource: &Value) -> Result<bool, TemplateError> {
         match resource.get("Condition").and_then(Value::as_str) {
             Some(name) => self.named_condition(name, 0),
             None => Ok(true),
         }
     }
 
-    pub(super) fn resolve(&self, value: &Value) -> Resolved {
-        self.evaluate(value, 0)
+    /// The value; a field that exists only in AWS becomes an object that [`unresolved`] recognizes.
+    pub(super) fn lenient(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(object) if intrinsic(object).is_none() => {
+                let fields = object.iter().filter(|(_, value)| !self.is_no_value(value));
+                fields.map(|(name, value)| (name.clone(), self.lenient(value))).collect::<Map<_, _>>().into()
+            }
+            value => match self.evaluate(value, 0) {
+                Ok(value) => value.unwrap_or_default(),
+                Err(reason) => json!({ UNRESOLVED: reason.to_string() }),
+            },
+        }
+    }
+
+    fn is_no_value(&self, value: &Value) -> bool {
+        value.as_object().and_then(intrinsic).is_some() && matches!(self.evaluate(value, 0), Ok(None))
     }
 
     /// The name that the resource has in AWS: its own, or one made of stack and logical id.
-    pub(super) fn physical_name(&self, id: &str) -> Result<String, Unresolved> {
+    pub(super) fn physical_name(&self, id: &str) -> Result<String, TemplateError> {
         self.name_of(id, 0)
-    }
-
-    /// The logical id of the function that `reference` (an ARN, however it is written) leads to.
-    pub(super) fn function_behind(&self, reference: &Value) -> Option<String> {
-        let arn = self.resolve(reference).ok().flatten()?;
-        let arn = arn.as_str()?;
-        let resources = self.root.get("Resources")?.as_object()?;
-        resources.iter().find_map(|(id, resource)| {
-            let is_function = resource.get("Type")?.as_str()? == "AWS::Serverless::Function";
-            (is_function && self.function_arn(id, 0).ok()? == arn).then(|| id.clone())
-        })
     }
 
     fn evaluate(&self, value: &Value, depth: usize) -> Resolved {
         if depth > MAX_DEPTH {
-            return Err(Unresolved::new("values refer to each other in a circle"));
+            return Err(TemplateError::new("values refer to each other in a circle"));
         }
         let depth = depth + 1;
         match value {
             Value::Object(object) => {
-                if let (1, Some((name, argument))) = (object.len(), object.iter().next())
-                    && (name == "Ref" || name.starts_with("Fn::"))
-                {
+                if let Some((name, argument)) = intrinsic(object) {
                     return self.intrinsic(name, argument, depth);
                 }
                 let mut resolved = Map::new();
@@ -123,68 +108,38 @@ impl<'a> Resolver<'a> {
                 Ok(Some(Value::Array(resolved)))
             }
             Value::String(text) if text.contains("{{resolve:") => {
-                Err(Unresolved::new("it is a dynamic reference to a secret or parameter store"))
+                Err(TemplateError::new("it is a dynamic reference to a secret or parameter store"))
             }
             plain => Ok(Some(plain.clone())),
         }
     }
 
     fn intrinsic(&self, name: &str, argument: &Value, depth: usize) -> Resolved {
-        match name {
-            "Ref" => self.reference(argument.as_str().unwrap_or_default(), depth),
-            "Fn::Sub" => self.substitute(argument, depth),
-            "Fn::GetAtt" => {
-                let path = match argument {
-                    Value::String(path) => path.clone(),
-                    _ => self.list(argument, depth)?.join("."),
-                };
-                self.attribute(&path, depth).map(|value| Some(Value::String(value)))
+        let text = |text: String| Ok(Some(Value::String(text)));
+        match (name, array(argument)) {
+            ("Ref", _) => self.reference(argument.as_str().unwrap_or_default(), depth),
+            ("Sub", _) => self.substitute(argument, depth),
+            ("GetAtt", []) => text(self.attribute(argument.as_str().unwrap_or_default(), depth)?),
+            ("GetAtt", _) => text(self.attribute(&self.list(argument, depth)?.join("."), depth)?),
+            ("If", [condition, yes, no]) => {
+                let holds = self.named_condition(condition.as_str().unwrap_or_default(), depth)?;
+                self.evaluate(if holds { yes } else { no }, depth)
             }
-            "Fn::If" => match array(argument) {
-                [condition, yes, no] => {
-                    let holds = self.named_condition(condition.as_str().unwrap_or_default(), depth)?;
-                    self.evaluate(if holds { yes } else { no }, depth)
-                }
-                _ => Err(Unresolved::new("Fn::If takes three arguments")),
-            },
-            "Fn::Join" => match array(argument) {
-                [separator, items] => {
-                    let items = self.list(items, depth)?;
-                    Ok(Some(Value::String(items.join(separator.as_str().unwrap_or_default()))))
-                }
-                _ => Err(Unresolved::new("Fn::Join takes two arguments")),
-            },
-            "Fn::Split" => match array(argument) {
-                [separator, text] => {
-                    let text = self.text(text, depth)?;
-                    let items = text.split(separator.as_str().unwrap_or_default());
-                    Ok(Some(Value::Array(items.map(Value::from).collect())))
-                }
-                _ => Err(Unresolved::new("Fn::Split takes two arguments")),
-            },
-            "Fn::Select" => match array(argument) {
-                [index, items] => {
-                    let index = self.text(index, depth)?.parse::<usize>().ok();
-                    let items = self.list(items, depth)?;
-                    let item = index.and_then(|index| items.get(index)).cloned();
-                    item.map(|item| Some(Value::String(item)))
-                        .ok_or_else(|| Unresolved::new("Fn::Select is out of bounds"))
-                }
-                _ => Err(Unresolved::new("Fn::Select takes two arguments")),
-            },
-            "Fn::FindInMap" => match self.list(argument, depth)?.as_slice() {
-                [map, first, second] => self
-                    .root
-                    .get("Mappings")
-                    .and_then(|maps| maps.get(map)?.get(first)?.get(second))
-                    .map(|value| Some(value.clone()))
-                    .ok_or_else(|| Unresolved::new(format!("the mapping {map} has no {first}.{second}"))),
-                _ => Err(Unresolved::new("Fn::FindInMap takes three arguments")),
-            },
-            "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" => {
-                self.condition(name, argument, depth).map(|holds| Some(Value::Bool(holds)))
+            ("Join", [separator, items]) => {
+                text(self.list(items, depth)?.join(separator.as_str().unwrap_or_default()))
             }
-            other => Err(Unresolved::new(format!("{other} has no local value"))),
+            ("Split", [separator, value]) => {
+                let value = self.text(value, depth)?;
+                let items = value.split(separator.as_str().unwrap_or_default());
+                Ok(Some(items.map(Value::from).collect()))
+            }
+            ("FindInMap", [_, _, _]) => {
+                let path = self.list(argument, depth)?.join("/");
+                let value = self.root.pointer(&format!("/Mappings/{path}")).cloned();
+                value.map(Some).ok_or_else(|| TemplateError(format!("there is no mapping {path}")))
+            }
+            ("Equals" | "And" | "Or" | "Not", _) => Ok(Some(self.condition(name, argument, depth)?.into())),
+            _ => Err(TemplateError(format!("{name} with these arguments has no local value"))),
         }
     }
 
@@ -201,7 +156,7 @@ impl<'a> Resolver<'a> {
                     return Ok(Some(value.clone()));
                 }
                 if self.root.pointer("/Parameters").and_then(|all| all.get(name)).is_some() {
-                    return Err(Unresolved::new(format!("the parameter {name} has no default")));
+                    return Err(TemplateError::new(format!("the parameter {name} has no default")));
                 }
                 // `!Ref Function.Alias` and `.Version` are SAM's names for what it generates: ARNs.
                 match name.split_once('.') {
@@ -218,7 +173,7 @@ impl<'a> Resolver<'a> {
             Value::String(pattern) => (pattern.as_str(), None),
             _ => match array(argument) {
                 [Value::String(pattern), variables] => (pattern.as_str(), variables.as_object()),
-                _ => return Err(Unresolved::new("Fn::Sub takes a text")),
+                _ => return Err(TemplateError::new("Fn::Sub takes a text")),
             },
         };
         let mut text = String::new();
@@ -233,7 +188,7 @@ impl<'a> Resolver<'a> {
             } else if let Some(value) = variables.and_then(|variables| variables.get(name)) {
                 text.push_str(&self.text(value, depth)?);
             } else if self.parameters.contains_key(name) || !name.contains('.') {
-                text.push_str(&self.text(&serde_json::json!({ "Ref": name }), depth)?);
+                text.push_str(&self.text(&json!({ "Ref": name }), depth)?);
             } else {
                 text.push_str(&self.attribute(name, depth)?);
             }
@@ -241,13 +196,13 @@ impl<'a> Resolver<'a> {
         }
         text.push_str(rest);
         if text.contains("{{resolve:") {
-            return Err(Unresolved::new("it is a dynamic reference to a secret or parameter store"));
+            return Err(TemplateError::new("it is a dynamic reference to a secret or parameter store"));
         }
         Ok(Some(Value::String(text)))
     }
 
     /// `Resource.Attribute`, for the resources that exist locally.
-    fn attribute(&self, path: &str, depth: usize) -> Result<String, Unresolved> {
+    fn attribute(&self, path: &str, depth: usize) -> Result<String, TemplateError> {
         let (id, attribute) = path.split_once('.').unwrap_or((path, ""));
         let Deployment { region, account, .. } = self.deployment;
         match (self.kind(id)?, attribute) {
@@ -259,30 +214,30 @@ impl<'a> Resolver<'a> {
             ("AWS::IAM::Role", "Arn") => {
                 Ok(format!("arn:aws:iam::{account}:role/{}", self.name_of(id, depth)?))
             }
-            (kind, _) => Err(Unresolved::new(format!("{path} is an attribute of a {kind}"))),
+            (kind, _) => Err(TemplateError::new(format!("{path} is an attribute of a {kind}"))),
         }
     }
 
-    fn function_arn(&self, id: &str, depth: usize) -> Result<String, Unresolved> {
+    fn function_arn(&self, id: &str, depth: usize) -> Result<String, TemplateError> {
         let Deployment { region, account, .. } = self.deployment;
         Ok(format!("arn:aws:lambda:{region}:{account}:function:{}", self.name_of(id, depth)?))
     }
 
-    fn kind(&self, id: &str) -> Result<&'a str, Unresolved> {
+    fn kind(&self, id: &str) -> Result<&'a str, TemplateError> {
         let resource = self.root.get("Resources").and_then(|resources| resources.get(id));
         resource
             .and_then(|resource| resource.get("Type")?.as_str())
-            .ok_or_else(|| Unresolved::new(format!("there is no parameter or resource {id}")))
+            .ok_or_else(|| TemplateError::new(format!("there is no parameter or resource {id}")))
     }
 
-    fn name_of(&self, id: &str, depth: usize) -> Result<String, Unresolved> {
+    fn name_of(&self, id: &str, depth: usize) -> Result<String, TemplateError> {
         let property = match self.kind(id)? {
             "AWS::Serverless::Function" | "AWS::Lambda::Function" => "FunctionName",
             "AWS::DynamoDB::Table" => "TableName",
             "AWS::S3::Bucket" => "BucketName",
             "AWS::IAM::Role" => "RoleName",
-            "AWS::Serverless::HttpApi" => return Ok(super::API_ID.to_owned()),
-            kind => return Err(Unresolved::new(format!("{id} is a {kind}"))),
+            "AWS::Serverless::HttpApi" => return Ok(API_ID.to_owned()),
+            kind => return Err(TemplateError::new(format!("{id} is a {kind}"))),
         };
         let name = self.root.pointer(&format!("/Resources/{id}/Properties/{property}"));
         let given = match name {
@@ -293,59 +248,58 @@ impl<'a> Resolver<'a> {
         Ok(given.unwrap_or(if property == "BucketName" { generated.to_lowercase() } else { generated }))
     }
 
-    fn named_condition(&self, name: &str, depth: usize) -> Result<bool, Unresolved> {
+    fn named_condition(&self, name: &str, depth: usize) -> Result<bool, TemplateError> {
         let condition = self.root.get("Conditions").and_then(|conditions| conditions.get(name));
-        let condition = condition.ok_or_else(|| Unresolved::new(format!("there is no condition {name}")))?;
+        let condition =
+            condition.ok_or_else(|| TemplateError::new(format!("there is no condition {name}")))?;
         self.holds(condition, depth)
     }
 
-    fn holds(&self, condition: &Value, depth: usize) -> Result<bool, Unresolved> {
+    fn holds(&self, condition: &Value, depth: usize) -> Result<bool, TemplateError> {
         if depth > MAX_DEPTH {
-            return Err(Unresolved::new("conditions refer to each other in a circle"));
+            return Err(TemplateError::new("conditions refer to each other in a circle"));
         }
-        match condition.as_object().and_then(|object| object.iter().next()) {
-            Some((name, argument)) => self.condition(name, argument, depth + 1),
-            None => Err(Unresolved::new("a condition is not an intrinsic")),
+        match condition.as_object() {
+            Some(object) => match (intrinsic(object), object.get("Condition")) {
+                (Some((name, argument)), _) => self.condition(name, argument, depth + 1),
+                (None, Some(name)) => self.condition("Condition", name, depth + 1),
+                (None, None) => Err(TemplateError::new("a condition is not an intrinsic")),
+            },
+            None => Err(TemplateError::new("a condition is not an intrinsic")),
         }
     }
 
-    fn condition(&self, name: &str, argument: &Value, depth: usize) -> Result<bool, Unresolved> {
-        match name {
-            "Condition" => self.named_condition(argument.as_str().unwrap_or_default(), depth),
-            "Fn::Equals" => match array(argument) {
-                [left, right] => Ok(self.text(left, depth)? == self.text(right, depth)?),
-                _ => Err(Unresolved::new("Fn::Equals takes two arguments")),
-            },
-            "Fn::Not" => match array(argument) {
-                [condition] => Ok(!self.holds(condition, depth)?),
-                _ => Err(Unresolved::new("Fn::Not takes one argument")),
-            },
-            "Fn::And" | "Fn::Or" => {
-                let all = name == "Fn::And";
-                for condition in array(argument) {
+    fn condition(&self, name: &str, argument: &Value, depth: usize) -> Result<bool, TemplateError> {
+        match (name, array(argument)) {
+            ("Condition", _) => self.named_condition(argument.as_str().unwrap_or_default(), depth),
+            ("Equals", [left, right]) => Ok(self.text(left, depth)? == self.text(right, depth)?),
+            ("Not", [condition]) => Ok(!self.holds(condition, depth)?),
+            ("And" | "Or", conditions) => {
+                let all = name == "And";
+                for condition in conditions {
                     if self.holds(condition, depth)? != all {
                         return Ok(!all);
                     }
                 }
                 Ok(all)
             }
-            other => Err(Unresolved::new(format!("{other} is not a condition"))),
+            _ => Err(TemplateError(format!("{name} with these arguments is not a condition"))),
         }
     }
 
-    fn text(&self, value: &Value, depth: usize) -> Result<String, Unresolved> {
+    fn text(&self, value: &Value, depth: usize) -> Result<String, TemplateError> {
         match self.evaluate(value, depth)? {
             Some(Value::Array(items)) => Ok(items.iter().filter_map(scalar).collect::<Vec<_>>().join(",")),
-            Some(value) => scalar(&value).ok_or_else(|| Unresolved::new("a text is expected")),
+            Some(value) => scalar(&value).ok_or_else(|| TemplateError::new("a scalar is expected")),
             None => Ok(String::new()),
         }
     }
 
-    fn list(&self, value: &Value, depth: usize) -> Result<Vec<String>, Unresolved> {
-        match self.evaluate(value, depth)? {
-            Some(Value::Array(items)) => Ok(items.iter().filter_map(scalar).collect()),
-            _ => Err(Unresolved::new("a list is expected")),
-        }
+    fn list(&self, value: &Value, depth: usize) -> Result<Vec<String>, TemplateError> {
+        let list = self.evaluate(value, depth)?;
+        let list =
+            list.as_ref().and_then(Value::as_array).map(|items| items.iter().filter_map(scalar).collect());
+        list.ok_or_else(|| TemplateError::new("a list is expected"))
     }
 }
 
@@ -357,6 +311,18 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// Why a value exists only in AWS.
+pub(super) fn unresolved(value: &Value) -> Option<&str> {
+    value.get(UNRESOLVED)?.as_str()
+}
+
+/// Name and argument of an intrinsic in its long form (`{"Fn::Sub": …}`) or as a tag (`!Sub …`).
+fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (name, argument) = object.iter().next().filter(|_| object.len() == 1)?;
+    let short = name.strip_prefix("Fn::").or_else(|| name.strip_prefix('!'));
+    Some((short.or_else(|| (name == "Ref").then_some("Ref"))?, argument))
 }
 
 fn array(value: &Value) -> &[Value] {

@@ -13,10 +13,26 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Failure, Project, Surroundings, Terminal, all_built};
+use super::project::{Failure, Project, Surroundings, all_built};
+use super::terminal::Terminal;
 
-/// How long a program that was asked to end may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Commands that work as printed: curl keeps Secure cookies of http://localhost (since 7.79).
+const SUGGESTIONS: &str = r#"
+  Try it: sign in without a mail, then get a room token:
+
+    curl -s -c /tmp/cookies -X POST {api}/auth/dev-sign-in; echo
+    curl -s -b /tmp/cookies {api}/api/v1/livekit/room-auth -H 'content-type: application/json' \
+      -d '{"username":"Ada","roomId":"room123"}'; echo
+
+  Or sign in with a code. The mail is printed here:
+
+    curl -s {api}/auth/sign-in -H 'content-type: application/json' -d '{"email":"jane.doe@example.com"}'; echo
+    curl -s -c /tmp/cookies {api}/auth/finalize-magic-auth -H 'content-type: application/json' \
+      -d '{"email":"jane.doe@example.com","code":"THE CODE"}'; echo
+"#;
+
+/// How long a program may take to end after SIGINT.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(super) struct Dev {
@@ -38,10 +54,10 @@ pub(super) struct Dev {
     /// Port of cargo lambda watch, with --watch
     #[arg(long, env = "WATCH_PORT", default_value_t = 9000)]
     watch_port: u16,
-    /// Use the LiveKit double even where livekit-server is installed
+    /// Use the LiveKit double even if livekit-server is installed
     #[arg(long)]
     livekit_double: bool,
-    /// Print the functions' log lines as they are, metrics included
+    /// Print the functions' log lines unchanged, including metrics
     #[arg(long)]
     raw_logs: bool,
     #[command(flatten)]
@@ -52,10 +68,9 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        // Listened to from the start: a Ctrl-C during the start must leave nothing behind either.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        // From the beginning: a Ctrl-C during the start must not leave processes behind either.
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
         let terminal = Terminal::stdout();
         let (mail, mut mails) = unbounded_channel();
 
@@ -67,7 +82,7 @@ impl Dev {
             if options.livekit_url.is_none() && !self.livekit_double && is_installed("livekit-server") {
                 options.livekit_url = Some(programs.livekit(self.livekit_port).await?);
                 terminal.line(
-                    "LiveKit is the installed livekit-server; recordings also need LiveKit's egress service.",
+                    "Using the installed livekit-server. Recordings also need LiveKit's egress service.",
                 );
             }
             let hosting = options.hosting.clone();
@@ -80,9 +95,7 @@ impl Dev {
         };
         let started = tokio::select! {
             started = run => started,
-            _ = interrupt.recv() => Err("stopped before it was ready".into()),
-            _ = terminate.recv() => Err("stopped before it was ready".into()),
-            _ = hangup.recv() => Err("stopped before it was ready".into()),
+            () = &mut stop => Err("stopped before it was ready".into()),
         };
         let cloud = match started {
             Ok(cloud) => cloud,
@@ -97,9 +110,7 @@ impl Dev {
             tokio::select! {
                 Some(mail) = mails.recv() => terminal.line(&terminal.bold(&format!("✉ {mail}"))),
                 ended = programs.ended() => break Err(ended.into()),
-                _ = interrupt.recv() => break Ok(()),
-                _ = terminate.recv() => break Ok(()),
-                _ = hangup.recv() => break Ok(()),
+                () = &mut stop => break Ok(()),
             }
         };
         terminal.line("Stopping.");
@@ -117,19 +128,13 @@ impl Dev {
             livekit: self.livekit_port,
             dynamodb: self.dynamodb_port,
         };
-        for (part, key) in [
+        for (name, key) in [
             ("WORKOS_API_KEY", &mut options.workos.api_key),
             ("WORKOS_CLIENT_ID", &mut options.workos.client_id),
-        ] {
-            if let Some(value) = options.environment.get(part) {
-                key.clone_from(value);
-            }
-        }
-        for (part, key) in [
             ("LIVEKIT_API_KEY", &mut options.livekit.api_key),
             ("LIVEKIT_API_SECRET", &mut options.livekit.api_secret),
         ] {
-            if let Some(value) = options.environment.get(part) {
+            if let Some(value) = options.environment.get(name) {
                 key.clone_from(value);
             }
         }
@@ -158,88 +163,79 @@ impl Dev {
         part("LiveKit", cloud.livekit_url(), "LIVEKIT_PORT, LIVEKIT_URL", cloud.livekit().is_some());
         let variables = "DYNAMODB_PORT, AWS_ENDPOINT_URL_DYNAMODB";
         part("DynamoDB", cloud.dynamodb_url(), variables, cloud.dynamodb().is_some());
-        let table = cloud.table().unwrap_or("none");
-        line(&terminal.dim(&format!("  {:<9} table {table}", "")));
-        line(&terminal.dim("  The variables choose another port, or something real instead."));
+        line(&terminal.dim(&format!("  {:<9} table {}", "", cloud.table().unwrap_or("none"))));
+        line(&terminal.dim("  The variables choose another port, or a real service instead of the double."));
         line("");
-        let of = |function: &str, variable: &str| {
-            let value = cloud.environment_of(function).and_then(|environment| environment.get(variable));
-            value.map(|value| value.replace(',', ", ")).unwrap_or_default()
-        };
-        let setting = |what: &str, value: &str, variable: &str| {
-            line(&format!("  {what:<26} {value}  {}", terminal.dim(variable)));
-        };
-        setting("FaultProxy ends that may call", &of("sign-in", "ALLOWED_ORIGINS"), "ALLOWED_ORIGINS");
-        setting("Sign-ins come back to", &of("sign-in", "OAUTH_REDIRECT_URI"), "OAUTH_REDIRECT_URI");
-        if cloud.workos().is_some()
-            && let Some(path) = seed
-            && let Some(seed) = std::fs::read_to_string(path).ok().and_then(|text| Seed::parse(&text).ok())
+        for (what, variable) in
+            [("Allowed front ends", "ALLOWED_ORIGINS"), ("Sign-in callback", "OAUTH_REDIRECT_URI")]
         {
-            line("");
-            let path = path.strip_prefix(".").unwrap_or(path);
-            line(&format!("  People who can sign in ({}):", path.display()));
-            for user in &seed.users {
-                let organizations: Vec<_> =
-                    user.memberships.iter().map(|membership| membership.organization.as_str()).collect();
-                line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
-            }
+            let value = cloud.environment_of("sign-in").and_then(|environment| environment.get(variable));
+            let value = value.map(|value| value.replace(',', ", ")).unwrap_or_default();
+            line(&format!("  {what:<19} {value}  {}", terminal.dim(variable)));
         }
         if self.watch {
             line("");
-            line(
-                "  The first call of a function waits for the compiler, and so does the first after a change.",
-            );
+            line("  The first call of a function, and the first after a change, waits for the compiler.");
         }
         if cloud.workos().is_some() {
-            line("");
-            Self::suggest(terminal, &api);
+            Self::list_users(terminal, seed);
+            line(&SUGGESTIONS.replace("{api}", &api));
         }
-        line("");
-        line(&terminal.dim("  Ctrl-C stops everything."));
+        line(&terminal.dim("  Press Ctrl-C to stop."));
         line("");
     }
 
-    /// Commands that work as they stand: curl keeps Secure cookies of http://localhost (since 7.79).
-    fn suggest(terminal: Terminal, api: &str) {
-        let line = |text: &str| terminal.line(text);
-        let json = "-H 'content-type: application/json'";
-        line("  Try it: sign in without a mail, then get a room token:");
-        line("");
-        line(&format!("    curl -s -c /tmp/cookies -X POST {api}/auth/dev-sign-in; echo"));
-        line(&format!("    curl -s -b /tmp/cookies {api}/api/v1/livekit/room-auth {json} \\"));
-        line("      -d '{\"username\":\"Ada\",\"roomId\":\"room123\"}'; echo");
-        line("");
-        line("  Or with a code; the mail is shown here:");
-        line("");
-        line(&format!(
-            "    curl -s {api}/auth/sign-in {json} -d '{{\"email\":\"jane.doe@example.com\"}}'; echo"
-        ));
-        line(&format!("    curl -s -c /tmp/cookies {api}/auth/finalize-magic-auth {json} \\"));
-        line("      -d '{\"email\":\"jane.doe@example.com\",\"code\":\"THE CODE\"}'; echo");
+    fn list_users(terminal: Terminal, seed: Option<&Path>) {
+        let Some(path) = seed else { return };
+        let Some(seed) = std::fs::read_to_string(path).ok().and_then(|text| Seed::parse(&text).ok()) else {
+            return;
+        };
+        let path = path.strip_prefix(".").unwrap_or(path);
+        terminal.line("");
+        terminal.line(&format!("  Users who can sign in ({}):", path.display()));
+        for user in &seed.users {
+            let organizations: Vec<_> =
+                user.memberships.iter().map(|each| each.organization.as_str()).collect();
+            terminal.line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
+        }
     }
 }
 
-/// Programs that the local cloud starts beside the functions. They get process groups of their own, so that a Ctrl-C
-/// is answered here and ends them in order.
+/// Resolves on SIGINT, SIGTERM or SIGHUP, which no longer end the process by themselves.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+/// Programs that the local cloud starts beside the functions, each in its own process group, so that a Ctrl-C reaches
+/// only this process, which ends them in order.
 #[derive(Default)]
 struct Programs {
     running: Vec<(&'static str, Child)>,
 }
 
 impl Programs {
-    /// Starts `livekit-server` with its development keys and waits until it answers.
+    /// Starts `livekit-server` with its development keys and waits until it accepts connections.
     async fn livekit(&mut self, port: u16) -> Result<String, Failure> {
         let mut command = Command::new("livekit-server");
         command.args(["--dev", "--bind", "127.0.0.1", "--config-body", &format!("port: {port}")]);
         self.start("livekit-server", command)?;
-        let answers = async {
+        let ready = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {
-            answered = tokio::time::timeout(Duration::from_secs(10), answers) => {
-                answered.map_err(|_| "livekit-server does not answer; --livekit-double does without it")?;
+            ready = tokio::time::timeout(Duration::from_secs(10), ready) => {
+                ready.map_err(|_| "livekit-server does not accept connections; --livekit-double does without it")?;
             }
             ended = self.ended() => return Err(ended.into()),
         }
@@ -266,7 +262,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Waits until one of the programs ends by itself: what there is to say about it.
+    /// Waits until a program ends by itself; returns what to print about it.
     async fn ended(&mut self) -> String {
         loop {
             for (name, child) in &mut self.running {
@@ -283,7 +279,7 @@ impl Programs {
         for (_, mut child) in self.running.drain(..) {
             let Some(group) = child.id() else { continue };
             signal_group("-INT", group).await;
-            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+            if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
                 let _ = child.start_kill();
             }
             // What the program itself left running in its group.
@@ -295,7 +291,7 @@ impl Programs {
 async fn signal_group(signal: &str, group: u32) {
     let target = format!("-{group}");
     let mut kill = Command::new("kill");
-    // A group that is gone already is what is wanted.
+    // It fails if the group is gone already.
     let _ = kill.args([signal, "--", &target]).stderr(Stdio::null()).status().await;
 }
 

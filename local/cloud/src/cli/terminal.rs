@@ -1,4 +1,4 @@
-//! Lines for a person: colour where the output is a terminal and `NO_COLOR` is not set.
+//! Lines for people, coloured if the output is a terminal and `NO_COLOR` is not set.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -14,21 +14,15 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn stdout() -> Self {
-        Self {
-            error: false,
-            colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        }
+        Self { error: false, colour: std::io::stdout().is_terminal() && colour_is_wanted() }
     }
 
     pub(super) fn stderr() -> Self {
-        Self {
-            error: true,
-            colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        }
+        Self { error: true, colour: std::io::stderr().is_terminal() && colour_is_wanted() }
     }
 
     pub(super) fn line(self, text: &str) {
-        // Nobody reads any more when the pipe is closed; the cloud goes on.
+        // A closed pipe must not stop the cloud.
         let _ = if self.error {
             writeln!(std::io::stderr().lock(), "{text}")
         } else {
@@ -56,7 +50,7 @@ impl Terminal {
         self.styled("2", text)
     }
 
-    /// One line of a function's log, behind the function's name; JSON as words unless `raw` asks for it as it is.
+    /// One line of a function's log, prefixed with its name. JSON entries become text unless `raw`.
     pub(super) fn log(self, line: &LogLine, raw: bool) {
         let text = match line.source {
             Source::Platform => self.dim(&line.text),
@@ -75,7 +69,11 @@ impl Terminal {
     }
 }
 
-/// Fields of a log entry that tell a person at a terminal nothing new.
+fn colour_is_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Fields of a log entry that are not worth printing after level and message.
 const KNOWN: [&str; 7] =
     ["function_name", "function_request_id", "level", "message", "service", "timestamp", "xray_trace_id"];
 

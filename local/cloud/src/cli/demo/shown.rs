@@ -1,16 +1,23 @@
-//! How values look on the screen. A secret is shortened to its beginning: enough to see that it changed.
+//! How values are printed. A secret is shortened to its beginning: enough to see that it changed.
 
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use serde_json::Value;
-
-use super::Terminal;
 
 /// Words of this length are secrets, unless they are ids.
 const SECRET_LENGTH: usize = 32;
 const KEPT: usize = 8;
 
-/// Headers of an answer that say something about this answer; the others are the same everywhere.
-const TELLING: [&str; 3] = ["location", "retry-after", "set-cookie"];
+/// Headers that differ between requests and between responses.
+const VARYING: [&str; 7] = [
+    "access-control-request-method",
+    "authorization",
+    "cookie",
+    "location",
+    "origin",
+    "retry-after",
+    "set-cookie",
+];
 
 /// A text with its secrets shortened.
 pub(super) fn text(text: &str) -> String {
@@ -33,7 +40,7 @@ pub(super) fn text(text: &str) -> String {
     shown
 }
 
-/// A body: JSON over several lines, anything else as the heading of its page or in short.
+/// A body: pretty JSON, the heading of a page, or text, abbreviated if it is long.
 pub(super) fn body(body: &Value) -> Option<String> {
     match body {
         Value::Null => None,
@@ -48,26 +55,26 @@ pub(super) fn body(body: &Value) -> Option<String> {
     }
 }
 
-/// The telling headers of an answer, a line each.
-pub(super) fn headers(headers: &HeaderMap) -> Vec<String> {
-    let telling = headers.iter().filter(|(name, _)| TELLING.contains(&name.as_str()));
-    telling
+/// Headers worth a look, a line each: those that vary, a content type other than JSON, and the `expected` ones.
+pub(super) fn headers(headers: &HeaderMap, expected: &[&str]) -> Vec<String> {
+    let shown = headers.iter().filter(|(name, value)| {
+        let is_json = value.as_bytes().starts_with(b"application/json");
+        VARYING.contains(&name.as_str())
+            || expected.contains(&name.as_str())
+            || (*name == CONTENT_TYPE && !is_json)
+    });
+    shown
         .map(|(name, value)| format!("{name}: {}", text(&String::from_utf8_lossy(value.as_bytes()))))
         .collect()
 }
 
-/// `text` with each line moved in, below what it belongs to.
+/// `text` with each line indented.
 pub(super) fn indented(text: &str) -> String {
     text.lines().map(|line| format!("      {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What is right and what is not, at the end of a line.
-pub(super) fn verdict(terminal: Terminal, good: bool) -> String {
-    if good { terminal.green("✓") } else { terminal.red("✗") }
-}
-
-/// Tokens and hashes are long. Ids are too, but are a name and 26 characters (`session_01JZG38PH9VWFRMCXZB8M5B6SR`) or
-/// a UUID, and names have dashes (`access-control-allow-credentials`).
+/// Tokens and hashes are long. So are ids, but they are a name and 26 characters (`session_01JZG38PH9VWFRMCXZB8M5B6SR`)
+/// or a UUID, and header names, which have dashes (`access-control-allow-credentials`).
 fn is_secret(word: &str) -> bool {
     let is_id = word.split_once('_').is_some_and(|(name, id)| {
         let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
