@@ -31,34 +31,25 @@ impl Accesses {
     }
 
     pub(crate) fn record(&self, headers: &HeaderMap, operation: &str, body: &[u8]) {
-        let token = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok());
-        let function = token.unwrap_or_default();
+        let token =
+            headers.get("x-amz-security-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let body = serde_json::from_slice(body).unwrap_or_default();
         let accesses = actions(operation, &body).into_iter().map(|(action, kind)| Access {
-            function: function.to_owned(),
-            action: action.to_owned(),
+            function: token.to_owned(),
+            action,
             kind,
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(accesses);
     }
 }
 
-fn actions<'a>(operation: &'a str, body: &Value) -> Vec<(&'a str, String)> {
-    let names: &[_] = match operation {
-        "TransactWriteItems" => &[
-            ("Put", "PutItem"),
-            ("Update", "UpdateItem"),
-            ("Delete", "DeleteItem"),
-            ("ConditionCheck", "ConditionCheckItem"),
-        ],
-        "TransactGetItems" => &[("Get", "GetItem")],
-        operation => return vec![(operation, kind(body))],
+/// The IAM actions of a call, each with the kind of its items. `Put` in a transaction needs `PutItem`, and so on.
+fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
+    let Some(items) = body.get("TransactItems").and_then(Value::as_array) else {
+        return vec![(operation.to_owned(), kind(body))];
     };
-    let items = body.get("TransactItems").and_then(Value::as_array).into_iter().flatten();
-    let accesses = items.flat_map(|item| {
-        names.iter().filter_map(|(name, action)| item.get(name).map(|access| (*action, kind(access))))
-    });
-    accesses.collect()
+    let accesses = items.iter().filter_map(Value::as_object).flatten();
+    accesses.map(|(name, access)| (format!("{name}Item"), kind(access))).collect()
 }
 
 /// The kind of the item in `Key` or `Item`.
@@ -82,7 +73,7 @@ mod tests {
             { "ConditionCheck": { "Key": { "pk": { "S": "room#a" } } } },
         ] });
         let expected = [("PutItem", "session#"), ("DeleteItem", "session#"), ("ConditionCheckItem", "room#")];
-        let expected = expected.map(|(action, kind)| (action, kind.to_owned()));
+        let expected = expected.map(|(action, kind)| (action.to_owned(), kind.to_owned()));
         assert_eq!(actions("TransactWriteItems", &body), expected);
     }
 

@@ -16,43 +16,19 @@ pub enum Error {
     /// The listener failed.
     #[error("DynamoDB: {0}")]
     Io(#[from] std::io::Error),
-    /// An external endpoint cannot be used.
-    #[error("DynamoDB at {url}: {reason}")]
-    Endpoint {
-        /// The endpoint.
-        url: String,
-        /// What failed.
-        reason: String,
-    },
-    /// An external endpoint rejected an operation.
-    #[error("DynamoDB at {url}: {operation} failed: {kind}")]
-    Rejected {
-        /// The endpoint.
-        url: String,
-        /// E.g. `CreateTable`.
-        operation: String,
-        /// DynamoDB's name of the error, e.g. `AccessDeniedException`.
-        kind: String,
-    },
-    /// An external endpoint on another machine lacks the table.
+    /// An external endpoint cannot be used: its URL and the reason.
+    #[error("DynamoDB at {0}: {1}")]
+    Endpoint(String, String),
+    /// An external endpoint rejected an operation: its URL, the operation and DynamoDB's name of the error.
+    #[error("DynamoDB at {0}: {1} failed: {2}")]
+    Rejected(String, String, String),
+    /// An external endpoint on another machine lacks a table: its URL and the table's name.
     #[error(
-        "DynamoDB at {url} has no table {table}: deploy template.yaml there, or set SESSION_TABLE to an existing table \
+        "DynamoDB at {0} has no table {1}: deploy template.yaml there, or set SESSION_TABLE to an existing table \
          of that shape; the table is created only at an endpoint on this machine"
     )]
-    NoTable {
-        /// The endpoint.
-        url: String,
-        /// The table's name.
-        table: String,
-    },
-    /// A table of an external endpoint did not become `ACTIVE` in time.
-    #[error("DynamoDB at {url}: table {table} is not ACTIVE after {timeout:?}")]
-    NotActive {
-        /// The endpoint.
-        url: String,
-        /// The table's name.
-        table: String,
-        /// The timeout.
-        timeout: Duration,
-    },
+    NoTable(String, String),
+    /// A table did not become `ACTIVE` in time: the URL of its endpoint, its name and the timeout.
+    #[error("DynamoDB at {0}: table {1} is not ACTIVE after {2:?}")]
+    NotActive(String, String, Duration),
 }

@@ -16,7 +16,6 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use dynoxide::Database;
 use dynoxide::actions::scan::ScanRequest;
-use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -62,7 +61,10 @@ impl DynamoDb {
     pub async fn start(listener: TcpListener, tables: &[Table], options: Options) -> Result<Self, Error> {
         let database = Database::memory()?;
         for table in tables {
-            create(&database, table)?;
+            database.create_table(serde_json::from_value(table.definition.clone())?)?;
+            if let Some(time_to_live) = time_to_live(table) {
+                database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
+            }
         }
         let url = format!("http://{}", listener.local_addr()?);
         // dynoxide exposes no router, so it serves on a port of its own, behind the fault proxy.
@@ -72,7 +74,9 @@ impl DynamoDb {
         let mut tasks = JoinSet::new();
         tasks.spawn(dynoxide::server::serve_on(inner, database.clone()));
         let relay = relay(upstream, accesses.clone());
-        tasks.spawn(local_proxy::serve(listener, relay, proxy.clone(), operation));
+        tasks.spawn(local_proxy::serve(listener, relay, proxy.clone(), |parts, _| {
+            operation(&parts.headers).to_owned()
+        }));
         if let Some(pause) = options.sweep_every {
             tasks.spawn(sweep(database.clone(), pause));
         }
@@ -138,14 +142,6 @@ impl DynamoDb {
     }
 }
 
-fn create(database: &Database, table: &Table) -> Result<(), Error> {
-    database.create_table(serde_json::from_value(table.definition.clone())?)?;
-    if let Some(time_to_live) = time_to_live(table) {
-        database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
-    }
-    Ok(())
-}
-
 async fn sweep(database: Database, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
@@ -156,11 +152,7 @@ async fn sweep(database: Database, pause: Duration) {
 }
 
 /// The operation of a call, e.g. `GetItem` for `X-Amz-Target: DynamoDB_20120810.GetItem`.
-fn operation(parts: &Parts, _body: &Bytes) -> String {
-    target(&parts.headers).to_owned()
-}
-
-fn target(headers: &HeaderMap) -> &str {
+fn operation(headers: &HeaderMap) -> &str {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     target.and_then(|target| target.rsplit('.').next()).unwrap_or("unknown")
 }
@@ -168,7 +160,7 @@ fn target(headers: &HeaderMap) -> &str {
 fn relay(upstream: String, accesses: Accesses) -> Router {
     let client = local_http::client();
     Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-        accesses.record(&headers, target(&headers), &body);
+        accesses.record(&headers, operation(&headers), &body);
         let request = client.request(method, format!("http://{upstream}{uri}")).headers(headers).body(body);
         match request.send().await {
             Ok(response) => http::Response::<reqwest::Body>::from(response).map(Body::new),

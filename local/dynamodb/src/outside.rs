@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use http::Request;
 use local_template::Table;
 use serde_json::{Value, json};
 use url::{Host, Url};
@@ -54,28 +53,28 @@ struct Endpoint<'a> {
 
 impl Endpoint<'_> {
     async fn ensure(&self, table: &Table, timeout: Duration) -> Result<(), Error> {
-        let (url, name) = (self.url.to_owned(), table.name.clone());
         let active = tokio::time::timeout(timeout, self.create_if_missing(table)).await;
-        active.unwrap_or(Err(Error::NotActive { url, table: name, timeout }))
+        active.unwrap_or(Err(Error::NotActive(self.url.to_owned(), table.name.clone(), timeout)))
     }
 
     /// Returns once the table is active.
     async fn create_if_missing(&self, table: &Table) -> Result<(), Error> {
-        let mut status = self.status(table).await?;
-        let is_missing = status.is_none();
-        if is_missing {
-            if !may_create_tables(self.url) {
-                return Err(Error::NoTable { url: self.url.to_owned(), table: table.name.clone() });
+        let mut created = false;
+        loop {
+            match self.status(table).await?.as_deref() {
+                // A table that is `UPDATING` serves all calls.
+                Some("ACTIVE" | "UPDATING") => break,
+                None if !created && !may_create_tables(self.url) => {
+                    return Err(Error::NoTable(self.url.to_owned(), table.name.clone()));
+                }
+                None if !created => {
+                    self.call("CreateTable", &table.definition).await?;
+                    created = true;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
-            self.call("CreateTable", &table.definition).await?;
-            status = self.status(table).await?;
         }
-        // A table that is `UPDATING` serves all calls.
-        while !matches!(status.as_deref(), Some("ACTIVE" | "UPDATING")) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            status = self.status(table).await?;
-        }
-        if let Some(time_to_live) = time_to_live(table).filter(|_| is_missing) {
+        if let Some(time_to_live) = time_to_live(table).filter(|_| created) {
             self.call("UpdateTimeToLive", &time_to_live).await?;
         }
         Ok(())
@@ -84,23 +83,20 @@ impl Endpoint<'_> {
     /// The table's status; `None` if there is no such table.
     async fn status(&self, table: &Table) -> Result<Option<String>, Error> {
         match self.call("DescribeTable", &json!({ "TableName": table.name })).await {
-            Ok(body) => Ok(body
-                .pointer("/Table/TableStatus")
-                .map(|status| status.as_str().unwrap_or_default().to_owned())),
-            Err(Error::Rejected { kind, .. }) if kind == "ResourceNotFoundException" => Ok(None),
-            Err(error) => Err(error),
+            Err(Error::Rejected(_, _, kind)) if kind == "ResourceNotFoundException" => Ok(None),
+            body => Ok(body?.pointer("/Table/TableStatus").and_then(Value::as_str).map(str::to_owned)),
         }
     }
 
     async fn call(&self, operation: &str, body: &Value) -> Result<Value, Error> {
-        let failed = |reason: String| Error::Endpoint { url: self.url.to_owned(), reason };
+        let failed = |reason: String| Error::Endpoint(self.url.to_owned(), reason);
         let request = self.signed(operation, body).map_err(|error| failed(error.to_string()))?;
-        let response = async {
+        let response: reqwest::Result<_> = async {
             let response = self.client.execute(request).await?;
             Ok((response.status().is_success(), response.bytes().await?))
-        };
-        let (succeeded, body) =
-            response.await.map_err(|error: reqwest::Error| failed(error.without_url().to_string()))?;
+        }
+        .await;
+        let (succeeded, body) = response.map_err(|error| failed(error.without_url().to_string()))?;
         let body: Value = serde_json::from_slice(&body)
             .map_err(|_| failed("the response is not DynamoDB's JSON".to_owned()))?;
         if succeeded {
@@ -108,15 +104,14 @@ impl Endpoint<'_> {
         }
         let kind = body.get("__type").and_then(Value::as_str).and_then(|kind| kind.rsplit('#').next());
         let kind = kind.unwrap_or("an error without a type").to_owned();
-        Err(Error::Rejected { url: self.url.to_owned(), operation: operation.to_owned(), kind })
+        Err(Error::Rejected(self.url.to_owned(), operation.to_owned(), kind))
     }
 
     /// A request signed with the credentials of the local functions.
     fn signed(&self, operation: &str, body: &Value) -> Result<reqwest::Request, Box<dyn std::error::Error>> {
-        let mut request = Request::post(self.url)
-            .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-            .body(body.to_string())?;
+        let target = format!("DynamoDB_20120810.{operation}");
+        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
+        let body = body.to_string();
         let identity = Credentials::new("ASIALOCALLOCALLOCAL0", "local", None, None, "local").into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
@@ -126,13 +121,12 @@ impl Endpoint<'_> {
             .settings(SigningSettings::default())
             .build()?
             .into();
-        let headers =
-            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = SignableBody::Bytes(request.body().as_bytes());
-        let signable = SignableRequest::new("POST", self.url, headers, body)?;
+        let signable = SignableBody::Bytes(body.as_bytes());
+        let signable = SignableRequest::new("POST", self.url, headers.into_iter(), signable)?;
         let (instructions, _) = sign(signable, &parameters)?.into_parts();
-        instructions.apply_to_request_http1x(&mut request);
-        Ok(request.try_into()?)
+        let headers = headers.into_iter().chain(instructions.headers());
+        let request = self.client.post(self.url).body(body.clone());
+        Ok(headers.fold(request, |request, (name, value)| request.header(name, value)).build()?)
     }
 }
 

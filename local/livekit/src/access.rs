@@ -39,9 +39,8 @@ impl Keys {
     /// LiveKit's text, which repeats a token that fails to verify.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, String> {
         let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
-        let unverified: Claims = payload
-            .and_then(|payload| serde_json::from_slice(&payload).ok())
-            .ok_or("invalid authorization token")?;
+        let unverified = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
+        let unverified = unverified.ok_or("invalid authorization token")?;
         if unverified.iss != self.key {
             return Err(format!("invalid API key: {}", unverified.iss));
         }

@@ -9,12 +9,10 @@ pub(crate) fn epoch_nanos() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds since the epoch.
 pub(crate) fn epoch_millis() -> i64 {
     epoch_nanos() / 1_000_000
 }
 
-/// Seconds since the epoch.
 pub(crate) fn epoch_seconds() -> i64 {
     epoch_nanos() / 1_000_000_000
 }

@@ -14,14 +14,16 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use livekit_protocol::{DeleteRoomRequest, DisconnectReason, EgressInfo, RoomParticipantIdentity};
+use livekit_protocol::{
+    DeleteRoomRequest, DisconnectReason, EgressInfo, ParticipantInfo, RoomParticipantIdentity,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::egress::End;
 use crate::shared::Shared;
 use crate::state::redacted;
-use crate::twirp::TwirpError;
+use crate::twirp::Result;
 
 #[derive(Deserialize)]
 struct Join {
@@ -39,36 +41,28 @@ type Server = State<Arc<Shared>>;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route(
-            "/_livekit/join",
-            post(async |State(shared): Server, Json(input): Json<Join>| shared.join(&input.token).map(Json)),
-        )
+        .route("/_livekit/join", post(join))
         .route("/_livekit/leave", post(leave))
         .route("/_livekit/end-room", post(end_room))
         .route("/_livekit/end-egress", post(end_egress))
         .route("/_livekit/state", get(overview))
 }
 
-async fn leave(
-    State(shared): Server,
-    Json(input): Json<RoomParticipantIdentity>,
-) -> Result<StatusCode, TwirpError> {
+async fn join(State(shared): Server, Json(input): Json<Join>) -> Result<Json<ParticipantInfo>> {
+    shared.join(&input.token).map(Json)
+}
+
+async fn leave(State(shared): Server, Json(input): Json<RoomParticipantIdentity>) -> Result<StatusCode> {
     shared.state().leave(&input.room, &input.identity, DisconnectReason::ClientInitiated)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end_room(
-    State(shared): Server,
-    Json(input): Json<DeleteRoomRequest>,
-) -> Result<StatusCode, TwirpError> {
+async fn end_room(State(shared): Server, Json(input): Json<DeleteRoomRequest>) -> Result<StatusCode> {
     shared.state().delete_room(&input.room)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end_egress(
-    State(shared): Server,
-    Json(input): Json<EndEgress>,
-) -> Result<Json<EgressInfo>, TwirpError> {
+async fn end_egress(State(shared): Server, Json(input): Json<EndEgress>) -> Result<Json<EgressInfo>> {
     let end = input.error.map_or(End::Complete, End::Failed);
     shared.state().end(&input.egress_id, end).map(Json)
 }

@@ -1,10 +1,7 @@
 //! The life of an egress: starting, active, ending, and one of four ends.
 //!
-//! | event | status |
-//! |---|---|
-//! | `egress_started` | `EGRESS_STARTING`: accepted |
-//! | `egress_updated` | `EGRESS_ACTIVE` or `EGRESS_ENDING` |
-//! | `egress_ended` | `EGRESS_COMPLETE`, `EGRESS_FAILED`, `EGRESS_ABORTED` or `EGRESS_LIMIT_REACHED` |
+//! `egress_started` reports `EGRESS_STARTING`, `egress_updated` `EGRESS_ACTIVE` and `EGRESS_ENDING`, and `egress_ended`
+//! `EGRESS_COMPLETE`, `EGRESS_FAILED`, `EGRESS_ABORTED` or `EGRESS_LIMIT_REACHED`.
 //!
 //! A room can have several egresses: LiveKit does not stop a caller from recording twice. Source:
 //! `pkg/service/egress.go`, `pkg/service/ioservice.go` of livekit/livekit and `pkg/handler` of livekit/egress.
@@ -17,33 +14,26 @@ use livekit_protocol::{
 use crate::clock::{epoch_nanos, identifier};
 use crate::recording;
 use crate::state::{State, redacted};
-use crate::twirp::{Code, TwirpError};
+use crate::twirp::{Code, Result};
 
-/// How an egress ends.
+/// How an egress ends. The strings are errors.
 pub(crate) enum End {
     /// The file is in the bucket, unless the upload fails.
     Complete,
-    /// With this error.
     Failed(String),
-    /// Before it was active, with this error.
+    /// Before it was active.
     Aborted(String),
     /// At the maximum duration; the file is in the bucket.
     LimitReached,
 }
 
 fn has_ended(info: &EgressInfo) -> bool {
-    !matches!(
-        info.status(),
-        EgressStatus::EgressStarting | EgressStatus::EgressActive | EgressStatus::EgressEnding
-    )
+    info.ended_at > 0
 }
 
 impl State {
     /// Starts recording a room. The response is always `EGRESS_STARTING`; events report the rest.
-    pub(crate) fn start_egress(
-        &mut self,
-        request: RoomCompositeEgressRequest,
-    ) -> Result<EgressInfo, TwirpError> {
+    pub(crate) fn start_egress(&mut self, request: RoomCompositeEgressRequest) -> Result<EgressInfo> {
         let room = self.room(&request.room_name)?;
         let (file, _) = recording::destination(&request)?;
         let filename = recording::file_name(&request, file, &room.sid);
@@ -66,7 +56,7 @@ impl State {
     }
 
     /// Stops an egress. The response is `EGRESS_ENDING`; events report the end.
-    pub(crate) fn stop_egress(&mut self, egress_id: &str) -> Result<EgressInfo, TwirpError> {
+    pub(crate) fn stop_egress(&mut self, egress_id: &str) -> Result<EgressInfo> {
         let info = self.egress(egress_id)?;
         match info.status() {
             EgressStatus::EgressStarting => {
@@ -86,7 +76,7 @@ impl State {
     }
 
     /// The matching egresses, oldest first. An unknown id is an error, an unknown room is not.
-    pub(crate) fn list_egress(&self, request: &ListEgressRequest) -> Result<Vec<EgressInfo>, TwirpError> {
+    pub(crate) fn list_egress(&self, request: &ListEgressRequest) -> Result<Vec<EgressInfo>> {
         if !request.egress_id.is_empty() {
             return Ok(vec![redacted(self.egress(&request.egress_id)?)]);
         }
@@ -100,13 +90,13 @@ impl State {
     /// Makes a starting egress active; does nothing to any other.
     pub(crate) fn activate(&mut self, egress_id: &str) {
         if self.egress(egress_id).is_ok_and(|info| info.status() == EgressStatus::EgressStarting) {
-            // It exists: the state is locked.
+            // Cannot fail: the state is locked.
             let _ = self.advance(egress_id, EgressStatus::EgressActive);
         }
     }
 
     /// Ends an egress that has not ended.
-    pub(crate) fn end(&mut self, egress_id: &str, end: End) -> Result<EgressInfo, TwirpError> {
+    pub(crate) fn end(&mut self, egress_id: &str, end: End) -> Result<EgressInfo> {
         let info = self.egress_mut(egress_id)?;
         if has_ended(info) {
             let status = info.status().as_str_name();
@@ -160,7 +150,7 @@ impl State {
         }
     }
 
-    fn advance(&mut self, egress_id: &str, status: EgressStatus) -> Result<EgressInfo, TwirpError> {
+    fn advance(&mut self, egress_id: &str, status: EgressStatus) -> Result<EgressInfo> {
         let now = epoch_nanos();
         let info = self.egress_mut(egress_id)?;
         info.set_status(status);

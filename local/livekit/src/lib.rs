@@ -59,9 +59,6 @@ pub struct Options {
     /// Whether an egress becomes active as soon as it is started and completes as soon as it is stopped. Otherwise a
     /// test calls [`LiveKit::activate`], [`LiveKit::finish`] or [`LiveKit::fail`].
     pub automatic: bool,
-    /// Whether to behave as LiveKit Cloud where livekit-server differs: listing the participants of a missing room is
-    /// `not_found` instead of an empty list.
-    pub cloud: bool,
 }
 
 impl Default for Options {
@@ -73,7 +70,6 @@ impl Default for Options {
             webhook_url: None,
             webhook_backoff: Duration::from_secs(1),
             automatic: true,
-            cloud: false,
         }
     }
 }
@@ -102,7 +98,7 @@ pub async fn start(listener: TcpListener, options: Options) -> LiveKit {
     let (tasks, scheduled) = unbounded_channel();
     let shared = Arc::new(Shared {
         keys: Keys { key: options.api_key, secret: options.api_secret },
-        state: Mutex::new(State::new(options.automatic, options.cloud, tasks)),
+        state: Mutex::new(State::new(options.automatic, tasks)),
         webhooks: Webhooks::new(options.webhook_url, options.webhook_backoff),
     });
     let router = Router::new()
@@ -145,7 +141,8 @@ impl LiveKit {
         self.shared.state().automatic = automatic;
     }
 
-    /// Sets [`Options::cloud`] from now on.
+    /// Behaves as LiveKit Cloud from now on, or as livekit-server: listing the participants of a missing room is
+    /// `not_found`, or an empty list.
     pub fn set_cloud(&self, cloud: bool) {
         self.shared.state().cloud = cloud;
     }
@@ -221,15 +218,6 @@ impl LiveKit {
     /// As [`LiveKit::finish`].
     pub fn fail(&self, egress_id: &str, error: &str) -> Result<EgressInfo, TwirpError> {
         self.shared.state().end(egress_id, End::Failed(error.to_owned()))
-    }
-
-    /// Aborts an egress, as LiveKit does with one that never became active.
-    ///
-    /// # Errors
-    ///
-    /// As [`LiveKit::finish`].
-    pub fn abort(&self, egress_id: &str, error: &str) -> Result<EgressInfo, TwirpError> {
-        self.shared.state().end(egress_id, End::Aborted(error.to_owned()))
     }
 
     /// Ends an egress that has reached the maximum duration.

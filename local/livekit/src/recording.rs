@@ -3,20 +3,17 @@
 //! Nothing is written. Source: `pkg/config/output_file.go` and `pkg/config/storage.go` of livekit/egress.
 
 use livekit_protocol::encoded_file_output::Output;
-use livekit_protocol::{EncodedFileOutput, EncodedFileType, RoomCompositeEgressRequest, S3Upload};
+use livekit_protocol::{EncodedFileOutput, EncodedFileType, RoomCompositeEgressRequest as Request, S3Upload};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::twirp::{Code, TwirpError};
+use crate::twirp::{Code, Result};
 
-/// All keys and values of an object's metadata together, in bytes.
-/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>
+/// All keys and values together: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>
 const MAX_METADATA_BYTES: usize = 2048;
 
 /// The one file that a request asks for, and its bucket.
-pub(crate) fn destination(
-    request: &RoomCompositeEgressRequest,
-) -> Result<(&EncodedFileOutput, &S3Upload), TwirpError> {
+pub(crate) fn destination(request: &Request) -> Result<(&EncodedFileOutput, &S3Upload)> {
     let invalid = |field: &str| {
         Err(Code::InvalidArgument.error(format!("request has missing or invalid field: {field}")))
     };
@@ -41,11 +38,7 @@ pub(crate) fn destination(
 }
 
 /// The name of the object: placeholders replaced, an extension that fits the content, no path out of the bucket.
-pub(crate) fn file_name(
-    request: &RoomCompositeEgressRequest,
-    file: &EncodedFileOutput,
-    room_id: &str,
-) -> String {
+pub(crate) fn file_name(request: &Request, file: &EncodedFileOutput, room_id: &str) -> String {
     let now = OffsetDateTime::now_utc();
     let format = |format: &[_]| now.format(format).unwrap_or_default();
     let time = format(format_description!("[year]-[month]-[day]T[hour][minute][second]"));
@@ -99,7 +92,7 @@ pub(crate) fn upload_error(s3: &S3Upload) -> Option<String> {
 }
 
 /// Replaces the bucket credentials by placeholders, as LiveKit does.
-pub(crate) fn redact(request: &mut RoomCompositeEgressRequest) {
+pub(crate) fn redact(request: &mut Request) {
     for file in &mut request.file_outputs {
         if let Some(Output::S3(s3)) = &mut file.output {
             for (secret, placeholder) in [

@@ -15,7 +15,7 @@ use livekit_protocol::{
 
 use crate::clock::{epoch_millis, identifier};
 use crate::state::{OpenRoom, State, Task, room_not_found};
-use crate::twirp::{Code, TwirpError};
+use crate::twirp::{Code, Result, TwirpError};
 
 const EMPTY_TIMEOUT_SECONDS: u32 = 300;
 const DEPARTURE_TIMEOUT_SECONDS: u32 = 20;
@@ -33,7 +33,7 @@ impl State {
     }
 
     /// Creates a room, or returns the open one of that name.
-    pub(crate) fn create_room(&mut self, request: CreateRoomRequest) -> Result<Room, TwirpError> {
+    pub(crate) fn create_room(&mut self, request: CreateRoomRequest) -> Result<Room> {
         let name = request.name.clone();
         if name.is_empty() {
             return Err(Code::InvalidArgument.error("no room name"));
@@ -49,7 +49,7 @@ impl State {
         self.room(&name)
     }
 
-    pub(crate) fn delete_room(&mut self, name: &str) -> Result<(), TwirpError> {
+    pub(crate) fn delete_room(&mut self, name: &str) -> Result<()> {
         self.close_room(name, DisconnectReason::RoomDeleted, RoomEndReason::RoomEndApiDelete)
     }
 
@@ -58,14 +58,14 @@ impl State {
         let is_unchanged = |open: &&OpenRoom| open.room.sid == sid && open.changes == changes;
         let open = self.rooms.values().find(is_unchanged).filter(|open| open.participants.is_empty());
         if let Some(name) = open.map(|open| open.room.name.clone()) {
-            // It is open: the state is locked.
+            // Cannot fail: the state is locked.
             let _ = self.close_room(&name, DisconnectReason::RoomClosed, RoomEndReason::RoomEndIdleTimeout);
         }
     }
 
     /// The participants of a room. If it is not open, livekit-server returns an empty list and LiveKit Cloud
     /// `not_found` (example: <https://github.com/mayurrawte/teamsly/pull/157>).
-    pub(crate) fn list_participants(&self, room: &str) -> Result<Vec<ParticipantInfo>, TwirpError> {
+    pub(crate) fn list_participants(&self, room: &str) -> Result<Vec<ParticipantInfo>> {
         match self.rooms.get(room) {
             Some(open) => Ok(open.participants.clone()),
             None if self.cloud => Err(room_not_found()),
@@ -73,14 +73,14 @@ impl State {
         }
     }
 
-    pub(crate) fn participant(&self, room: &str, identity: &str) -> Result<ParticipantInfo, TwirpError> {
+    pub(crate) fn participant(&self, room: &str, identity: &str) -> Result<ParticipantInfo> {
         let participants = self.rooms.get(room).map(|open| open.participants.as_slice()).unwrap_or_default();
         let participant = participants.iter().find(|participant| participant.identity == identity);
         participant.cloned().ok_or_else(participant_not_found)
     }
 
     /// Joins the room of a verified join token: opens it if necessary and removes an earlier join of the identity.
-    pub(crate) fn join(&mut self, claims: &Claims) -> Result<ParticipantInfo, TwirpError> {
+    pub(crate) fn join(&mut self, claims: &Claims) -> Result<ParticipantInfo> {
         let grants = &claims.video;
         if !grants.room_join {
             return Err(Code::Unauthenticated.error("permissions denied"));
@@ -129,12 +129,7 @@ impl State {
     }
 
     /// Removes a participant; the room closes if it stays empty.
-    pub(crate) fn leave(
-        &mut self,
-        room: &str,
-        identity: &str,
-        reason: DisconnectReason,
-    ) -> Result<(), TwirpError> {
+    pub(crate) fn leave(&mut self, room: &str, identity: &str, reason: DisconnectReason) -> Result<()> {
         self.remove(room, identity, reason).ok_or_else(participant_not_found)?;
         if self.rooms.get(room).is_some_and(|open| open.participants.is_empty()) {
             self.close_later(room);
@@ -161,12 +156,7 @@ impl State {
         self.emit("room_started", WebhookEvent { room, ..WebhookEvent::default() });
     }
 
-    fn close_room(
-        &mut self,
-        name: &str,
-        reason: DisconnectReason,
-        end: RoomEndReason,
-    ) -> Result<(), TwirpError> {
+    fn close_room(&mut self, name: &str, reason: DisconnectReason, end: RoomEndReason) -> Result<()> {
         let open = self.rooms.get(name).ok_or_else(room_not_found)?;
         for participant in open.participants.clone() {
             self.remove(name, &participant.identity, reason);

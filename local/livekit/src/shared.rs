@@ -62,9 +62,6 @@ impl Shared {
 
 /// The egress or room that an event is about.
 fn resource(event: &WebhookEvent) -> String {
-    match (&event.egress_info, &event.room) {
-        (Some(egress), _) => egress.egress_id.clone(),
-        (None, Some(room)) => room.name.clone(),
-        (None, None) => String::new(),
-    }
+    let room = event.room.as_ref().map(|room| &room.name);
+    event.egress_info.as_ref().map(|egress| &egress.egress_id).or(room).cloned().unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::access::SeenToken;
 use crate::clock::{epoch_seconds, identifier};
 use crate::recording;
-use crate::twirp::{Code, TwirpError};
+use crate::twirp::{Code, Result, TwirpError};
 
 /// Background work that a call causes.
 #[derive(Debug)]
@@ -34,9 +34,7 @@ pub(crate) struct State {
     pub(crate) rooms: BTreeMap<String, OpenRoom>,
     /// Oldest first; ended ones stay.
     pub(crate) egresses: Vec<EgressInfo>,
-    /// See [`Options::automatic`](crate::Options::automatic).
     pub(crate) automatic: bool,
-    /// See [`Options::cloud`](crate::Options::cloud).
     pub(crate) cloud: bool,
     pub(crate) tokens: Vec<SeenToken>,
     pub(crate) events: Vec<WebhookEvent>,
@@ -44,27 +42,27 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(automatic: bool, cloud: bool, tasks: UnboundedSender<Task>) -> Self {
-        let (rooms, egresses, tokens, events) = Default::default();
+    pub(crate) fn new(automatic: bool, tasks: UnboundedSender<Task>) -> Self {
+        let (rooms, egresses, cloud, tokens, events) = Default::default();
         Self { rooms, egresses, automatic, cloud, tokens, events, tasks }
     }
 
-    pub(crate) fn room(&self, name: &str) -> Result<Room, TwirpError> {
+    pub(crate) fn room(&self, name: &str) -> Result<Room> {
         let open = self.rooms.get(name).ok_or_else(room_not_found)?;
-        let is_recording =
+        let active =
             |info: &EgressInfo| info.room_name == name && info.status() == EgressStatus::EgressActive;
         Ok(Room {
             num_participants: u32::try_from(open.participants.len()).unwrap_or(u32::MAX),
-            active_recording: self.egresses.iter().any(is_recording),
+            active_recording: self.egresses.iter().any(active),
             ..open.room.clone()
         })
     }
 
-    pub(crate) fn egress(&self, egress_id: &str) -> Result<&EgressInfo, TwirpError> {
+    pub(crate) fn egress(&self, egress_id: &str) -> Result<&EgressInfo> {
         self.egresses.iter().find(|info| info.egress_id == egress_id).ok_or_else(egress_not_found)
     }
 
-    pub(crate) fn egress_mut(&mut self, egress_id: &str) -> Result<&mut EgressInfo, TwirpError> {
+    pub(crate) fn egress_mut(&mut self, egress_id: &str) -> Result<&mut EgressInfo> {
         self.egresses.iter_mut().find(|info| info.egress_id == egress_id).ok_or_else(egress_not_found)
     }
 

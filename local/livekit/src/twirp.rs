@@ -20,6 +20,9 @@ pub struct TwirpError {
     pub msg: String,
 }
 
+/// The result of a Twirp call.
+pub(crate) type Result<T> = std::result::Result<T, TwirpError>;
+
 /// The Twirp error codes that LiveKit uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,20 +71,16 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, TwirpError> {
-        let content_type =
-            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
+        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "application/json" => Ok(Self::Json),
             "application/protobuf" => Ok(Self::Protobuf),
-            _ => Err(Code::BadRoute.error(format!("unexpected Content-Type: {content_type:?}"))),
+            _ => Err(Code::BadRoute.error(format!("unexpected Content-Type: {media_type:?}"))),
         }
     }
 
-    pub(crate) fn decode<M>(self, body: &Bytes) -> Result<M, TwirpError>
-    where
-        M: prost::Message + Default + DeserializeOwned,
-    {
+    pub(crate) fn decode<M: prost::Message + Default + DeserializeOwned>(self, body: &Bytes) -> Result<M> {
         match self {
             Self::Json => serde_json::from_slice(body)
                 .map_err(|_| Code::Malformed.error("the json request could not be decoded")),

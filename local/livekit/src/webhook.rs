@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use livekit_api::access_token::{AccessToken, AccessTokenError};
 use livekit_protocol::WebhookEvent;
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 use crate::access::Keys;
 
 const TOKEN_TTL: Duration = Duration::from_secs(300);
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: usize = 5;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -92,30 +91,24 @@ impl Webhooks {
     }
 
     async fn send(&self, url: &str, body: &str, authorization: &str) -> Vec<Option<u16>> {
-        let mut statuses = Vec::new();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(self.backoff.saturating_mul(1 << (attempt - 1)).min(MAX_BACKOFF)).await;
-            }
+        let (mut statuses, mut backoff) = (Vec::new(), self.backoff);
+        loop {
             let status = self.attempt(url, body.to_owned(), authorization).await;
-            statuses.push(status.as_ref().map(StatusCode::as_u16));
-            let retry = status.is_none_or(|status| {
-                status == StatusCode::TOO_MANY_REQUESTS
-                    || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
-            });
-            if !retry {
-                break;
+            statuses.push(status);
+            let is_final = status.is_some_and(|status| status != 429 && (status < 500 || status == 501));
+            if is_final || statuses.len() == ATTEMPTS {
+                return statuses;
             }
+            tokio::time::sleep(backoff.min(MAX_BACKOFF)).await;
+            backoff = backoff.saturating_mul(2);
         }
-        statuses
     }
 
-    async fn attempt(&self, url: &str, body: String, authorization: &str) -> Option<StatusCode> {
+    async fn attempt(&self, url: &str, body: String, authorization: &str) -> Option<u16> {
         let request = self.client.post(url).timeout(ATTEMPT_TIMEOUT).body(body);
         let request = request.header(AUTHORIZATION, authorization).header(CONTENT_TYPE, WEBHOOK_CONTENT_TYPE);
         let response = request.send().await.ok()?;
-        let status = response.status();
-        response.bytes().await.ok()?;
-        Some(status)
+        let status = response.status().as_u16();
+        response.bytes().await.ok().map(|_| status)
     }
 }

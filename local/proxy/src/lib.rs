@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -104,17 +104,14 @@ impl Fault {
 
 /// Call counts and faults of one double. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct FaultProxy {
-    state: Arc<Mutex<Shared>>,
-}
+pub struct FaultProxy(Arc<Mutex<Shared>>);
 
 #[derive(Debug, Default)]
 struct Shared {
     /// The client address of each connection so far.
     peers: HashSet<SocketAddr>,
-    calls: Vec<Call>,
-    /// The number of forgotten calls, which is the number of the first one in `calls`.
-    forgotten: usize,
+    /// Name, start and end.
+    calls: Vec<(String, Instant, Arc<OnceLock<Instant>>)>,
     faults: Vec<Fault>,
 }
 
@@ -130,18 +127,11 @@ pub struct Call {
 }
 
 /// Records the end of a call when it is dropped: after a response, a fault or a disconnect.
-struct InProgress {
-    proxy: FaultProxy,
-    number: usize,
-}
+struct InProgress(Arc<OnceLock<Instant>>);
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        let mut state = self.proxy.state();
-        let index = self.number.checked_sub(state.forgotten);
-        if let Some(call) = index.and_then(|index| state.calls.get_mut(index)) {
-            call.ended = Some(Instant::now());
-        }
+        let _ = self.0.set(Instant::now());
     }
 }
 
@@ -158,17 +148,22 @@ impl FaultProxy {
 
     /// The names of all calls so far, oldest first, including those with faults.
     pub fn calls(&self) -> Vec<String> {
-        self.state().calls.iter().map(|call| call.name.clone()).collect()
+        self.state().calls.iter().map(|(name, ..)| name.clone()).collect()
     }
 
     /// All calls so far with their times, in the order of their start.
     pub fn timed_calls(&self) -> Vec<Call> {
-        self.state().calls.clone()
+        let timed = |(name, began, ended): &(String, Instant, Arc<OnceLock<Instant>>)| Call {
+            name: name.clone(),
+            began: *began,
+            ended: ended.get().copied(),
+        };
+        self.state().calls.iter().map(timed).collect()
     }
 
     /// The number of calls named `call`.
     pub fn count(&self, call: &str) -> usize {
-        self.state().calls.iter().filter(|each| each.name == call).count()
+        self.state().calls.iter().filter(|(name, ..)| name == call).count()
     }
 
     /// The number of connections accepted so far.
@@ -178,13 +173,11 @@ impl FaultProxy {
 
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
-        let mut state = self.state();
-        state.forgotten += state.calls.len();
-        state.calls.clear();
+        self.state().calls.clear();
     }
 
     fn state(&self) -> MutexGuard<'_, Shared> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records a call and takes the first fault that matches it, which is removed once it is used up.
@@ -200,9 +193,9 @@ impl FaultProxy {
             }
             Some(taken)
         });
-        let number = state.forgotten + state.calls.len();
-        state.calls.push(Call { name: call, began: Instant::now(), ended: None });
-        (InProgress { proxy: self.clone(), number }, fault)
+        let ended = Arc::default();
+        state.calls.push((call, Instant::now(), Arc::clone(&ended)));
+        (InProgress(ended), fault)
     }
 
     fn control(&self, method: &Method, path: &str, body: &Bytes) -> Response {
@@ -221,9 +214,7 @@ impl FaultProxy {
 }
 
 /// The error that closes a connection without a complete response.
-type Closed = &'static str;
-
-const BY_A_FAULT: Closed = "closed by a fault";
+const BY_A_FAULT: &str = "closed by a fault";
 
 /// Serves `router` behind `proxy` until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, name_call: NameCall) {
@@ -239,7 +230,7 @@ async fn handle(
     router: Router,
     proxy: FaultProxy,
     name_call: NameCall,
-) -> Result<Response, Closed> {
+) -> Result<Response, &'static str> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| "the client disconnected")?.to_bytes();
     if parts.uri.path().starts_with("/_local/") {
@@ -261,17 +252,13 @@ async fn handle(
         Effect::Drop => return Err(BY_A_FAULT),
         Effect::Response { status, headers, body } => {
             let response = Response::builder().status(status);
-            let response =
-                headers.iter().fold(response, |response, (name, value)| response.header(name, value));
+            let response = headers.iter().fold(response, |built, (name, value)| built.header(name, value));
             response.body(Body::from(body))
         }
         Effect::DropMidBody => {
             let half = stream::once(async { Ok("{\"half\":") });
             // Without this pause the server sees the error before it has sent anything.
-            let closed = stream::once(async {
-                tokio::task::yield_now().await;
-                Err(BY_A_FAULT)
-            });
+            let closed = stream::once(tokio::task::yield_now().map(|()| Err(BY_A_FAULT)));
             Response::builder()
                 .header("content-type", "application/json")
                 .header("content-length", "1000")

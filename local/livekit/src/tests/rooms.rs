@@ -92,7 +92,7 @@ async fn a_room_that_stays_empty_closes_and_its_recording_ends() {
 #[test]
 fn an_outdated_timer_does_not_close_the_room() {
     let (tasks, mut scheduled) = unbounded_channel();
-    let mut state = crate::state::State::new(true, false, tasks);
+    let mut state = crate::state::State::new(true, tasks);
     let claims = |identity: &str| Claims {
         sub: identity.to_owned(),
         video: VideoGrants { room_join: true, room: "blue".to_owned(), ..VideoGrants::default() },
