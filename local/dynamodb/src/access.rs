@@ -1,8 +1,8 @@
-//! Who did what to which items: what an IAM policy would have to allow.
+//! Records the accesses to items, which an IAM policy would have to allow.
 //!
-//! In AWS each function has a role of its own. Here the session token that comes with every signed call tells the
-//! functions apart: the local runtime gives each the name of its binary. A transaction needs the permissions of its writes.
-//! Source: "Amazon DynamoDB Transactions: How it works", section "Using IAM with transactions", DynamoDB developer guide.
+//! The session token of a signed call identifies the function: the local runtime sets it to the name of the binary. A
+//! transaction needs the permissions of its writes. Source: "Amazon DynamoDB Transactions: How it works", section
+//! "Using IAM with transactions", DynamoDB developer guide.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,64 +10,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderMap;
 use serde_json::Value;
 
-/// One thing that was done to items of one kind.
+/// An action on items of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
-    /// The session token of the caller: a function's binary; empty for anybody else.
+    /// The function's binary: the session token of the caller. Empty without a session token.
     pub function: String,
     /// The IAM action without its service, e.g. `UpdateItem`.
     pub action: String,
-    /// The kind of the items: their partition key up to the first `#`, which is kept. Empty where the call names none.
+    /// The kind of the items: their partition key up to and including the first `#`. Empty if the call has no key.
     pub kind: String,
 }
 
-/// What was done so far. Clones share it.
+/// All accesses so far. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Accesses(Arc<Mutex<BTreeSet<Access>>>);
+pub(crate) struct Accesses(Arc<Mutex<BTreeSet<Access>>>);
 
 impl Accesses {
-    pub(super) fn all(&self) -> BTreeSet<Access> {
+    pub(crate) fn all(&self) -> BTreeSet<Access> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn record(&self, headers: &HeaderMap, operation: &str, body: &[u8]) {
-        let token = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok());
-        let function = token.unwrap_or_default();
+    pub(crate) fn record(&self, headers: &HeaderMap, operation: &str, body: &[u8]) {
+        let token =
+            headers.get("x-amz-security-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let body = serde_json::from_slice(body).unwrap_or_default();
         let accesses = actions(operation, &body).into_iter().map(|(action, kind)| Access {
-            function: function.to_owned(),
-            action: action.to_owned(),
+            function: token.to_owned(),
+            action,
             kind,
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(accesses);
     }
 }
 
-fn actions<'a>(operation: &'a str, body: &Value) -> Vec<(&'a str, String)> {
-    match operation {
-        "TransactWriteItems" => writes(
-            body,
-            &[
-                ("Put", "PutItem"),
-                ("Update", "UpdateItem"),
-                ("Delete", "DeleteItem"),
-                ("ConditionCheck", "ConditionCheckItem"),
-            ],
-        ),
-        "TransactGetItems" => writes(body, &[("Get", "GetItem")]),
-        operation => vec![(operation, kind(body))],
-    }
+/// The IAM actions of a call, each with the kind of its items. `Put` in a transaction needs `PutItem`, and so on.
+fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
+    let Some(items) = body.get("TransactItems").and_then(Value::as_array) else {
+        return vec![(operation.to_owned(), kind(body))];
+    };
+    let accesses = items.iter().filter_map(Value::as_object).flatten();
+    accesses.map(|(name, access)| (format!("{name}Item"), kind(access))).collect()
 }
 
-fn writes(body: &Value, names: &[(&str, &'static str)]) -> Vec<(&'static str, String)> {
-    let items = body.get("TransactItems").and_then(Value::as_array);
-    let writes = items.into_iter().flatten().flat_map(|item| {
-        names.iter().filter_map(|(name, action)| item.get(name).map(|write| (*action, kind(write))))
-    });
-    writes.collect()
-}
-
-/// The kind of the item that a call names by its key, or writes as a whole.
+/// The kind of the item in `Key` or `Item`.
 fn kind(call: &Value) -> String {
     let key = call.get("Key").or_else(|| call.get("Item")).and_then(|item| item.pointer("/pk/S"));
     let key = key.and_then(Value::as_str).unwrap_or_default();
@@ -88,7 +73,7 @@ mod tests {
             { "ConditionCheck": { "Key": { "pk": { "S": "room#a" } } } },
         ] });
         let expected = [("PutItem", "session#"), ("DeleteItem", "session#"), ("ConditionCheckItem", "room#")];
-        let expected = expected.map(|(action, kind)| (action, kind.to_owned()));
+        let expected = expected.map(|(action, kind)| (action.to_owned(), kind.to_owned()));
         assert_eq!(actions("TransactWriteItems", &body), expected);
     }
 

@@ -1,10 +1,10 @@
-//! DynamoDB on one machine: `dynoxide` in memory, with the tables of the template.
+//! An embedded DynamoDB: `dynoxide` in memory, with the tables of the template.
 //!
-//! Calls pass the fault proxy of the doubles under their operation's name (`GetItem`, `TransactWriteItems`), so they are
-//! counted and can be made to fail. DynamoDB deletes expired items late, within days; so does this one, never by
-//! default and on each sweep where [`Options::sweep_every`] asks for sweeps.
+//! Calls go through the fault proxy under their operation's name (`GetItem`, `TransactWriteItems`). DynamoDB deletes
+//! expired items late, within days; this one deletes them only on a sweep.
 
 mod access;
+mod error;
 mod outside;
 
 use std::collections::BTreeSet;
@@ -14,31 +14,30 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use dynoxide::actions::create_table::CreateTableRequest;
-use dynoxide::actions::put_item::PutItemRequest;
+use dynoxide::Database;
 use dynoxide::actions::scan::ScanRequest;
-use dynoxide::{Database, DynoxideError};
-use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use access::Accesses;
+use crate::access::Accesses;
+use crate::outside::time_to_live;
 use local_proxy::FaultProxy;
 use local_template::Table;
 
-pub use access::Access;
-pub use outside::{ensure_tables, may_create_tables};
+pub use crate::access::Access;
+pub use crate::error::Error;
+pub use crate::outside::{ensure_tables, may_create_tables};
 
-/// How the database behaves.
+/// The configuration of a database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// How often expired items are deleted; never without it.
+    /// The interval of sweeps, which delete expired items; `None` for no sweeps.
     pub sweep_every: Option<Duration>,
 }
 
-/// A running database. Dropping it ends it.
+/// A running database. Dropping it stops it.
 pub struct DynamoDb {
     url: String,
     proxy: FaultProxy,
@@ -58,25 +57,26 @@ impl DynamoDb {
     ///
     /// # Errors
     ///
-    /// When a table's definition is refused, with DynamoDB's message, or the listener has no address.
+    /// If a table's definition is rejected, with DynamoDB's message, or if the listener has no address.
     pub async fn start(listener: TcpListener, tables: &[Table], options: Options) -> Result<Self, Error> {
         let database = Database::memory()?;
         for table in tables {
-            create(&database, table)?;
+            database.create_table(serde_json::from_value(table.definition.clone())?)?;
+            if let Some(time_to_live) = time_to_live(table) {
+                database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
+            }
         }
         let url = format!("http://{}", listener.local_addr()?);
-        // Its router is not public and its server cannot be faulted: it serves behind a fault proxy of our own.
+        // dynoxide exposes no router, so it serves on a port of its own, behind the fault proxy.
         let inner = TcpListener::bind(("127.0.0.1", 0)).await?;
         let upstream = inner.local_addr()?.to_string();
         let (proxy, accesses) = (FaultProxy::default(), Accesses::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(dynoxide::server::serve_on(inner, database.clone()));
-        tasks.spawn(local_proxy::serve(
-            listener,
-            relay(upstream, accesses.clone()),
-            proxy.clone(),
-            operation,
-        ));
+        let relay = relay(upstream, accesses.clone());
+        tasks.spawn(local_proxy::serve(listener, relay, proxy.clone(), |parts, _| {
+            operation(&parts.headers).to_owned()
+        }));
         if let Some(pause) = options.sweep_every {
             tasks.spawn(sweep(database.clone(), pause));
         }
@@ -93,16 +93,16 @@ impl DynamoDb {
         &self.proxy
     }
 
-    /// Which function did what to which kind of items so far; calls that a fault answered are not among them.
+    /// Which function did what to which kind of items so far, without the calls that a fault kept from the database.
     pub fn accesses(&self) -> BTreeSet<Access> {
         self.accesses.all()
     }
 
-    /// All items of a table in DynamoDB's JSON, read past the fault proxy: neither counted nor faulted.
+    /// All items of a table in DynamoDB's JSON. Bypasses the fault proxy.
     ///
     /// # Errors
     ///
-    /// When there is no such table.
+    /// If there is no such table.
     pub fn scan(&self, table: &str) -> Result<Vec<Value>, Error> {
         let mut items = Vec::new();
         let mut start = None;
@@ -122,126 +122,37 @@ impl DynamoDb {
         }
     }
 
-    /// Writes an item in DynamoDB's JSON, past the fault proxy.
+    /// Writes an item in DynamoDB's JSON. Bypasses the fault proxy.
     ///
     /// # Errors
     ///
-    /// When DynamoDB would refuse it.
+    /// If DynamoDB would reject it.
     pub fn put(&self, table: &str, item: &Value) -> Result<(), Error> {
-        let request: PutItemRequest = serde_json::from_value(json!({ "TableName": table, "Item": item }))?;
-        self.database.put_item(request)?;
+        self.database.put_item(serde_json::from_value(json!({ "TableName": table, "Item": item }))?)?;
         Ok(())
     }
 
-    /// Deletes the items that have expired, as DynamoDB does sooner or later; how many.
+    /// Deletes the expired items and returns their number.
     ///
     /// # Errors
     ///
-    /// When the database is broken.
+    /// If the database fails.
     pub fn sweep(&self) -> Result<usize, Error> {
         Ok(self.database.sweep_ttl()?)
     }
-}
-
-/// What went wrong with a database itself.
-#[derive(Debug)]
-pub enum Error {
-    /// The embedded database refused an operation.
-    Database(DynoxideError),
-    /// A table or an item is not in DynamoDB's JSON.
-    Json(serde_json::Error),
-    /// No listener.
-    Io(std::io::Error),
-    /// The endpoint of the developer's own cannot be used.
-    Outside(String, String),
-    /// The endpoint of the developer's own refused an operation.
-    Refused {
-        /// E.g. `CreateTable`.
-        operation: String,
-        /// The endpoint.
-        url: String,
-        /// DynamoDB's name of the error, e.g. `AccessDeniedException`.
-        kind: String,
-    },
-    /// The endpoint of the developer's own is on another machine and lacks the table.
-    NoTable {
-        /// The table's name.
-        table: String,
-        /// The endpoint.
-        url: String,
-    },
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Database(error) => write!(f, "DynamoDB: {error}"),
-            Self::Json(error) => write!(f, "DynamoDB: {error}"),
-            Self::Io(error) => write!(f, "DynamoDB: {error}"),
-            Self::Outside(url, reason) => write!(f, "DynamoDB at {url}: {reason}"),
-            Self::Refused { operation, url, kind } => {
-                write!(f, "DynamoDB at {url}: {operation} failed: {kind}")
-            }
-            Self::NoTable { table, url } => write!(
-                f,
-                "DynamoDB at {url} has no table {table}: deploy template.yaml there, or set SESSION_TABLE to an existing \
-                 table of that shape; only an endpoint on this machine gets the table by itself"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<DynoxideError> for Error {
-    fn from(error: DynoxideError) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<serde_json::Error> for Error {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Json(error)
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-fn create(database: &Database, table: &Table) -> Result<(), Error> {
-    let request: CreateTableRequest = serde_json::from_value(table.definition.clone())?;
-    database.create_table(request)?;
-    if let Some(time_to_live) = time_to_live(table) {
-        database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
-    }
-    Ok(())
-}
-
-/// The body of the `UpdateTimeToLive` call for a table with TTL.
-fn time_to_live(table: &Table) -> Option<Value> {
-    let attribute = table.ttl_attribute.as_ref()?;
-    let specification = json!({ "AttributeName": attribute, "Enabled": true });
-    Some(json!({ "TableName": table.name, "TimeToLiveSpecification": specification }))
 }
 
 async fn sweep(database: Database, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         let database = database.clone();
-        // SQLite blocks; a failed sweep only deletes later, which TTL may always do.
+        // SQLite blocks. After a failed sweep, the next one deletes the items.
         let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
     }
 }
 
-/// The operation of a call: what follows the dot in `X-Amz-Target: DynamoDB_20120810.GetItem`.
-fn operation(parts: &Parts, _body: &Bytes) -> String {
-    target(&parts.headers).to_owned()
-}
-
-fn target(headers: &HeaderMap) -> &str {
+/// The operation of a call, e.g. `GetItem` for `X-Amz-Target: DynamoDB_20120810.GetItem`.
+fn operation(headers: &HeaderMap) -> &str {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     target.and_then(|target| target.rsplit('.').next()).unwrap_or("unknown")
 }
@@ -249,7 +160,7 @@ fn target(headers: &HeaderMap) -> &str {
 fn relay(upstream: String, accesses: Accesses) -> Router {
     let client = local_http::client();
     Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-        accesses.record(&headers, target(&headers), &body);
+        accesses.record(&headers, operation(&headers), &body);
         let request = client.request(method, format!("http://{upstream}{uri}")).headers(headers).body(body);
         match request.send().await {
             Ok(response) => http::Response::<reqwest::Body>::from(response).map(Body::new),
@@ -290,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_templates_table_answers_and_its_calls_are_counted_and_faulted()
+    async fn calls_reach_the_templates_table_and_are_counted_and_faulted()
     -> Result<(), Box<dyn std::error::Error>> {
         let db = start().await?;
         let item = json!({ "pk": { "S": "a" }, "expires_at": { "N": "1" }, "user_id": { "S": "u" } });

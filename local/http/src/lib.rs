@@ -1,4 +1,4 @@
-//! HTTP/1.1 for every part of the local cloud: the loop that its servers run, and its client.
+//! The HTTP/1.1 server loop and client of the local cloud.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Serves `handle` until the returned future is dropped, which closes every connection. A handler error closes the
@@ -22,7 +22,15 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        let (stream, peer) = accept(&listener, &mut connections).await;
+        // Free the connections that have ended.
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, peer)) = listener.accept().await else {
+            // Out of file descriptors, or the client has left. Without this pause, the former would be a busy loop.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        // Responses are small and their latency is measured: do not wait for more to send.
+        let _ = stream.set_nodelay(true);
         let handle = handle.clone();
         connections.spawn(async move {
             let service = service_fn(move |request| handle(request, peer));
@@ -42,23 +50,4 @@ pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     builder.build().expect("an HTTP client")
-}
-
-/// Waits for the next connection and meanwhile reaps the ones that have ended.
-async fn accept(listener: &TcpListener, connections: &mut JoinSet<()>) -> (TcpStream, SocketAddr) {
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    // Responses are small and their latency is measured: do not wait for more to send.
-                    let _ = stream.set_nodelay(true);
-                    return (stream, peer);
-                }
-                // Out of file descriptors, or the client left before it was accepted. Without the pause, the former
-                // would be a busy loop.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
 }

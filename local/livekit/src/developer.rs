@@ -1,41 +1,33 @@
-//! What a developer does by hand, since no media flows here: JSON under `/_livekit/`.
+//! Participants and endings by hand, since there is no media: JSON under `/_livekit/`.
 //!
-//! | request | body | does |
+//! | request | body | effect |
 //! |---|---|---|
-//! | `POST /_livekit/join` | `{"token"}`, as room-auth hands it out | enters the room; answers the participant |
+//! | `POST /_livekit/join` | `{"token"}`, as room-auth returns it | joins the room; returns the participant |
 //! | `POST /_livekit/leave` | `{"room","identity"}` | leaves the room |
-//! | `POST /_livekit/end-room` | `{"room"}` | ends the room, and its recordings with it |
-//! | `POST /_livekit/end-egress` | `{"egressId"}`, and `"error"` for one that fails | ends the recording |
+//! | `POST /_livekit/end-room` | `{"room"}` | ends the room and its recordings |
+//! | `POST /_livekit/end-egress` | `{"egressId"}`, optional `"error"` | completes or fails the recording |
 //! | `GET /_livekit/state` | | rooms, participants and egresses |
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
-use livekit_protocol::{DisconnectReason, EgressInfo, ParticipantInfo, Room};
-use serde::{Deserialize, Serialize};
+use livekit_protocol::{
+    DeleteRoomRequest, DisconnectReason, EgressInfo, ParticipantInfo, RoomParticipantIdentity,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::Shared;
-use super::egress::{End, shown};
-use super::twirp::TwirpError;
+use crate::egress::End;
+use crate::shared::Shared;
+use crate::state::redacted;
+use crate::twirp::Result;
 
 #[derive(Deserialize)]
 struct Join {
     token: String,
-}
-
-#[derive(Deserialize)]
-struct Leave {
-    room: String,
-    identity: String,
-}
-
-#[derive(Deserialize)]
-struct EndRoom {
-    room: String,
 }
 
 #[derive(Deserialize)]
@@ -45,19 +37,9 @@ struct EndEgress {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Inhabited {
-    room: Room,
-    participants: Vec<ParticipantInfo>,
-}
+type Server = State<Arc<Shared>>;
 
-#[derive(Serialize)]
-struct Overview {
-    rooms: Vec<Inhabited>,
-    egresses: Vec<EgressInfo>,
-}
-
-pub(super) fn routes() -> Router<Arc<Shared>> {
+pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/_livekit/join", post(join))
         .route("/_livekit/leave", post(leave))
@@ -66,43 +48,31 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/_livekit/state", get(overview))
 }
 
-async fn join(
-    State(shared): State<Arc<Shared>>,
-    Json(input): Json<Join>,
-) -> Result<Json<ParticipantInfo>, TwirpError> {
+async fn join(State(shared): Server, Json(input): Json<Join>) -> Result<Json<ParticipantInfo>> {
     shared.join(&input.token).map(Json)
 }
 
-async fn leave(
-    State(shared): State<Arc<Shared>>,
-    Json(input): Json<Leave>,
-) -> Result<StatusCode, TwirpError> {
+async fn leave(State(shared): Server, Json(input): Json<RoomParticipantIdentity>) -> Result<StatusCode> {
     shared.state().leave(&input.room, &input.identity, DisconnectReason::ClientInitiated)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end_room(
-    State(shared): State<Arc<Shared>>,
-    Json(input): Json<EndRoom>,
-) -> Result<StatusCode, TwirpError> {
+async fn end_room(State(shared): Server, Json(input): Json<DeleteRoomRequest>) -> Result<StatusCode> {
     shared.state().delete_room(&input.room)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end_egress(
-    State(shared): State<Arc<Shared>>,
-    Json(input): Json<EndEgress>,
-) -> Result<Json<EgressInfo>, TwirpError> {
+async fn end_egress(State(shared): Server, Json(input): Json<EndEgress>) -> Result<Json<EgressInfo>> {
     let end = input.error.map_or(End::Complete, End::Failed);
     shared.state().end(&input.egress_id, end).map(Json)
 }
 
-async fn overview(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn overview(State(shared): Server) -> Json<Value> {
     let state = shared.state();
     let rooms = state
-        .list_rooms(&[])
-        .into_iter()
-        .map(|room| Inhabited { participants: state.participants(&room.name), room })
-        .collect();
-    Json(Overview { rooms, egresses: state.egresses.iter().map(shown).collect() })
+        .rooms
+        .iter()
+        .map(|(name, open)| json!({ "room": state.room(name).ok(), "participants": open.participants }));
+    let egresses = state.egresses.iter().map(redacted);
+    Json(json!({ "rooms": rooms.collect::<Vec<_>>(), "egresses": egresses.collect::<Vec<_>>() }))
 }

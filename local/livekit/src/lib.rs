@@ -1,17 +1,8 @@
-//! LiveKit, as far as its HTTP APIs go: rooms, participants, room recordings and webhooks, with no media.
+//! A double of LiveKit's HTTP APIs: rooms, participants, room recordings and webhooks, without media.
 //!
-//! It enforces what LiveKit enforces, so that a call that succeeds proves something: every token is verified, every
-//! method demands its grant, an identity is in a room once, a recording needs a room and a bucket and lives through its
-//! states. Answers follow livekit/livekit's source where the documentation is silent; each module names it.
-//!
-//! | module | contract |
-//! |---|---|
-//! | `access` | tokens and grants |
-//! | `twirp` | encodings and errors |
-//! | `service` | the methods |
-//! | `rooms`, `egress`, `recording` | what the methods do |
-//! | `webhook` | signing and sending events |
-//! | `developer` | entering a room and ending things by hand |
+//! It enforces LiveKit's rules, so that a successful call proves something: each token is verified, each method
+//! requires its grant, an identity is in a room once, a recording needs a room and a bucket. If the documentation is
+//! silent, behaviour follows the source of livekit/livekit; each module names the files.
 
 mod access;
 mod clock;
@@ -20,59 +11,58 @@ mod egress;
 mod recording;
 mod rooms;
 mod service;
+mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
 mod twirp;
 mod webhook;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{any, get};
 use bytes::Bytes;
 use http::request::Parts;
+use livekit_api::access_token::AccessTokenError;
 use livekit_protocol::egress_info::Request;
 use livekit_protocol::{
     DisconnectReason, EgressInfo, ParticipantInfo, Room, RoomCompositeEgressRequest, WebhookEvent,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::access::Keys;
-use self::egress::End;
-use self::state::State;
-use self::webhook::Courier;
+use crate::access::Keys;
+use crate::egress::End;
+use crate::shared::Shared;
+use crate::state::State;
+use crate::webhook::Webhooks;
 use local_proxy::FaultProxy;
 
-pub use self::access::SeenToken;
-pub use self::twirp::{Code, TwirpError};
-pub use self::webhook::{Delivery, WEBHOOK_CONTENT_TYPE, sign_body, sign_webhook};
+pub use crate::access::SeenToken;
+pub use crate::twirp::{Code, TwirpError};
+pub use crate::webhook::{Delivery, WEBHOOK_CONTENT_TYPE, sign_body, sign_webhook};
 
-/// How a double is set up.
+/// The configuration of a double.
 #[derive(Clone)]
 pub struct Options {
     /// The API key: the issuer of every token.
     pub api_key: String,
-    /// The API secret, under which every token is signed.
+    /// The API secret, which signs every token.
     pub api_secret: String,
-    /// Where events are sent, an `http` URL; see [`LiveKit::set_webhook_url`].
+    /// The `http` URL of the webhook; see [`LiveKit::set_webhook_url`].
     pub webhook_url: Option<String>,
-    /// The wait before a webhook's second attempt; it doubles from there. LiveKit's is one second.
+    /// The wait before a webhook's first retry, doubled before each further one. LiveKit's is one second.
     pub webhook_backoff: Duration,
-    /// Whether an egress becomes active once it is started and completes once it is stopped. Without it, a test moves
-    /// each by hand: [`LiveKit::activate`], [`LiveKit::finish`], [`LiveKit::fail`].
+    /// Whether an egress becomes active as soon as it is started and completes as soon as it is stopped. Otherwise a
+    /// test calls [`LiveKit::activate`], [`LiveKit::finish`] or [`LiveKit::fail`].
     pub automatic: bool,
-    /// Answers as LiveKit Cloud where it differs from livekit-server: to list who is in a room that does not exist is
-    /// `not_found` there and an empty list here.
-    pub cloud: bool,
 }
 
 impl Default for Options {
-    /// LiveKit's own development keys, no webhook, and a life cycle that moves by itself.
+    /// LiveKit's development keys, no webhook, automatic egresses.
     fn default() -> Self {
         Self {
             api_key: "devkey".to_owned(),
@@ -80,50 +70,15 @@ impl Default for Options {
             webhook_url: None,
             webhook_backoff: Duration::from_secs(1),
             automatic: true,
-            cloud: false,
         }
     }
 }
 
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("api_key", &self.api_key)
-            .field("webhook_url", &self.webhook_url)
-            .field("webhook_backoff", &self.webhook_backoff)
-            .field("automatic", &self.automatic)
-            .field("cloud", &self.cloud)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the server, the handle and the couriers share.
-struct Shared {
-    keys: Keys,
-    state: Mutex<State>,
-    courier: Courier,
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn join(&self, token: &str) -> Result<ParticipantInfo, TwirpError> {
-        let claims = self
-            .keys
-            .verify(token)
-            .map_err(|refused| TwirpError::new(Code::Unauthenticated, refused.into_message()))?;
-        self.state().join(&claims)
-    }
-}
-
-/// A running double; it ends when this handle is dropped.
+/// A running double. Dropping it stops it.
 pub struct LiveKit {
     url: String,
     proxy: FaultProxy,
     shared: Arc<Shared>,
-    /// Ends the server when it is dropped.
     _server: JoinSet<()>,
 }
 
@@ -135,18 +90,16 @@ impl std::fmt::Debug for LiveKit {
 
 /// Starts a double on `listener`.
 pub async fn start(listener: TcpListener, options: Options) -> LiveKit {
-    // `livekit-api` installs an HMAC-only provider for the whole process when it signs first, and RS256 would be
-    // refused from then on. An error means that a provider is there already.
+    // If `livekit-api` signs first, it installs an HMAC-only provider for the whole process, and RS256 fails from then
+    // on. An error means that a provider is installed already.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 
     let url = listener.local_addr().map(|address| format!("http://{address}")).unwrap_or_default();
-    let keys = Keys { key: options.api_key, secret: options.api_secret };
-    let (tasks, received) = unbounded_channel();
-    let (pending, _) = watch::channel(0);
+    let (tasks, scheduled) = unbounded_channel();
     let shared = Arc::new(Shared {
-        keys: keys.clone(),
-        state: Mutex::new(State::new(options.automatic, options.cloud, tasks, pending.clone())),
-        courier: Courier::new(keys, options.webhook_url, options.webhook_backoff, pending),
+        keys: Keys { key: options.api_key, secret: options.api_secret },
+        state: Mutex::new(State::new(options.automatic, tasks)),
+        webhooks: Webhooks::new(options.webhook_url, options.webhook_backoff),
     });
     let router = Router::new()
         .route("/", get(async || "OK"))
@@ -155,25 +108,16 @@ pub async fn start(listener: TcpListener, options: Options) -> LiveKit {
         .with_state(shared.clone());
     let proxy = FaultProxy::default();
     let mut server = JoinSet::new();
-    server.spawn({
-        let (proxy, shared) = (proxy.clone(), shared.clone());
-        async move {
-            tokio::join!(
-                local_proxy::serve(listener, router, proxy, name_call),
-                webhook::work(shared, received)
-            );
-        }
-    });
+    server.spawn(local_proxy::serve(listener, router, proxy.clone(), name_call));
+    server.spawn(shared.clone().run(scheduled));
     LiveKit { url, proxy, shared, _server: server }
 }
 
-/// A Twirp call is named by its method, anything else by its path.
+/// The method of a Twirp call, the path of anything else.
 fn name_call(parts: &Parts, _: &Bytes) -> String {
     let path = parts.uri.path();
-    match path.strip_prefix("/twirp/").and_then(|rest| rest.rsplit_once('/')) {
-        Some((_, method)) => method.to_owned(),
-        None => path.to_owned(),
-    }
+    let method = path.strip_prefix("/twirp/").and_then(|path| path.rsplit_once('/'));
+    method.map_or(path, |(_, method)| method).to_owned()
 }
 
 impl LiveKit {
@@ -187,32 +131,45 @@ impl LiveKit {
         &self.proxy
     }
 
-    /// Sends events here from now on; `None` keeps them back for good.
+    /// Sets the URL for events from now on. With `None` they are recorded, but never sent.
     pub fn set_webhook_url(&self, url: Option<String>) {
-        self.shared.courier.set_url(url);
+        *self.shared.webhooks.url.lock().unwrap_or_else(PoisonError::into_inner) = url;
     }
 
-    /// Whether egresses move by themselves from now on.
+    /// Sets [`Options::automatic`] from now on.
     pub fn set_automatic(&self, automatic: bool) {
         self.shared.state().automatic = automatic;
     }
 
-    /// Whether it answers as LiveKit Cloud from now on; see [`Options::cloud`].
+    /// Behaves as LiveKit Cloud from now on, or as livekit-server: listing the participants of a missing room is
+    /// `not_found`, or an empty list.
     pub fn set_cloud(&self, cloud: bool) {
         self.shared.state().cloud = cloud;
     }
 
-    /// Enters the room that a join token names; the token is verified as LiveKit does.
+    /// Joins the room of a join token.
+    ///
+    /// # Errors
+    ///
+    /// If the token fails to verify or lacks the grant, a room or an identity, or if the room is full.
     pub fn join(&self, token: &str) -> Result<ParticipantInfo, TwirpError> {
         self.shared.join(token)
     }
 
     /// Leaves a room.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if nobody with that identity is in the room.
     pub fn leave(&self, room: &str, identity: &str) -> Result<(), TwirpError> {
         self.shared.state().leave(room, identity, DisconnectReason::ClientInitiated)
     }
 
-    /// Ends a room: everybody leaves, its recordings end by themselves.
+    /// Ends a room: removes its participants and ends its recordings.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if it is not open.
     pub fn end_room(&self, room: &str) -> Result<(), TwirpError> {
         self.shared.state().delete_room(room)
     }
@@ -222,86 +179,90 @@ impl LiveKit {
         self.shared.state().list_rooms(&[])
     }
 
-    /// Who is in a room, in the order in which they came.
+    /// The participants of a room in the order of their joins.
     pub fn participants(&self, room: &str) -> Vec<ParticipantInfo> {
-        self.shared.state().participants(room)
+        self.shared.state().rooms.get(room).map(|open| open.participants.clone()).unwrap_or_default()
     }
 
     /// All egresses, oldest first, as callers see them: bucket credentials are replaced by placeholders.
     pub fn egresses(&self) -> Vec<EgressInfo> {
-        self.shared.state().egresses.iter().map(egress::shown).collect()
+        self.shared.state().egresses.iter().map(state::redacted).collect()
     }
 
-    /// What was asked of an egress, bucket credentials included.
+    /// The request that started an egress, including the bucket credentials.
     pub fn egress_request(&self, egress_id: &str) -> Option<RoomCompositeEgressRequest> {
-        let state = self.shared.state();
-        let info = state.egresses.iter().find(|info| info.egress_id == egress_id)?;
-        match &info.request {
+        match &self.shared.state().egress(egress_id).ok()?.request {
             Some(Request::RoomComposite(request)) => Some(request.clone()),
             _ => None,
         }
     }
 
-    /// Turns a starting egress into an active one.
+    /// Makes a starting egress active.
     pub fn activate(&self, egress_id: &str) {
         self.shared.state().activate(egress_id);
     }
 
     /// Completes an egress.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, or `failed_precondition` if it has ended.
     pub fn finish(&self, egress_id: &str) -> Result<EgressInfo, TwirpError> {
         self.shared.state().end(egress_id, End::Complete)
     }
 
     /// Fails an egress.
+    ///
+    /// # Errors
+    ///
+    /// As [`LiveKit::finish`].
     pub fn fail(&self, egress_id: &str, error: &str) -> Result<EgressInfo, TwirpError> {
         self.shared.state().end(egress_id, End::Failed(error.to_owned()))
     }
 
-    /// Aborts an egress, as LiveKit does with one that never ran.
-    pub fn abort(&self, egress_id: &str, error: &str) -> Result<EgressInfo, TwirpError> {
-        self.shared.state().end(egress_id, End::Aborted(error.to_owned()))
-    }
-
-    /// Ends an egress that ran as long as it may.
+    /// Ends an egress that has reached the maximum duration.
+    ///
+    /// # Errors
+    ///
+    /// As [`LiveKit::finish`].
     pub fn reach_limit(&self, egress_id: &str) -> Result<EgressInfo, TwirpError> {
         self.shared.state().end(egress_id, End::LimitReached)
     }
 
-    /// The verified token of each Twirp call so far, those included whose grants were refused.
+    /// The verified tokens of all Twirp calls so far, including calls that lacked a grant.
     pub fn seen_tokens(&self) -> Vec<SeenToken> {
         self.shared.state().tokens.clone()
     }
 
-    /// Everything that happened so far, whether it was sent or not.
+    /// All events so far, sent or not.
     pub fn events(&self) -> Vec<WebhookEvent> {
         self.shared.state().events.clone()
     }
 
-    /// The events that were sent so far, with what came back.
+    /// The events sent so far, with the responses.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.shared.courier.deliveries()
+        self.shared.webhooks.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until every event so far is delivered or given up.
+    /// Waits until every event so far has been delivered or given up.
     pub async fn webhooks_settled(&self) {
-        self.shared.courier.settled().await;
+        let settled = |handled: &usize| *handled == self.shared.state().events.len();
+        // It cannot fail: the sender lives as long as `self`.
+        let _ = self.shared.webhooks.handled.subscribe().wait_for(settled).await;
     }
 
-    /// A new event about an egress as it is now, e.g. `egress_updated`: not sent, for a test to sign and send.
+    /// A new event about an egress as it is now, e.g. `egress_updated`. It is not sent: a test signs and sends it.
     pub fn egress_event(&self, event: &str, egress_id: &str) -> Option<WebhookEvent> {
-        let state = self.shared.state();
-        let info = state.egresses.iter().find(|info| info.egress_id == egress_id)?;
-        Some(state::date(
-            event,
-            WebhookEvent { egress_info: Some(egress::shown(info)), ..WebhookEvent::default() },
-        ))
+        let egress_info = Some(state::redacted(self.shared.state().egress(egress_id).ok()?));
+        Some(state::new_event(event, WebhookEvent { egress_info, ..WebhookEvent::default() }))
     }
 
     /// Signs an event with this double's keys: the body to send, and the value of `Authorization`.
-    pub fn sign_webhook(
-        &self,
-        event: &WebhookEvent,
-    ) -> Result<(String, String), jsonwebtoken::errors::Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`sign_webhook`].
+    pub fn sign_webhook(&self, event: &WebhookEvent) -> Result<(String, String), AccessTokenError> {
         sign_webhook(&self.shared.keys.key, &self.shared.keys.secret, event)
     }
 }

@@ -1,119 +1,98 @@
-//! The file of a room recording: which outputs are accepted, where the file goes, and what the object store refuses.
+//! The file of a room recording: accepted outputs, its name and location, and the object store's limits.
 //!
-//! Nothing is written. Source: `pkg/config/output_file.go` and `pkg/config/storage.go` of livekit/egress; the limits of
-//! object metadata are Amazon S3's.
+//! Nothing is written. Source: `pkg/config/output_file.go` and `pkg/config/storage.go` of livekit/egress.
 
 use livekit_protocol::encoded_file_output::Output;
-use livekit_protocol::{EncodedFileOutput, EncodedFileType, RoomCompositeEgressRequest, S3Upload};
+use livekit_protocol::{EncodedFileOutput, EncodedFileType, RoomCompositeEgressRequest as Request, S3Upload};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::twirp::{Code, TwirpError};
+use crate::twirp::{Code, Result};
 
-/// All keys and values of an object's metadata together, in bytes.
-/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>
+/// All keys and values together: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>
 const MAX_METADATA_BYTES: usize = 2048;
 
-fn invalid(field: &str) -> TwirpError {
-    TwirpError::new(Code::InvalidArgument, format!("request has missing or invalid field: {field}"))
-}
-
-/// The one file that a request asks for, and the bucket that it goes to.
-pub(super) fn destination(
-    request: &RoomCompositeEgressRequest,
-) -> Result<(&EncodedFileOutput, &S3Upload), TwirpError> {
+/// The one file that a request asks for, and its bucket.
+pub(crate) fn destination(request: &Request) -> Result<(&EncodedFileOutput, &S3Upload)> {
+    let invalid = |field: &str| {
+        Err(Code::InvalidArgument.error(format!("request has missing or invalid field: {field}")))
+    };
     if request.audio_only && request.video_only {
-        return Err(invalid("audio_only and video_only"));
+        return invalid("audio_only and video_only");
     }
     let file = match request.file_outputs.as_slice() {
-        [] => return Err(invalid("output")),
+        [] => return invalid("output"),
         [file] => file,
-        _ => return Err(invalid("multiple file outputs")),
+        _ => return invalid("multiple file outputs"),
     };
-    // Without a bucket, a server keeps the file on its own disk, which hosted LiveKit refuses.
-    let Some(Output::S3(s3)) = &file.output else {
-        return Err(invalid("output"));
-    };
-    if s3.bucket.is_empty() {
-        return Err(invalid("bucket"));
+    match &file.output {
+        Some(Output::S3(s3)) if s3.bucket.is_empty() => invalid("bucket"),
+        Some(Output::S3(s3)) if s3.access_key.is_empty() != s3.secret.is_empty() => invalid("secret"),
+        Some(Output::S3(s3)) if !s3.assume_role_arn.is_empty() && !s3.assume_role_arn.starts_with("arn:") => {
+            invalid("assume_role_arn")
+        }
+        Some(Output::S3(s3)) => Ok((file, s3)),
+        // Without a bucket, a server writes to its own disk, which LiveKit Cloud rejects.
+        _ => invalid("output"),
     }
-    if s3.access_key.is_empty() != s3.secret.is_empty() {
-        return Err(invalid("secret"));
-    }
-    if !s3.assume_role_arn.is_empty() && !s3.assume_role_arn.starts_with("arn:") {
-        return Err(invalid("assume_role_arn"));
-    }
-    Ok((file, s3))
 }
 
-/// The name of the object: placeholders filled, an extension that fits the content, no way out of the bucket.
-pub(super) fn file_name(
-    request: &RoomCompositeEgressRequest,
-    file: &EncodedFileOutput,
-    room_id: &str,
-) -> String {
+/// The name of the object: placeholders replaced, an extension that fits the content, no path out of the bucket.
+pub(crate) fn file_name(request: &Request, file: &EncodedFileOutput, room_id: &str) -> String {
     let now = OffsetDateTime::now_utc();
-    let time =
-        now.format(format_description!("[year]-[month]-[day]T[hour][minute][second]")).unwrap_or_default();
-    let utc = now
-        .format(format_description!("[year][month][day][hour][minute][second][subsecond digits:3]"))
-        .unwrap_or_default();
+    let format = |format: &[_]| now.format(format).unwrap_or_default();
+    let time = format(format_description!("[year]-[month]-[day]T[hour][minute][second]"));
+    let utc = format_description!("[year][month][day][hour][minute][second][subsecond digits:3]");
     let path = clean(&file.filepath)
         .replace("{room_name}", &request.room_name)
         .replace("{room_id}", room_id)
         .replace("{time}", &time)
-        .replace("{utc}", &utc);
-    let extension = match EncodedFileType::try_from(file.file_type) {
-        Ok(EncodedFileType::Ogg) => ".ogg",
-        Ok(EncodedFileType::Mp3) => ".mp3",
-        Ok(EncodedFileType::DefaultFiletype) if request.audio_only => ".ogg",
+        .replace("{utc}", &format(utc));
+    let extension = match file.file_type() {
+        EncodedFileType::Ogg => ".ogg",
+        EncodedFileType::Mp3 => ".mp3",
+        EncodedFileType::DefaultFiletype if request.audio_only => ".ogg",
         _ => ".mp4",
     };
     if path.is_empty() || path.ends_with('/') {
         return format!("{path}{}-{time}{extension}", request.room_name);
     }
-    if path.ends_with(extension) {
-        return path;
-    }
-    let stem = [".mp4", ".ogg", ".mp3", ".webm", ".ts"].iter().find_map(|other| path.strip_suffix(other));
+    let stem = [".mp4", ".ogg", ".mp3", ".webm", ".ts"].iter().find_map(|known| path.strip_suffix(known));
     format!("{}{extension}", stem.unwrap_or(&path))
 }
 
-/// Where the object is found.
-pub(super) fn location(s3: &S3Upload, file_name: &str) -> String {
-    let endpoint = match s3.endpoint.as_str() {
-        "" => "s3.amazonaws.com",
-        endpoint => {
-            endpoint.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/')
-        }
-    };
+/// The URL of the object.
+pub(crate) fn location(s3: &S3Upload, file_name: &str) -> String {
+    let host = s3.endpoint.split_once("://").map_or(s3.endpoint.as_str(), |(_, host)| host);
+    let host = if host.is_empty() { "s3.amazonaws.com" } else { host.trim_end_matches('/') };
     let bucket = &s3.bucket;
     if s3.force_path_style {
-        format!("https://{endpoint}/{bucket}/{file_name}")
+        format!("https://{host}/{bucket}/{file_name}")
     } else {
-        format!("https://{bucket}.{endpoint}/{file_name}")
+        format!("https://{bucket}.{host}/{file_name}")
     }
 }
 
-/// Why the upload would fail at the end of the recording, if it would: metadata travels in headers, and S3 counts it.
-pub(super) fn upload_error(s3: &S3Upload) -> Option<String> {
-    if s3.metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
-        return Some(
-            "S3 upload failed: MetadataTooLarge: Your metadata headers exceed the maximum allowed metadata size"
-                .to_owned(),
-        );
-    }
-    let is_name = |key: &String| {
-        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+/// The error of the upload at the end of the recording, if it would fail: S3 limits metadata, which travels in headers.
+pub(crate) fn upload_error(s3: &S3Upload) -> Option<String> {
+    let size: usize = s3.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let is_header = |(key, value): (&String, &String)| {
+        !key.is_empty()
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
     };
-    let is_value = |value: &String| value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    (!s3.metadata.iter().all(|(key, value)| is_name(key) && is_value(value))).then(|| {
-        "S3 upload failed: SignatureDoesNotMatch: a metadata header is not printable US-ASCII".to_owned()
-    })
+    let error = if size > MAX_METADATA_BYTES {
+        "MetadataTooLarge: Your metadata headers exceed the maximum allowed metadata size"
+    } else if s3.metadata.iter().all(is_header) {
+        return None;
+    } else {
+        "SignatureDoesNotMatch: a metadata header is not printable US-ASCII"
+    };
+    Some(format!("S3 upload failed: {error}"))
 }
 
-/// The request as LiveKit gives it back: without the credentials.
-pub(super) fn redacted(mut request: RoomCompositeEgressRequest) -> RoomCompositeEgressRequest {
+/// Replaces the bucket credentials by placeholders, as LiveKit does.
+pub(crate) fn redact(request: &mut Request) {
     for file in &mut request.file_outputs {
         if let Some(Output::S3(s3)) = &mut file.output {
             for (secret, placeholder) in [
@@ -122,31 +101,24 @@ pub(super) fn redacted(mut request: RoomCompositeEgressRequest) -> RoomComposite
                 (&mut s3.session_token, "{session_token}"),
             ] {
                 if !secret.is_empty() {
-                    *secret = placeholder.to_owned();
+                    placeholder.clone_into(secret);
                 }
             }
         }
     }
-    request
 }
 
-/// Go's `path.Clean`, and no leading `../`.
+/// Go's `path.Clean` without leading `../`, except that a trailing slash is kept.
 fn clean(path: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut kept: Vec<&str> = Vec::new();
+    let mut kept = Vec::new();
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => {
-                kept.pop();
-            }
+            ".." => drop(kept.pop()),
             part => kept.push(part),
         }
     }
-    let mut cleaned = if absolute { "/".to_owned() } else { String::new() };
-    cleaned.push_str(&kept.join("/"));
-    if path.ends_with('/') && !cleaned.is_empty() && !cleaned.ends_with('/') {
-        cleaned.push('/');
-    }
-    cleaned
+    let slash = |present| if present { "/" } else { "" };
+    let trailing = path.ends_with('/') && !kept.is_empty();
+    format!("{}{}{}", slash(path.starts_with('/')), kept.join("/"), slash(trailing))
 }

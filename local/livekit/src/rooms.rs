@@ -1,8 +1,8 @@
-//! Rooms and the people in them.
+//! Rooms and their participants.
 //!
-//! A room begins when somebody joins or when it is created, and it ends when it is deleted, or when it has been empty
-//! for its timeout: 300 s for a room that nobody entered, 20 s after the last one left. An identity is in a room once:
-//! a second join puts the first out. Source: `pkg/service/roommanager.go` and `roomservice.go` of livekit/livekit.
+//! A room opens when it is created or first joined. It closes when it is deleted, or when it has been empty for its
+//! timeout: 300 s if nobody has joined yet, 20 s after the last participant left. An identity is in a room once: a
+//! second join removes the first. Source: `pkg/service/roommanager.go` and `roomservice.go` of livekit/livekit.
 
 use std::time::Duration;
 
@@ -13,135 +13,86 @@ use livekit_protocol::{
     WebhookEvent,
 };
 
-use super::clock::{epoch_millis, identifier};
-use super::state::{State, Task};
-use super::twirp::{Code, TwirpError};
+use crate::clock::{epoch_millis, identifier};
+use crate::state::{OpenRoom, State, Task, room_not_found};
+use crate::twirp::{Code, Result, TwirpError};
 
 const EMPTY_TIMEOUT_SECONDS: u32 = 300;
 const DEPARTURE_TIMEOUT_SECONDS: u32 = 20;
 const MAX_ROOM_NAME_LENGTH: usize = 256;
 
-/// A room with its participants, in the order in which they came.
-#[derive(Debug)]
-pub(super) struct OpenRoom {
-    room: Room,
-    participants: Vec<ParticipantInfo>,
-    /// Grows with every coming and going, so that a timer knows whether the room has been empty since it was set.
-    changes: u64,
-}
-
-impl OpenRoom {
-    /// The room as LiveKit tells it, but for `active_recording`, which the egresses know.
-    pub(super) fn info(&self) -> Room {
-        Room {
-            num_participants: u32::try_from(self.participants.len()).unwrap_or(u32::MAX),
-            ..self.room.clone()
-        }
-    }
-
-    fn participant(&self, identity: &str) -> Option<&ParticipantInfo> {
-        self.participants.iter().find(|participant| participant.identity == identity)
-    }
-}
-
-pub(super) fn room_not_found() -> TwirpError {
-    TwirpError::new(Code::NotFound, "requested room does not exist")
-}
-
 fn participant_not_found() -> TwirpError {
-    TwirpError::new(Code::NotFound, "participant does not exist")
+    Code::NotFound.error("participant does not exist")
 }
 
 impl State {
-    pub(super) fn room(&self, name: &str) -> Option<Room> {
-        let open = self.rooms.get(name)?;
-        Some(Room { active_recording: self.is_recorded(name), ..open.info() })
+    /// The open rooms of these names, or all of them if there are no names.
+    pub(crate) fn list_rooms(&self, names: &[String]) -> Vec<Room> {
+        let matches = |name: &&String| names.is_empty() || names.contains(name);
+        self.rooms.keys().filter(matches).filter_map(|name| self.room(name).ok()).collect()
     }
 
-    /// The rooms of these names, or all of them; names that are not open are left out.
-    pub(super) fn list_rooms(&self, names: &[String]) -> Vec<Room> {
-        self.rooms
-            .keys()
-            .filter(|name| names.is_empty() || names.contains(name))
-            .filter_map(|name| self.room(name))
-            .collect()
-    }
-
-    /// Creates a room, or answers the open one of that name.
-    pub(super) fn create_room(&mut self, request: CreateRoomRequest) -> Result<Room, TwirpError> {
-        if request.name.is_empty() {
-            return Err(TwirpError::new(Code::InvalidArgument, "no room name"));
-        }
-        if request.name.chars().count() > MAX_ROOM_NAME_LENGTH {
-            return Err(TwirpError::new(
-                Code::InvalidArgument,
-                format!("room name length exceeds limits: max length {MAX_ROOM_NAME_LENGTH}"),
-            ));
-        }
+    /// Creates a room, or returns the open one of that name.
+    pub(crate) fn create_room(&mut self, request: CreateRoomRequest) -> Result<Room> {
         let name = request.name.clone();
+        if name.is_empty() {
+            return Err(Code::InvalidArgument.error("no room name"));
+        }
+        if name.chars().count() > MAX_ROOM_NAME_LENGTH {
+            let msg = format!("room name length exceeds limits: max length {MAX_ROOM_NAME_LENGTH}");
+            return Err(Code::InvalidArgument.error(msg));
+        }
         if !self.rooms.contains_key(&name) {
             self.open_room(request);
             self.close_later(&name);
         }
-        self.room(&name).ok_or_else(room_not_found)
+        self.room(&name)
     }
 
-    /// Ends a room as `DeleteRoom` does.
-    pub(super) fn delete_room(&mut self, name: &str) -> Result<(), TwirpError> {
+    pub(crate) fn delete_room(&mut self, name: &str) -> Result<()> {
         self.close_room(name, DisconnectReason::RoomDeleted, RoomEndReason::RoomEndApiDelete)
-            .then_some(())
-            .ok_or_else(room_not_found)
     }
 
-    /// Ends a room that has been empty since its timer was set.
-    pub(super) fn close_if_empty(&mut self, sid: &str, changes: u64) {
-        let name = self
-            .rooms
-            .values()
-            .find(|open| open.room.sid == sid && open.changes == changes && open.participants.is_empty())
-            .map(|open| open.room.name.clone());
-        if let Some(name) = name {
-            self.close_room(&name, DisconnectReason::RoomClosed, RoomEndReason::RoomEndIdleTimeout);
+    /// Closes a room that has been empty since its timer was set.
+    pub(crate) fn close_if_empty(&mut self, sid: &str, changes: u64) {
+        let is_unchanged = |open: &&OpenRoom| open.room.sid == sid && open.changes == changes;
+        let open = self.rooms.values().find(is_unchanged).filter(|open| open.participants.is_empty());
+        if let Some(name) = open.map(|open| open.room.name.clone()) {
+            // Cannot fail: the state is locked.
+            let _ = self.close_room(&name, DisconnectReason::RoomClosed, RoomEndReason::RoomEndIdleTimeout);
         }
     }
 
-    /// Who is in a room, for a caller: livekit-server reads a hash that is not there as an empty one, and LiveKit Cloud
-    /// answers `not_found` (<https://github.com/mayurrawte/teamsly/pull/157> shows that answer).
-    pub(super) fn list_participants(&self, room: &str) -> Result<Vec<ParticipantInfo>, TwirpError> {
-        if self.cloud && !self.rooms.contains_key(room) {
-            return Err(room_not_found());
+    /// The participants of a room. If it is not open, livekit-server returns an empty list and LiveKit Cloud
+    /// `not_found` (example: <https://github.com/mayurrawte/teamsly/pull/157>).
+    pub(crate) fn list_participants(&self, room: &str) -> Result<Vec<ParticipantInfo>> {
+        match self.rooms.get(room) {
+            Some(open) => Ok(open.participants.clone()),
+            None if self.cloud => Err(room_not_found()),
+            None => Ok(Vec::new()),
         }
-        Ok(self.participants(room))
     }
 
-    /// Who is in a room; nobody, when it is not open.
-    pub(super) fn participants(&self, room: &str) -> Vec<ParticipantInfo> {
-        self.rooms.get(room).map(|open| open.participants.clone()).unwrap_or_default()
+    pub(crate) fn participant(&self, room: &str, identity: &str) -> Result<ParticipantInfo> {
+        let participants = self.rooms.get(room).map(|open| open.participants.as_slice()).unwrap_or_default();
+        let participant = participants.iter().find(|participant| participant.identity == identity);
+        participant.cloned().ok_or_else(participant_not_found)
     }
 
-    pub(super) fn participant(&self, room: &str, identity: &str) -> Result<ParticipantInfo, TwirpError> {
-        self.rooms
-            .get(room)
-            .and_then(|open| open.participant(identity))
-            .cloned()
-            .ok_or_else(participant_not_found)
-    }
-
-    /// Lets the bearer of a join token in: opens the room if need be and puts an earlier self out.
-    pub(super) fn join(&mut self, claims: &Claims) -> Result<ParticipantInfo, TwirpError> {
+    /// Joins the room of a verified join token: opens it if necessary and removes an earlier join of the identity.
+    pub(crate) fn join(&mut self, claims: &Claims) -> Result<ParticipantInfo> {
         let grants = &claims.video;
         if !grants.room_join {
-            return Err(TwirpError::new(Code::Unauthenticated, "permissions denied"));
+            return Err(Code::Unauthenticated.error("permissions denied"));
         }
         if grants.room.is_empty() {
-            return Err(TwirpError::new(Code::InvalidArgument, "no room name"));
+            return Err(Code::InvalidArgument.error("no room name"));
         }
         if claims.sub.is_empty() {
-            return Err(TwirpError::new(Code::InvalidArgument, "identity cannot be empty"));
+            return Err(Code::InvalidArgument.error("identity cannot be empty"));
         }
-        let request = CreateRoomRequest { name: grants.room.clone(), ..CreateRoomRequest::default() };
         if !self.rooms.contains_key(&grants.room) {
-            self.open_room(request);
+            self.open_room(CreateRoomRequest { name: grants.room.clone(), ..CreateRoomRequest::default() });
         }
         self.remove(&grants.room, &claims.sub, DisconnectReason::DuplicateIdentity);
 
@@ -169,21 +120,16 @@ impl State {
         let open = self.rooms.get_mut(&grants.room).ok_or_else(room_not_found)?;
         let limit = open.room.max_participants;
         if limit > 0 && u32::try_from(open.participants.len()).is_ok_and(|present| present >= limit) {
-            return Err(TwirpError::new(Code::ResourceExhausted, "room is full"));
+            return Err(Code::ResourceExhausted.error("room is full"));
         }
         open.participants.push(participant.clone());
         open.changes += 1;
-        self.tell_of_participant("participant_joined", &grants.room, &participant);
+        self.emit_participant("participant_joined", &grants.room, participant.clone());
         Ok(participant)
     }
 
-    /// Lets somebody leave, or puts them out; the room closes when it stays empty.
-    pub(super) fn leave(
-        &mut self,
-        room: &str,
-        identity: &str,
-        reason: DisconnectReason,
-    ) -> Result<(), TwirpError> {
+    /// Removes a participant; the room closes if it stays empty.
+    pub(crate) fn leave(&mut self, room: &str, identity: &str, reason: DisconnectReason) -> Result<()> {
         self.remove(room, identity, reason).ok_or_else(participant_not_found)?;
         if self.rooms.get(room).is_some_and(|open| open.participants.is_empty()) {
             self.close_later(room);
@@ -206,37 +152,32 @@ impl State {
             ..Room::default()
         };
         self.rooms.insert(request.name.clone(), OpenRoom { room, participants: Vec::new(), changes: 0 });
-        let room = self.room(&request.name);
-        self.tell("room_started", WebhookEvent { room, ..WebhookEvent::default() });
+        let room = self.room(&request.name).ok();
+        self.emit("room_started", WebhookEvent { room, ..WebhookEvent::default() });
     }
 
-    fn close_room(&mut self, name: &str, reason: DisconnectReason, end: RoomEndReason) -> bool {
-        let identities: Vec<String> =
-            self.participants(name).into_iter().map(|participant| participant.identity).collect();
-        for identity in identities {
-            self.remove(name, &identity, reason);
+    fn close_room(&mut self, name: &str, reason: DisconnectReason, end: RoomEndReason) -> Result<()> {
+        let open = self.rooms.get(name).ok_or_else(room_not_found)?;
+        for participant in open.participants.clone() {
+            self.remove(name, &participant.identity, reason);
         }
-        self.end_recordings_of(name);
-        let room = self.room(name);
-        if self.rooms.remove(name).is_none() {
-            return false;
-        }
-        self.tell(
-            "room_finished",
-            WebhookEvent { room, room_end_reason: end.into(), ..WebhookEvent::default() },
-        );
-        true
+        self.end_egresses_of(name);
+        let room = Some(self.room(name)?);
+        self.rooms.remove(name);
+        let event = WebhookEvent { room, room_end_reason: end.into(), ..WebhookEvent::default() };
+        self.emit("room_finished", event);
+        Ok(())
     }
 
-    fn remove(&mut self, room: &str, identity: &str, reason: DisconnectReason) -> Option<ParticipantInfo> {
+    fn remove(&mut self, room: &str, identity: &str, reason: DisconnectReason) -> Option<()> {
         let open = self.rooms.get_mut(room)?;
         let index = open.participants.iter().position(|participant| participant.identity == identity)?;
         let mut participant = open.participants.remove(index);
         open.changes += 1;
-        participant.state = ParticipantState::Disconnected.into();
-        participant.disconnect_reason = reason.into();
-        self.tell_of_participant("participant_left", room, &participant);
-        Some(participant)
+        participant.set_state(ParticipantState::Disconnected);
+        participant.set_disconnect_reason(reason);
+        self.emit_participant("participant_left", room, participant);
+        Some(())
     }
 
     fn close_later(&self, name: &str) {
@@ -249,11 +190,8 @@ impl State {
         });
     }
 
-    fn tell_of_participant(&mut self, event: &str, room: &str, participant: &ParticipantInfo) {
-        let room = self.room(room);
-        self.tell(
-            event,
-            WebhookEvent { room, participant: Some(participant.clone()), ..WebhookEvent::default() },
-        );
+    fn emit_participant(&mut self, event: &str, room: &str, participant: ParticipantInfo) {
+        let room = self.room(room).ok();
+        self.emit(event, WebhookEvent { room, participant: Some(participant), ..WebhookEvent::default() });
     }
 }

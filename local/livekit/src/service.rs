@@ -1,113 +1,113 @@
-//! The Twirp methods that are served, and the grant that each demands.
-//!
-//! | service | method | grant |
-//! |---|---|---|
-//! | RoomService | CreateRoom, DeleteRoom | `roomCreate` |
-//! | RoomService | ListRooms | `roomList` |
-//! | RoomService | ListParticipants, GetParticipant, RemoveParticipant | `roomAdmin` and `room` |
-//! | Egress | StartRoomCompositeEgress, StopEgress, ListEgress | `roomRecord` |
+//! The Twirp methods and their grants.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method};
-use livekit_protocol::{
-    CreateRoomRequest, DeleteRoomRequest, DeleteRoomResponse, DisconnectReason, ListEgressRequest,
-    ListEgressResponse, ListParticipantsRequest, ListParticipantsResponse, ListRoomsRequest,
-    ListRoomsResponse, RemoveParticipantResponse, RoomCompositeEgressRequest, RoomParticipantIdentity,
-    StopEgressRequest,
-};
+use http::{HeaderMap, Method, StatusCode};
+use livekit_api::access_token::VideoGrants;
+use livekit_protocol::{self as proto, DisconnectReason, ListParticipantsRequest, RoomParticipantIdentity};
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::Shared;
-use super::access::{Access, SeenToken};
-use super::twirp::{Code, Codec, TwirpError};
+use crate::access::SeenToken;
+use crate::shared::Shared;
+use crate::state::State;
+use crate::twirp::{Code, Codec, Result, TwirpError};
 
-/// Serves `/twirp/{service}/{method}`: the token first, then the route, then the message, then the grant.
-pub(super) async fn serve(
-    State(shared): State<Arc<Shared>>,
+/// Serves `/twirp/{service}/{method}`. Checks the token, the route, the message and the grant, in this order.
+pub(crate) async fn serve(
+    Extract(shared): Extract<Arc<Shared>>,
     Path((service, method)): Path<(String, String)>,
-    verb: Method,
+    http_method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let (access, token) = match Access::of(&headers, &shared.keys) {
-        Ok(access) => access,
-        Err(refused) => return refused.into_response(),
+    let token = match shared.keys.authenticate(&headers) {
+        Ok(token) => token,
+        Err(message) => return (StatusCode::UNAUTHORIZED, message).into_response(),
     };
-    if let Some((claims, token)) = token {
-        shared.state().tokens.push(SeenToken { call: method.clone(), claims, token });
+    let mut state = shared.state();
+    let grants = token.as_ref().map(|(claims, _)| claims.video.clone()).unwrap_or_default();
+    state.tokens.extend(token.map(|(claims, token)| SeenToken { call: method.clone(), claims, token }));
+    if http_method != Method::POST {
+        let msg = format!("unsupported method {:?} (only POST is allowed)", http_method.as_str());
+        return Code::BadRoute.error(msg).into_response();
     }
-    if verb != Method::POST {
-        let msg = format!("unsupported method {:?} (only POST is allowed)", verb.as_str());
-        return TwirpError::new(Code::BadRoute, msg).into_response();
-    }
-    call(&shared, &access, &service, &method, &headers, &body).unwrap_or_else(TwirpError::into_response)
+    let response = Codec::of(&headers).and_then(|codec| {
+        let call = Call { codec, body, grants };
+        call.dispatch(&mut state, &format!("{service}/{method}"))
+    });
+    response.unwrap_or_else(TwirpError::into_response)
 }
 
-fn call(
-    shared: &Shared,
-    access: &Access,
-    service: &str,
-    method: &str,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Response, TwirpError> {
-    let codec = Codec::of(headers)?;
-    match (service, method) {
-        ("livekit.RoomService", "CreateRoom") => codec.serve(body, |request: CreateRoomRequest| {
-            access.create()?;
-            shared.state().create_room(request)
-        }),
-        ("livekit.RoomService", "DeleteRoom") => codec.serve(body, |request: DeleteRoomRequest| {
-            access.create()?;
-            shared.state().delete_room(&request.room)?;
-            Ok(DeleteRoomResponse {})
-        }),
-        ("livekit.RoomService", "ListRooms") => codec.serve(body, |request: ListRoomsRequest| {
-            access.list()?;
-            Ok(ListRoomsResponse { rooms: shared.state().list_rooms(&request.names) })
-        }),
-        ("livekit.RoomService", "ListParticipants") => {
-            codec.serve(body, |request: ListParticipantsRequest| {
-                access.admin(&request.room)?;
-                let participants = shared.state().list_participants(&request.room)?;
-                Ok(ListParticipantsResponse { participants })
-            })
-        }
-        ("livekit.RoomService", "GetParticipant") => codec.serve(body, |request: RoomParticipantIdentity| {
-            access.admin(&request.room)?;
-            shared.state().participant(&request.room, &request.identity)
-        }),
-        ("livekit.RoomService", "RemoveParticipant") => {
-            codec.serve(body, |request: RoomParticipantIdentity| {
-                access.admin(&request.room)?;
-                shared.state().leave(
-                    &request.room,
-                    &request.identity,
-                    DisconnectReason::ParticipantRemoved,
-                )?;
-                Ok(RemoveParticipantResponse {})
-            })
-        }
-        ("livekit.Egress", "StartRoomCompositeEgress") => {
-            codec.serve(body, |request: RoomCompositeEgressRequest| {
-                access.record()?;
-                shared.state().start_room_composite(request)
-            })
-        }
-        ("livekit.Egress", "StopEgress") => codec.serve(body, |request: StopEgressRequest| {
-            access.record()?;
-            shared.state().stop_egress(&request.egress_id)
-        }),
-        ("livekit.Egress", "ListEgress") => codec.serve(body, |request: ListEgressRequest| {
-            access.record()?;
-            let items = shared.state().list_egress(&request)?;
-            Ok(ListEgressResponse { items, next_page_token: None })
-        }),
-        _ => {
-            Err(TwirpError::new(Code::BadRoute, format!("no handler for path \"/twirp/{service}/{method}\"")))
+struct Call {
+    codec: Codec,
+    body: Bytes,
+    grants: VideoGrants,
+}
+
+impl Call {
+    fn dispatch(&self, state: &mut State, path: &str) -> Result<Response> {
+        match path {
+            "livekit.RoomService/CreateRoom" => self.serve(|grants, request| {
+                require(grants.room_create)?;
+                state.create_room(request)
+            }),
+            "livekit.RoomService/DeleteRoom" => self.serve(|grants, request: proto::DeleteRoomRequest| {
+                require(grants.room_create)?;
+                state.delete_room(&request.room).map(|()| proto::DeleteRoomResponse {})
+            }),
+            "livekit.RoomService/ListRooms" => self.serve(|grants, request: proto::ListRoomsRequest| {
+                require(grants.room_list)?;
+                Ok(proto::ListRoomsResponse { rooms: state.list_rooms(&request.names) })
+            }),
+            "livekit.RoomService/ListParticipants" => {
+                self.serve(|grants, request: ListParticipantsRequest| {
+                    require(grants.room_admin && grants.room == request.room)?;
+                    Ok(proto::ListParticipantsResponse {
+                        participants: state.list_participants(&request.room)?,
+                    })
+                })
+            }
+            "livekit.RoomService/GetParticipant" => self.serve(|grants, request: RoomParticipantIdentity| {
+                require(grants.room_admin && grants.room == request.room)?;
+                state.participant(&request.room, &request.identity)
+            }),
+            "livekit.RoomService/RemoveParticipant" => {
+                self.serve(|grants, request: RoomParticipantIdentity| {
+                    require(grants.room_admin && grants.room == request.room)?;
+                    state.leave(&request.room, &request.identity, DisconnectReason::ParticipantRemoved)?;
+                    Ok(proto::RemoveParticipantResponse {})
+                })
+            }
+            "livekit.Egress/StartRoomCompositeEgress" => self.serve(|grants, request| {
+                require(grants.room_record)?;
+                state.start_egress(request)
+            }),
+            "livekit.Egress/StopEgress" => self.serve(|grants, request: proto::StopEgressRequest| {
+                require(grants.room_record)?;
+                state.stop_egress(&request.egress_id)
+            }),
+            "livekit.Egress/ListEgress" => self.serve(|grants, request| {
+                require(grants.room_record)?;
+                Ok(proto::ListEgressResponse { items: state.list_egress(&request)?, next_page_token: None })
+            }),
+            _ => Err(Code::BadRoute.error(format!("no handler for path \"/twirp/{path}\""))),
         }
     }
+
+    fn serve<Q, A>(&self, respond: impl FnOnce(&VideoGrants, Q) -> Result<A>) -> Result<Response>
+    where
+        Q: Message + Default + DeserializeOwned,
+        A: Message + Serialize,
+    {
+        let response = respond(&self.grants, self.codec.decode(&self.body)?)?;
+        Ok(self.codec.encode(&response))
+    }
+}
+
+fn require(grant: bool) -> Result<()> {
+    if grant { Ok(()) } else { Err(Code::Unauthenticated.error("permissions denied")) }
 }

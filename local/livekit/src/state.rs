@@ -1,75 +1,102 @@
-//! What LiveKit knows: rooms, egresses, and what it has told its webhook.
+//! The double's data: rooms, egresses, and the events that they cause.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use livekit_protocol::{EgressInfo, WebhookEvent};
+use livekit_protocol::egress_info::Request;
+use livekit_protocol::{EgressInfo, EgressStatus, ParticipantInfo, Room, WebhookEvent};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 
-use super::access::SeenToken;
-use super::clock::{epoch_seconds, identifier};
-use super::rooms::OpenRoom;
+use crate::access::SeenToken;
+use crate::clock::{epoch_seconds, identifier};
+use crate::recording;
+use crate::twirp::{Code, Result, TwirpError};
 
-/// Something to do after the call that caused it, in order.
+/// Background work that a call causes.
 #[derive(Debug)]
-pub(super) enum Task {
+pub(crate) enum Task {
     /// Send an event to the webhook.
     Deliver(Box<WebhookEvent>),
-    /// Look after a while whether a room is still empty.
+    /// Close a room if it is still empty after a while.
     CloseIfEmpty { sid: String, changes: u64, after: Duration },
 }
 
-/// The state of one double. Every change tells its events under the same lock, so that they keep their order.
-pub(super) struct State {
-    pub(super) rooms: BTreeMap<String, OpenRoom>,
+/// A room and its participants in the order of their joins.
+pub(crate) struct OpenRoom {
+    pub(crate) room: Room,
+    pub(crate) participants: Vec<ParticipantInfo>,
+    /// Counts joins and leaves, so that a timer knows whether the room has been empty since it was set.
+    pub(crate) changes: u64,
+}
+
+/// The state of one double. Each change emits its events under the same lock, so they keep their order.
+pub(crate) struct State {
+    pub(crate) rooms: BTreeMap<String, OpenRoom>,
     /// Oldest first; ended ones stay.
-    pub(super) egresses: Vec<EgressInfo>,
-    /// Whether egresses start and end by themselves.
-    pub(super) automatic: bool,
-    /// Whether a room that does not exist is an error to list.
-    pub(super) cloud: bool,
-    pub(super) tokens: Vec<SeenToken>,
-    pub(super) events: Vec<WebhookEvent>,
+    pub(crate) egresses: Vec<EgressInfo>,
+    pub(crate) automatic: bool,
+    pub(crate) cloud: bool,
+    pub(crate) tokens: Vec<SeenToken>,
+    pub(crate) events: Vec<WebhookEvent>,
     tasks: UnboundedSender<Task>,
-    /// How many events are told and not yet delivered or given up.
-    pending: watch::Sender<usize>,
 }
 
 impl State {
-    pub(super) fn new(
-        automatic: bool,
-        cloud: bool,
-        tasks: UnboundedSender<Task>,
-        pending: watch::Sender<usize>,
-    ) -> Self {
-        Self {
-            rooms: BTreeMap::new(),
-            egresses: Vec::new(),
-            automatic,
-            cloud,
-            tokens: Vec::new(),
-            events: Vec::new(),
-            tasks,
-            pending,
-        }
+    pub(crate) fn new(automatic: bool, tasks: UnboundedSender<Task>) -> Self {
+        let (rooms, egresses, cloud, tokens, events) = Default::default();
+        Self { rooms, egresses, automatic, cloud, tokens, events, tasks }
     }
 
-    /// Names, numbers and dates an event, and has it delivered.
-    pub(super) fn tell(&mut self, name: &str, event: WebhookEvent) {
-        let event = date(name, event);
+    pub(crate) fn room(&self, name: &str) -> Result<Room> {
+        let open = self.rooms.get(name).ok_or_else(room_not_found)?;
+        let active =
+            |info: &EgressInfo| info.room_name == name && info.status() == EgressStatus::EgressActive;
+        Ok(Room {
+            num_participants: u32::try_from(open.participants.len()).unwrap_or(u32::MAX),
+            active_recording: self.egresses.iter().any(active),
+            ..open.room.clone()
+        })
+    }
+
+    pub(crate) fn egress(&self, egress_id: &str) -> Result<&EgressInfo> {
+        self.egresses.iter().find(|info| info.egress_id == egress_id).ok_or_else(egress_not_found)
+    }
+
+    pub(crate) fn egress_mut(&mut self, egress_id: &str) -> Result<&mut EgressInfo> {
+        self.egresses.iter_mut().find(|info| info.egress_id == egress_id).ok_or_else(egress_not_found)
+    }
+
+    /// Records an event and schedules its delivery.
+    pub(crate) fn emit(&mut self, name: &str, event: WebhookEvent) {
+        let event = new_event(name, event);
         self.events.push(event.clone());
-        self.pending.send_modify(|pending| *pending += 1);
         self.schedule(Task::Deliver(Box::new(event)));
     }
 
-    pub(super) fn schedule(&self, task: Task) {
-        // The receiver ends with the double, and nobody is left to tell then.
+    pub(crate) fn schedule(&self, task: Task) {
+        // An error means that the double is being dropped.
         let _ = self.tasks.send(task);
     }
 }
 
-/// Gives an event its name, a new id and the current time.
-pub(super) fn date(name: &str, event: WebhookEvent) -> WebhookEvent {
+/// An event with this name, a new id and the current time.
+pub(crate) fn new_event(name: &str, event: WebhookEvent) -> WebhookEvent {
     WebhookEvent { event: name.to_owned(), id: identifier("EV_"), created_at: epoch_seconds(), ..event }
+}
+
+/// The egress as callers and webhooks see it: without the bucket credentials.
+pub(crate) fn redacted(info: &EgressInfo) -> EgressInfo {
+    let mut info = info.clone();
+    if let Some(Request::RoomComposite(request)) = &mut info.request {
+        recording::redact(request);
+    }
+    info
+}
+
+pub(crate) fn room_not_found() -> TwirpError {
+    Code::NotFound.error("requested room does not exist")
+}
+
+fn egress_not_found() -> TwirpError {
+    Code::NotFound.error("egress does not exist")
 }

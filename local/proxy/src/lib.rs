@@ -1,22 +1,23 @@
-//! The proxy of every double: one HTTP/1.1 server that counts calls and injects faults before the double sees them.
+//! An HTTP/1.1 server for doubles that records calls and injects faults.
 //!
-//! A double is an [`axum::Router`]. [`serve`] puts this proxy before it, names every call (see [`NameCall`]), keeps
-//! the count, and applies the first [`Fault`] that matches. Faults are set from Rust ([`FaultProxy::inject`]) or over HTTP:
-//! `PUT /_local/faults` with a JSON list of [`Fault`]s, `DELETE /_local/faults`, `GET /_local/calls`.
+//! A double is an [`axum::Router`]. [`serve`] names each call (see [`NameCall`]), records it and applies the first
+//! matching [`Fault`]. Faults are set from Rust ([`FaultProxy::inject`]) or over HTTP: `PUT /_local/faults` with a JSON
+//! list of [`Fault`]s, `DELETE /_local/faults`. `GET` and `DELETE /_local/calls` list and forget the calls.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -24,19 +25,19 @@ use tower::ServiceExt as _;
 /// Names a call, e.g. `authenticate.refresh_token`, `GetItem`, `StartRoomCompositeEgress`.
 pub type NameCall = fn(&Parts, &Bytes) -> String;
 
-/// What goes wrong with a call, and how often.
+/// A fault of a call.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
     /// The call's name, or `*` for every call.
     pub call: String,
-    /// How many calls are hit before the fault is used up; without it, all of them.
+    /// The number of calls before the fault is used up; `None` for all calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// Waits this long, in milliseconds, before anything else.
+    /// A delay before the effect, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
-    /// What is done then.
+    /// What happens then.
     #[serde(flatten)]
     pub effect: Effect,
 }
@@ -45,39 +46,39 @@ pub struct Fault {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "effect", rename_all = "camelCase")]
 pub enum Effect {
-    /// The call is served as usual: for delays.
+    /// The double serves the call: for delays.
     Serve,
-    /// This response is sent and the double never sees the call.
+    /// This response is sent. The double never sees the call.
     Response {
         /// HTTP status.
         status: u16,
         /// Header names and values.
         #[serde(default)]
         headers: BTreeMap<String, String>,
-        /// The body, as it is.
+        /// The body.
         #[serde(default)]
         body: String,
     },
-    /// The connection is closed without an answer and the double never sees the call.
+    /// The connection is closed without a response. The double never sees the call.
     Drop,
-    /// Headers and half of a body arrive, then the connection is closed; the double never sees the call.
+    /// Headers and half of a body arrive, then the connection is closed. The double never sees the call.
     DropMidBody,
-    /// The double serves the call and its answer is lost: the connection is closed.
+    /// The double serves the call, then the connection is closed without a response.
     LoseResponse,
 }
 
 impl Fault {
-    /// A fault on `call` with `effect`, for all calls to come.
+    /// A fault with `effect` on all calls named `call`.
     pub fn new(call: impl Into<String>, effect: Effect) -> Self {
         Self { call: call.into(), times: None, delay_ms: 0, effect }
     }
 
-    /// A fixed answer with a body.
+    /// A fixed response.
     pub fn response(call: impl Into<String>, status: u16, body: impl Into<String>) -> Self {
         Self::new(call, Effect::Response { status, headers: BTreeMap::new(), body: body.into() })
     }
 
-    /// Adds a header to a fixed answer; any other effect is left as it is.
+    /// Adds a header to a fixed response; does nothing to any other effect.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Effect::Response { headers, .. } = &mut self.effect {
@@ -86,14 +87,14 @@ impl Fault {
         self
     }
 
-    /// Hits only the next `times` calls.
+    /// Limits the fault to the next `times` calls.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Waits first.
+    /// Adds a delay before the effect.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
@@ -103,50 +104,39 @@ impl Fault {
 
 /// Call counts and faults of one double. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct FaultProxy {
-    state: Arc<Mutex<Shared>>,
-}
+pub struct FaultProxy(Arc<Mutex<Shared>>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The callers' ends of all connections so far.
+    /// The client address of each connection so far.
     peers: HashSet<SocketAddr>,
-    calls: Vec<Call>,
-    /// How many calls were forgotten: the first one that is kept has this number.
-    forgotten: usize,
+    /// Name, start and end.
+    calls: Vec<(String, Instant, Arc<OnceLock<Instant>>)>,
     faults: Vec<Fault>,
 }
 
-/// One call: its name and its time. Calls that do not overlap are rounds.
+/// A recorded call.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// As [`NameCall`] names it.
     pub name: String,
-    /// When the whole request was there.
+    /// When the whole request had arrived.
     pub began: Instant,
-    /// When the answer was made or the connection given up; `None` while the call is under way, and for ever where
-    /// the caller left before.
+    /// When the response was ready or the connection was closed; `None` while the call is in progress.
     pub ended: Option<Instant>,
 }
 
-/// Notes the end of a call, however it ends.
-struct Ending {
-    proxy: FaultProxy,
-    number: usize,
-}
+/// Records the end of a call when it is dropped: after a response, a fault or a disconnect.
+struct InProgress(Arc<OnceLock<Instant>>);
 
-impl Drop for Ending {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        let mut state = self.proxy.state();
-        let index = self.number.checked_sub(state.forgotten);
-        if let Some(call) = index.and_then(|index| state.calls.get_mut(index)) {
-            call.ended = Some(Instant::now());
-        }
+        let _ = self.0.set(Instant::now());
     }
 }
 
 impl FaultProxy {
-    /// Adds a fault; faults are tried in the order in which they were added.
+    /// Adds a fault. The first added fault that matches a call applies.
     pub fn inject(&self, fault: Fault) {
         self.state().faults.push(fault);
     }
@@ -156,95 +146,75 @@ impl FaultProxy {
         self.state().faults.clear();
     }
 
-    /// The names of all calls so far, oldest first, faulted ones included.
+    /// The names of all calls so far, oldest first, including those with faults.
     pub fn calls(&self) -> Vec<String> {
-        self.state().calls.iter().map(|call| call.name.clone()).collect()
+        self.state().calls.iter().map(|(name, ..)| name.clone()).collect()
     }
 
-    /// All calls so far with their times, in the order in which they began.
+    /// All calls so far with their times, in the order of their start.
     pub fn timed_calls(&self) -> Vec<Call> {
-        self.state().calls.clone()
+        let timed = |(name, began, ended): &(String, Instant, Arc<OnceLock<Instant>>)| Call {
+            name: name.clone(),
+            began: *began,
+            ended: ended.get().copied(),
+        };
+        self.state().calls.iter().map(timed).collect()
     }
 
-    /// How often `call` was called.
+    /// The number of calls named `call`.
     pub fn count(&self, call: &str) -> usize {
-        self.state().calls.iter().filter(|each| each.name == call).count()
+        self.state().calls.iter().filter(|(name, ..)| name == call).count()
     }
 
-    /// How many connections have been accepted.
+    /// The number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.state().peers.len()
     }
 
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
-        let mut state = self.state();
-        state.forgotten += state.calls.len();
-        state.calls.clear();
+        self.state().calls.clear();
     }
 
     fn state(&self) -> MutexGuard<'_, Shared> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the call and takes the fault that hits it, if one does.
-    fn admit(&self, call: &str) -> (Ending, Option<Fault>) {
+    /// Records a call and takes the first fault that matches it, which is removed once it is used up.
+    fn record(&self, call: String) -> (InProgress, Option<Fault>) {
         let mut state = self.state();
-        let ending = Ending { proxy: self.clone(), number: state.forgotten + state.calls.len() };
-        state.calls.push(Call { name: call.to_owned(), began: Instant::now(), ended: None });
-        let fault = take_fault(&mut state.faults, call);
-        drop(state);
-        (ending, fault)
+        let index = state.faults.iter().position(|fault| fault.call == call || fault.call == "*");
+        let fault = index.and_then(|index| {
+            let fault = state.faults.get_mut(index)?;
+            let taken = fault.clone();
+            fault.times = fault.times.map(|times| times.saturating_sub(1));
+            if fault.times == Some(0) {
+                state.faults.remove(index);
+            }
+            Some(taken)
+        });
+        let ended = Arc::default();
+        state.calls.push((call, Instant::now(), Arc::clone(&ended)));
+        (InProgress(ended), fault)
     }
 
     fn control(&self, method: &Method, path: &str, body: &Bytes) -> Response {
         match (method, path) {
-            (&Method::GET, "/_local/calls") => axum::Json(self.calls()).into_response(),
-            (&Method::DELETE, "/_local/calls") => {
-                self.reset_calls();
-                StatusCode::NO_CONTENT.into_response()
-            }
-            (&Method::PUT, "/_local/faults") => match serde_json::from_slice::<Vec<Fault>>(body) {
-                Ok(faults) => {
-                    self.state().faults = faults;
-                    StatusCode::NO_CONTENT.into_response()
-                }
-                Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            (&Method::GET, "/_local/calls") => return axum::Json(self.calls()).into_response(),
+            (&Method::DELETE, "/_local/calls") => self.reset_calls(),
+            (&Method::PUT, "/_local/faults") => match serde_json::from_slice(body) {
+                Ok(faults) => self.state().faults = faults,
+                Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
             },
-            (&Method::DELETE, "/_local/faults") => {
-                self.clear_faults();
-                StatusCode::NO_CONTENT.into_response()
-            }
-            _ => StatusCode::NOT_FOUND.into_response(),
+            (&Method::DELETE, "/_local/faults") => self.clear_faults(),
+            _ => return StatusCode::NOT_FOUND.into_response(),
         }
+        StatusCode::NO_CONTENT.into_response()
     }
 }
 
-/// The first fault that hits `call`; it is removed once it is used up.
-fn take_fault(faults: &mut Vec<Fault>, call: &str) -> Option<Fault> {
-    let index = faults.iter().position(|fault| fault.call == call || fault.call == "*")?;
-    let fault = faults.get_mut(index)?;
-    let taken = fault.clone();
-    if let Some(times) = &mut fault.times {
-        *times = times.saturating_sub(1);
-        if *times == 0 {
-            faults.remove(index);
-        }
-    }
-    Some(taken)
-}
-
-/// Why a connection is closed without a whole answer.
-#[derive(Debug)]
-struct Dropped;
-
-impl std::fmt::Display for Dropped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("dropped by a fault")
-    }
-}
-
-impl std::error::Error for Dropped {}
+/// The error that closes a connection without a complete response.
+const BY_A_FAULT: &str = "closed by a fault";
 
 /// Serves `router` behind `proxy` until the returned future is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, name_call: NameCall) {
@@ -256,54 +226,44 @@ pub async fn serve(listener: TcpListener, router: Router, proxy: FaultProxy, nam
 }
 
 async fn handle(
-    request: Request<hyper::body::Incoming>,
+    request: Request<Incoming>,
     router: Router,
     proxy: FaultProxy,
     name_call: NameCall,
-) -> Result<Response, Dropped> {
+) -> Result<Response, &'static str> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let body = body.collect().await.map_err(|_| "the client disconnected")?.to_bytes();
     if parts.uri.path().starts_with("/_local/") {
         return Ok(proxy.control(&parts.method, parts.uri.path(), &body));
     }
 
-    let (_ending, fault) = proxy.admit(&name_call(&parts, &body));
-    if let Some(fault) = &fault
-        && fault.delay_ms > 0
-    {
+    let (_in_progress, fault) = proxy.record(name_call(&parts, &body));
+    let call = router.oneshot(Request::from_parts(parts, Body::from(body)));
+    let Some(fault) = fault else { return call.await.map_err(|never| match never {}) };
+    if fault.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     }
-    let effect = fault.map_or(Effect::Serve, |fault| fault.effect);
-    match effect {
-        Effect::Serve => serve_call(router, parts, body).await,
+    let response = match fault.effect {
+        Effect::Serve => return call.await.map_err(|never| match never {}),
         Effect::LoseResponse => {
-            serve_call(router, parts, body).await?;
-            Err(Dropped)
+            let _ = call.await;
+            return Err(BY_A_FAULT);
         }
+        Effect::Drop => return Err(BY_A_FAULT),
         Effect::Response { status, headers, body } => {
-            let mut response = Response::builder().status(status);
-            for (name, value) in headers {
-                response = response.header(name, value);
-            }
-            response.body(Body::from(body)).map_err(|_| Dropped)
+            let response = Response::builder().status(status);
+            let response = headers.iter().fold(response, |built, (name, value)| built.header(name, value));
+            response.body(Body::from(body))
         }
-        Effect::Drop => Err(Dropped),
         Effect::DropMidBody => {
-            let half = stream::once(async { Ok(Bytes::from_static(b"{\"half\":")) });
-            // Without a pause the server sees the error before it has sent anything.
-            let breaks = stream::once(async {
-                tokio::task::yield_now().await;
-                Err(Dropped)
-            });
+            let half = stream::once(async { Ok("{\"half\":") });
+            // Without this pause the server sees the error before it has sent anything.
+            let closed = stream::once(tokio::task::yield_now().map(|()| Err(BY_A_FAULT)));
             Response::builder()
                 .header("content-type", "application/json")
                 .header("content-length", "1000")
-                .body(Body::from_stream(half.chain(breaks)))
-                .map_err(|_| Dropped)
+                .body(Body::from_stream(half.chain(closed)))
         }
-    }
-}
-
-async fn serve_call(router: Router, parts: Parts, body: Bytes) -> Result<Response, Dropped> {
-    router.oneshot(Request::from_parts(parts, Body::from(body))).await.map_err(|never| match never {})
+    };
+    response.map_err(|_| "the fault's status or a header is invalid")
 }

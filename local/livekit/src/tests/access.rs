@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn join_demands_a_join_token_of_this_key() {
+async fn join_requires_a_join_token_of_this_key() {
     let livekit = livekit().await;
     let admin = token(VideoGrants { room_admin: true, room: "blue".to_owned(), ..VideoGrants::default() });
     assert_eq!(livekit.join(&admin).unwrap_err().code, Code::Unauthenticated);
@@ -17,14 +17,14 @@ async fn join_demands_a_join_token_of_this_key() {
 }
 
 #[tokio::test]
-async fn each_method_demands_its_own_grant() {
+async fn each_method_requires_its_own_grant() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     let denied = ("unauthenticated".to_owned(), "permissions denied".to_owned());
 
     let other_room =
         token(VideoGrants { room_admin: true, room: "red".to_owned(), ..VideoGrants::default() });
-    let everything_but_admin = token(VideoGrants {
+    let all_but_admin = token(VideoGrants {
         room_create: true,
         room_list: true,
         room_record: true,
@@ -32,7 +32,7 @@ async fn each_method_demands_its_own_grant() {
         ..VideoGrants::default()
     });
     let client = |token: &str| RoomClient::with_token(livekit.url(), token);
-    for token in [&other_room, &everything_but_admin, &join_token("blue", "user_1")] {
+    for token in [&other_room, &all_but_admin, &join_token("blue", "user_1")] {
         assert_eq!(code(client(token).list_participants("blue").await), denied);
         assert_eq!(code(client(token).get_participant("blue", "user_1").await), denied);
         assert_eq!(code(client(token).remove_participant("blue", "user_1").await), denied);
@@ -55,7 +55,7 @@ async fn each_method_demands_its_own_grant() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_verify_is_401_in_plain_text() {
+async fn an_invalid_token_is_401_in_plain_text() {
     let livekit = livekit().await;
     let path = "/twirp/livekit.RoomService/ListRooms";
     let grants = VideoGrants { room_list: true, ..VideoGrants::default() };
@@ -64,23 +64,21 @@ async fn a_token_that_does_not_verify_is_401_in_plain_text() {
         AccessToken::with_api_key("devkey", "another").with_grants(grants.clone()).to_jwt().unwrap();
     let other_key =
         AccessToken::with_api_key("another", "secret").with_grants(grants.clone()).to_jwt().unwrap();
-    let keys = Keys { key: "devkey".to_owned(), secret: "secret".to_owned() };
     let now = usize::try_from(clock::epoch_seconds()).unwrap();
-    let claims = |nbf, exp| livekit_api::access_token::Claims {
-        iss: "devkey".to_owned(),
-        nbf,
-        exp,
-        video: grants.clone(),
-        ..livekit_api::access_token::Claims::default()
+    let valid_between = |nbf, exp| {
+        let claims =
+            Claims { iss: "devkey".to_owned(), nbf, exp, video: grants.clone(), ..Claims::default() };
+        let key = jsonwebtoken::EncodingKey::from_secret(b"secret");
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
     };
-    let expired = keys.sign(&claims(now - 1000, now - 100)).unwrap();
-    let too_early = keys.sign(&claims(now + 100, now + 1000)).unwrap();
+    let expired = valid_between(now - 1000, now - 100);
+    let too_early = valid_between(now + 100, now + 1000);
     let unsigned = {
         let payload = good.split('.').nth(1).unwrap();
         format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.")
     };
 
-    for (authorization, said) in [
+    for (authorization, message) in [
         (good.clone(), "invalid authorization header"),
         ("Bearer nonsense".to_owned(), "invalid authorization token"),
         (format!("Bearer {other_secret}"), "invalid token: "),
@@ -92,7 +90,7 @@ async fn a_token_that_does_not_verify_is_401_in_plain_text() {
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
         let (status, body) = send(&livekit, Method::POST, path, &headers, "{}").await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
-        assert!(body.contains(said), "{body}");
+        assert!(body.contains(message), "{body}");
     }
     let (status, body) =
         send(&livekit, Method::POST, path, &[("content-type", "application/json")], "{}").await;
@@ -102,7 +100,7 @@ async fn a_token_that_does_not_verify_is_401_in_plain_text() {
 }
 
 #[tokio::test]
-async fn the_tokens_of_calls_are_kept_with_their_methods() {
+async fn the_tokens_of_calls_are_recorded_with_their_methods() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     rooms(&livekit).list_participants("blue").await.unwrap();
@@ -121,7 +119,7 @@ async fn the_tokens_of_calls_are_kept_with_their_methods() {
 }
 
 #[tokio::test]
-async fn other_algorithms_still_verify_in_a_process_where_livekit_api_has_signed() {
+async fn other_algorithms_still_verify_after_livekit_api_has_signed() {
     let _livekit = livekit().await;
     join_token("blue", "user_1");
     let key = jsonwebtoken::DecodingKey::from_rsa_components(&"q".repeat(340), "AQAB").unwrap();

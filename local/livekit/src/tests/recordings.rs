@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_recording_lives_from_starting_to_complete() {
+async fn a_recording_runs_from_starting_to_complete() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
 
@@ -38,7 +38,7 @@ async fn a_recording_lives_from_starting_to_complete() {
 }
 
 #[tokio::test]
-async fn bucket_credentials_are_never_given_back() {
+async fn bucket_credentials_are_never_returned() {
     let livekit = livekit().await;
     livekit.set_automatic(false);
     livekit.join(&join_token("blue", "user_1")).unwrap();
@@ -50,8 +50,8 @@ async fn bucket_credentials_are_never_given_back() {
         assert!(!text.contains("hush") && !text.contains("AKIA"), "{text}");
         assert!(text.contains("{access_key}"));
     }
-    let asked = livekit.egress_request(&started.egress_id).unwrap();
-    assert_eq!(asked.file_outputs[0].output, Some(Output::S3(bucket())));
+    let request = livekit.egress_request(&started.egress_id).unwrap();
+    assert_eq!(request.file_outputs[0].output, Some(Output::S3(bucket())));
 }
 
 #[tokio::test]
@@ -79,16 +79,16 @@ async fn a_recording_needs_a_room_and_one_file_in_a_bucket() {
 }
 
 #[tokio::test]
-async fn a_recording_can_be_moved_by_hand_to_any_end() {
+async fn a_test_can_end_a_recording_in_every_way() {
     let livekit = livekit().await;
     livekit.set_automatic(false);
     livekit.join(&join_token("blue", "user_1")).unwrap();
     let mut ids = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..4 {
         ids.push(record(&livekit, "blue").await.unwrap().egress_id);
     }
     assert_eq!(livekit.egresses()[0].status(), EgressStatus::EgressStarting);
-    for id in &ids[..4] {
+    for id in &ids[..3] {
         livekit.activate(id);
     }
 
@@ -102,17 +102,16 @@ async fn a_recording_can_be_moved_by_hand_to_any_end() {
     assert_eq!((failed.status(), failed.error.as_str()), (EgressStatus::EgressFailed, "no disk"));
     assert_eq!(failed.file_results[0].location, "");
     assert_eq!(livekit.reach_limit(&ids[2]).unwrap().status(), EgressStatus::EgressLimitReached);
-    assert_eq!(livekit.abort(&ids[3], "gone").unwrap().status(), EgressStatus::EgressAborted);
-    let early = egress(&livekit).stop_egress(&ids[4]).await.unwrap();
+    let early = egress(&livekit).stop_egress(&ids[3]).await.unwrap();
     assert_eq!(early.status(), EgressStatus::EgressAborted);
     assert_eq!(early.started_at, 0);
 }
 
 #[tokio::test]
-async fn an_upload_that_the_bucket_refuses_fails_the_recording() {
+async fn a_rejected_upload_fails_the_recording() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
-    for (value, said) in [("x".repeat(2048), "MetadataTooLarge"), ("Zoë".to_owned(), "US-ASCII")] {
+    for (value, error) in [("x".repeat(2048), "MetadataTooLarge"), ("Zoë".to_owned(), "US-ASCII")] {
         let s3 = S3Upload { metadata: [("participants".to_owned(), value)].into(), ..bucket() };
         let started = egress(&livekit)
             .start_room_composite_egress("blue", vec![file(s3)], RoomCompositeOptions::default())
@@ -121,12 +120,12 @@ async fn an_upload_that_the_bucket_refuses_fails_the_recording() {
         egress(&livekit).stop_egress(&started.egress_id).await.unwrap();
         let ended = livekit.egresses().pop().unwrap();
         assert_eq!(ended.status(), EgressStatus::EgressFailed);
-        assert!(ended.error.contains(said), "{}", ended.error);
+        assert!(ended.error.contains(error), "{}", ended.error);
     }
 }
 
 #[tokio::test]
-async fn egresses_are_listed_by_room_by_id_and_by_activity() {
+async fn egresses_are_listed_by_room_id_and_activity() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     livekit.join(&join_token("red", "user_1")).unwrap();

@@ -1,17 +1,17 @@
-//! Events as the official receiver takes them.
+//! Webhooks, received with the official receiver.
 
 use super::*;
 
 #[derive(Clone, Default)]
 struct Receiver {
-    answers: Arc<Mutex<Vec<u16>>>,
+    statuses: Arc<Mutex<Vec<u16>>>,
     received: Arc<Mutex<Vec<(String, String, String)>>>,
 }
 
 impl Receiver {
-    /// Answers each request with the next of `answers`, and 200 after them.
-    async fn start(answers: &[u16]) -> (String, Self) {
-        let receiver = Self { answers: Arc::new(Mutex::new(answers.to_vec())), ..Self::default() };
+    /// Responds to each request with the next of `statuses`, then with 200.
+    async fn start(statuses: &[u16]) -> (String, Self) {
+        let receiver = Self { statuses: Arc::new(Mutex::new(statuses.to_vec())), ..Self::default() };
         let router = Router::new().route("/hook", post(Self::receive)).with_state(receiver.clone());
         let listener = listener().await;
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -22,8 +22,8 @@ impl Receiver {
     async fn receive(State(receiver): State<Self>, headers: HeaderMap, body: String) -> StatusCode {
         let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
         receiver.received.lock().unwrap().push((header("content-type"), header("authorization"), body));
-        let mut answers = receiver.answers.lock().unwrap();
-        if answers.is_empty() { StatusCode::OK } else { StatusCode::from_u16(answers.remove(0)).unwrap() }
+        let mut statuses = receiver.statuses.lock().unwrap();
+        if statuses.is_empty() { StatusCode::OK } else { StatusCode::from_u16(statuses.remove(0)).unwrap() }
     }
 
     fn events(&self) -> Vec<WebhookEvent> {
@@ -51,16 +51,19 @@ async fn webhooks_verify_with_the_official_receiver_and_keep_their_order() {
     livekit.webhooks_settled().await;
 
     let events = receiver.events();
-    let about = |egress: bool| -> Vec<WebhookEvent> {
+    let of_egress = |egress: bool| -> Vec<WebhookEvent> {
         events.iter().filter(|event| event.egress_info.is_some() == egress).cloned().collect()
     };
-    assert_eq!(names(&about(true)), ["egress_started", "egress_updated", "egress_updated", "egress_ended"]);
     assert_eq!(
-        names(&about(false)),
+        names(&of_egress(true)),
+        ["egress_started", "egress_updated", "egress_updated", "egress_ended"]
+    );
+    assert_eq!(
+        names(&of_egress(false)),
         ["room_started", "participant_joined", "participant_left", "room_finished"]
     );
     let statuses: Vec<EgressStatus> =
-        about(true).iter().filter_map(|event| Some(event.egress_info.as_ref()?.status())).collect();
+        of_egress(true).iter().filter_map(|event| Some(event.egress_info.as_ref()?.status())).collect();
     assert_eq!(
         statuses,
         [
@@ -76,17 +79,17 @@ async fn webhooks_verify_with_the_official_receiver_and_keep_their_order() {
 }
 
 #[tokio::test]
-async fn webhooks_are_tried_again_after_trouble_and_not_after_a_refusal() {
+async fn webhooks_are_retried_after_a_failure_and_not_after_a_4xx() {
     let livekit = livekit().await;
     let (url, receiver) = Receiver::start(&[500, 429, 200, 401]).await;
     livekit.set_webhook_url(Some(url));
     livekit.join(&join_token("blue", "user_1")).unwrap();
     livekit.webhooks_settled().await;
 
-    let statuses: Vec<_> = livekit.deliveries().into_iter().map(|delivery| delivery.statuses).collect();
-    assert_eq!(statuses, [vec![Some(500), Some(429), Some(200)], vec![Some(401)]]);
+    let attempts: Vec<_> = livekit.deliveries().into_iter().map(|delivery| delivery.statuses).collect();
+    assert_eq!(attempts, [vec![Some(500), Some(429), Some(200)], vec![Some(401)]]);
     let events = receiver.events();
-    assert_eq!(events[0].id, events[2].id, "an attempt repeats the event");
+    assert_eq!(events[0].id, events[2].id, "a retry repeats the event");
 
     let closed = listener().await;
     livekit.set_webhook_url(Some(format!("http://{}/hook", closed.local_addr().unwrap())));
@@ -97,7 +100,7 @@ async fn webhooks_are_tried_again_after_trouble_and_not_after_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_signed_webhook_does_not_survive_a_change() {
+async fn a_changed_webhook_fails_to_verify() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     let id = record(&livekit, "blue").await.unwrap().egress_id;

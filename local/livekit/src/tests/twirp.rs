@@ -1,9 +1,9 @@
-//! What any Twirp server does, faults, and what a developer does by hand.
+//! The Twirp protocol, faults and the developer's endpoints.
 
 use super::*;
 
 #[tokio::test]
-async fn json_is_served_too_and_wrong_routes_are_named() {
+async fn json_works_too_and_wrong_routes_are_bad_route() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     let bearer = format!("Bearer {}", token(VideoGrants { room_list: true, ..VideoGrants::default() }));
@@ -34,7 +34,7 @@ async fn json_is_served_too_and_wrong_routes_are_named() {
 }
 
 #[tokio::test]
-async fn faults_hit_a_call_by_its_twirp_method() {
+async fn a_fault_applies_to_its_twirp_method() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     let full = r#"{"code":"resource_exhausted","msg":"not enough CPU"}"#;
@@ -44,12 +44,12 @@ async fn faults_hit_a_call_by_its_twirp_method() {
     assert_eq!(code(record(&livekit, "blue").await).0, "resource_exhausted");
     assert!(livekit.egresses().is_empty());
     assert!(matches!(record(&livekit, "blue").await, Err(ServiceError::Twirp(ServerError::Request(_)))));
-    assert_eq!(livekit.egresses().len(), 1, "the answer is lost and the recording runs");
+    assert_eq!(livekit.egresses().len(), 1, "the response is lost, but the recording runs");
     assert!(record(&livekit, "blue").await.is_ok());
 }
 
 #[tokio::test]
-async fn a_developer_enters_and_ends_rooms_over_http() {
+async fn a_developer_joins_and_ends_rooms_over_http() {
     let livekit = livekit().await;
     let json = [("content-type", "application/json")];
     let join = serde_json::json!({ "token": join_token("blue", "user_1") }).to_string();

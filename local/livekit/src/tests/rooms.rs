@@ -1,18 +1,18 @@
-//! Rooms and the people in them.
+//! Rooms and their participants.
 
 use super::*;
 
 #[tokio::test]
-async fn a_join_token_opens_the_room_and_its_bearer_is_listed() {
+async fn a_join_opens_the_room_and_lists_the_participant() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
 
-    let present = rooms(&livekit).list_participants("blue").await.unwrap();
-    assert_eq!(present.len(), 1);
-    assert_eq!(present[0].identity, "user_1");
-    assert_eq!(present[0].name, "Jane");
-    assert_eq!(present[0].attributes["organizationId"], "org_1");
-    assert_eq!(rooms(&livekit).get_participant("blue", "user_1").await.unwrap(), present[0]);
+    let participants = rooms(&livekit).list_participants("blue").await.unwrap();
+    assert_eq!(participants.len(), 1);
+    assert_eq!(participants[0].identity, "user_1");
+    assert_eq!(participants[0].name, "Jane");
+    assert_eq!(participants[0].attributes["organizationId"], "org_1");
+    assert_eq!(rooms(&livekit).get_participant("blue", "user_1").await.unwrap(), participants[0]);
 
     let open = rooms(&livekit).list_rooms(vec!["blue".to_owned(), "red".to_owned()]).await.unwrap();
     assert_eq!(open.len(), 1);
@@ -35,7 +35,7 @@ async fn a_second_join_of_an_identity_replaces_the_first() {
 }
 
 #[tokio::test]
-async fn participants_can_be_removed_and_unknown_ones_are_not_found() {
+async fn a_participant_can_be_removed_and_an_unknown_one_is_not_found() {
     let livekit = livekit().await;
     livekit.join(&join_token("blue", "user_1")).unwrap();
     rooms(&livekit).remove_participant("blue", "user_1").await.unwrap();
@@ -90,13 +90,13 @@ async fn a_room_that_stays_empty_closes_and_its_recording_ends() {
 }
 
 #[test]
-fn a_timer_of_an_earlier_absence_does_not_close_the_room() {
+fn an_outdated_timer_does_not_close_the_room() {
     let (tasks, mut scheduled) = unbounded_channel();
-    let mut state = crate::state::State::new(true, false, tasks, watch::channel(0).0);
-    let claims = |identity: &str| livekit_api::access_token::Claims {
+    let mut state = crate::state::State::new(true, tasks);
+    let claims = |identity: &str| Claims {
         sub: identity.to_owned(),
         video: VideoGrants { room_join: true, room: "blue".to_owned(), ..VideoGrants::default() },
-        ..livekit_api::access_token::Claims::default()
+        ..Claims::default()
     };
     state.join(&claims("user_1")).unwrap();
     state.leave("blue", "user_1", DisconnectReason::ClientInitiated).unwrap();
@@ -111,13 +111,13 @@ fn a_timer_of_an_earlier_absence_does_not_close_the_room() {
         }
     }
     state.close_if_empty(&timers[0].0, timers[0].1);
-    assert!(state.room("blue").is_some());
+    assert!(state.room("blue").is_ok());
     state.close_if_empty(&timers[1].0, timers[1].1);
-    assert!(state.room("blue").is_none());
+    assert!(state.room("blue").is_err());
 }
 
 #[tokio::test]
-async fn a_missing_room_has_nobody_in_it_or_is_not_found_on_livekit_cloud() {
+async fn a_missing_room_is_empty_or_not_found_on_livekit_cloud() {
     let livekit = livekit().await;
     assert!(rooms(&livekit).list_participants("nowhere").await.unwrap().is_empty());
     livekit.set_cloud(true);
@@ -128,7 +128,7 @@ async fn a_missing_room_has_nobody_in_it_or_is_not_found_on_livekit_cloud() {
 }
 
 #[tokio::test]
-async fn a_full_room_lets_nobody_else_in() {
+async fn a_full_room_rejects_another_participant() {
     let livekit = livekit().await;
     let options = CreateRoomOptions { max_participants: 1, ..CreateRoomOptions::default() };
     rooms(&livekit).create_room("blue", options).await.unwrap();
