@@ -1,45 +1,52 @@
-//! The double's clock: the machine's, plus what a test added to it.
+//! Points in time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Add;
 use std::time::Duration;
 
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
-use time::{OffsetDateTime, UtcOffset};
 
-/// Milliseconds since the Unix epoch.
-pub(super) type Millis = i64;
+/// A point in time, serialized as WorkOS writes it: `2026-01-15T12:00:00.000Z`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Timestamp(OffsetDateTime);
 
-/// Shared by clones.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Clock {
-    ahead: Arc<AtomicI64>,
-}
-
-impl Clock {
-    pub(super) fn now(&self) -> Millis {
-        let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
-        let real = i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX);
-        real.saturating_add(self.ahead.load(Ordering::Relaxed))
+impl Timestamp {
+    /// The machine's time.
+    pub(super) fn now() -> Self {
+        Self(OffsetDateTime::now_utc())
     }
 
-    pub(super) fn advance(&self, by: Duration) {
-        self.ahead.fetch_add(millis(by), Ordering::Relaxed);
+    /// Seconds since the Unix epoch.
+    pub(super) fn seconds(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(super) fn milliseconds(self) -> i128 {
+        self.0.unix_timestamp_nanos() / 1_000_000
+    }
+
+    /// The time since `earlier`.
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        (self.0 - earlier.0).try_into().unwrap_or_default()
     }
 }
 
-/// A duration in milliseconds.
-pub(super) fn millis(duration: Duration) -> Millis {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
 }
 
-/// The time as WorkOS writes it: `2026-01-15T12:00:00.000Z`.
-pub(super) fn iso(at: Millis) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000)
-        .ok()
-        .and_then(|time| time.to_offset(UtcOffset::UTC).format(FORMAT).ok())
-        .unwrap_or_default()
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const FORMAT: &[BorrowedFormatItem<'_>] =
+            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        serializer.serialize_str(&self.0.format(FORMAT).map_err(S::Error::custom)?)
+    }
 }

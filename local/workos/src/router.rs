@@ -1,4 +1,4 @@
-//! Routes, and the names under which their calls are counted.
+//! Routes, and the names of their calls.
 
 use axum::Router;
 use axum::extract::State;
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 use super::request::Fields;
-use super::service::Service;
+use super::state::Service;
 use super::{authenticate, authorize, mfa, organizations, random, session_api, users};
 
 /// Every endpoint of the double.
@@ -39,12 +39,12 @@ pub(super) fn router(service: Service) -> Router {
         .route("/organizations/{id}", get(organizations::get))
         .route("/connections", get(organizations::list_connections))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
-        .fallback(async || Refusal::plain(StatusCode::NOT_FOUND, "Not Found"))
+        .fallback(async || ApiError::plain(StatusCode::NOT_FOUND, "Not Found"))
         .layer(map_response_with_state(service.clone(), identify))
         .with_state(service)
 }
 
-/// Real answers carry an id that WorkOS' support can look up.
+/// Adds a request id, as the real service does.
 async fn identify(State(service): State<Service>, mut response: Response) -> Response {
     let id = random::ulid(service.state().now(), 0);
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -53,15 +53,15 @@ async fn identify(State(service): State<Service>, mut response: Response) -> Res
     response
 }
 
-/// The name of a call: what it is about and what it does, e.g. `users.list`; for authenticate, the grant. Anything
-/// else is named by its method and path.
+/// The name of a call, e.g. `users.list` or, with the grant, `authenticate.refresh_token`. An unknown call is named by
+/// its method and path.
 pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
     let path = parts.uri.path();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let name = match (&parts.method, segments.as_slice()) {
         (&Method::POST, ["user_management", "authenticate"]) => {
             let grant = Fields::parse(&parts.headers, body)
-                .and_then(|fields| authenticate::short_name(fields.text("grant_type").ok()??))
+                .and_then(|fields| authenticate::grant_name(fields.text("grant_type").ok()??))
                 .unwrap_or("unknown");
             return format!("authenticate.{grant}");
         }

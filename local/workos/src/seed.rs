@@ -1,33 +1,32 @@
-//! What the double knows when it starts, read from YAML. `local/seed.yaml` is the commented example and the default.
+//! Initial data, read from YAML. `local/seed.yaml` is the default and documents the format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The whole file.
+use super::email::is_email;
+
+/// Initial organizations, users and settings.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seed {
-    /// Settings of the environment, as in the dashboard.
-    pub environment: Environment,
-    /// Permissions of each role, by the role's slug. `member` exists always, without permissions.
-    pub roles: BTreeMap<String, Vec<String>>,
-    /// Organizations with their domains, connections and policies.
-    pub organizations: Vec<SeedOrganization>,
-    /// People and their memberships.
-    pub users: Vec<SeedUser>,
+    pub(super) environment: Environment,
+    /// Permissions of each role, by slug. `member` always exists.
+    pub(super) roles: BTreeMap<String, Vec<String>>,
+    pub(super) organizations: Vec<SeedOrganization>,
+    pub(super) users: Vec<SeedUser>,
 }
 
-/// Settings of the environment.
+/// Settings of the environment, as in the WorkOS dashboard.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Environment {
-    /// Whether Magic Auth and the sign-in page may make users.
+    /// Whether Magic Auth and the sign-in page may create users.
     pub sign_up_allowed: bool,
-    /// Whether an unverified address must be proven before a session begins.
+    /// Whether an unverified address must be verified before a session starts.
     pub email_verification_required: bool,
-    /// The methods that are switched on.
+    /// The enabled methods.
     pub authentication_methods: Vec<Method>,
 }
 
@@ -46,8 +45,8 @@ impl Default for Environment {
     }
 }
 
-/// A way to sign in.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// An authentication method.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// A code by mail.
@@ -56,12 +55,12 @@ pub enum Method {
     GoogleOauth,
     /// Microsoft.
     MicrosoftOauth,
-    /// An organization's own identity provider.
+    /// The organization's own identity provider.
     Sso,
 }
 
 impl Method {
-    /// `authentication_method` in the authenticate answer.
+    /// `authentication_method` of an authenticate response.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::MagicAuth => "MagicAuth",
@@ -81,179 +80,127 @@ impl Method {
     }
 }
 
-/// What an organization demands of its members at sign-in, switch and refresh.
+/// What an organization requires at sign-in, switch and refresh. SSO through its own connection always satisfies it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// Only the organization's own SSO will do: `sso_required` with its active connections, or, where it has none,
-    /// the bare message "Must use SSO for selected organization".
+    /// Require SSO: `sso_required` with the active connections, or without any the bare message
+    /// "Must use SSO for selected organization".
     pub sso_required: bool,
-    /// A second factor is demanded of everybody who did not come by SSO: `mfa_enrollment` or `mfa_challenge`.
+    /// Require a second factor: `mfa_enrollment` or `mfa_challenge`.
     pub mfa_required: bool,
-    /// The methods that the organization takes; SSO through its own connection always counts. Without it, all.
+    /// The allowed methods; all of them by default.
     pub authentication_methods: Option<Vec<Method>>,
 }
 
-/// An organization of the seed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SeedOrganization {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    pub(super) domains: Vec<SeedDomain>,
+    pub(super) connections: Vec<SeedConnection>,
+    pub(super) policy: Policy,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeedOrganization {
-    /// `org_…`; made up where it is left out.
-    pub id: Option<String>,
-    /// The name that people see.
-    pub name: String,
-    /// Its mail domains.
+pub(super) struct SeedDomain {
+    pub(super) domain: String,
     #[serde(default)]
-    pub domains: Vec<SeedDomain>,
-    /// Its SSO connections.
-    #[serde(default)]
-    pub connections: Vec<SeedConnection>,
-    /// Its policy.
-    #[serde(default)]
-    pub policy: Policy,
+    pub(super) state: DomainState,
 }
 
-/// A mail domain.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SeedDomain {
-    /// `acme.test`
-    pub domain: String,
-    /// Whether its ownership was proven.
-    #[serde(default = "verified")]
-    pub state: DomainState,
-}
-
-fn verified() -> DomainState {
-    DomainState::Verified
-}
-
-/// Whether an organization has proven that a domain is its own.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// Whether an organization's ownership of a domain is verified.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainState {
-    /// Proven.
+    /// Verified.
+    #[default]
     Verified,
-    /// Proven before WorkOS kept a record of proofs.
+    /// Verified before WorkOS recorded verifications.
     LegacyVerified,
-    /// Asked for, not yet proven.
+    /// Not verified yet.
     Pending,
-    /// Tried in vain.
+    /// Verification failed.
     Failed,
 }
 
-/// An SSO connection; it covers the domains of its organization.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SeedConnection {
-    /// `conn_…`; made up where it is left out.
-    pub id: Option<String>,
-    /// The name that administrators see; the organization's where it is left out.
-    pub name: Option<String>,
-    /// WorkOS' word for the identity provider.
-    #[serde(rename = "type", default = "generic_saml")]
-    pub connection_type: String,
-    /// Only an active one signs anybody in.
-    #[serde(default = "active")]
-    pub state: ConnectionState,
+/// An SSO connection. It covers the domains of its organization.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SeedConnection {
+    pub(super) id: Option<String>,
+    /// The organization's name by default.
+    pub(super) name: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) connection_type: Option<String>,
+    pub(super) state: ConnectionState,
 }
 
-fn generic_saml() -> String {
-    "GenericSAML".to_owned()
-}
-
-fn active() -> ConnectionState {
-    ConnectionState::Active
-}
-
-/// The state of a connection.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// The state of an SSO connection.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionState {
-    /// Signs people in.
+    /// Users can sign in.
+    #[default]
     Active,
     /// Switched off.
     Inactive,
     /// Being set up.
     Draft,
-    /// Being tried out.
+    /// Being tested.
     Validating,
 }
 
-/// A person of the seed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeedUser {
-    /// `user_…`; made up where it is left out.
-    pub id: Option<String>,
-    /// The address.
-    pub email: String,
-    /// First name.
-    pub first_name: Option<String>,
-    /// Last name.
-    pub last_name: Option<String>,
-    /// URL of a picture.
-    pub profile_picture_url: Option<String>,
-    /// Whether the address was proven.
+pub(super) struct SeedUser {
+    pub(super) id: Option<String>,
+    pub(super) email: String,
+    pub(super) first_name: Option<String>,
+    pub(super) last_name: Option<String>,
+    pub(super) profile_picture_url: Option<String>,
     #[serde(default = "yes")]
-    pub email_verified: bool,
-    /// Whether an authenticator app is enrolled; its codes come out of the double, see `WorkOs::totp_code`.
+    pub(super) email_verified: bool,
+    /// Whether an authenticator app is enrolled. `WorkOs::totp_code` returns its codes.
     #[serde(default)]
-    pub totp: bool,
-    /// The organizations that the person belongs to.
+    pub(super) totp: bool,
     #[serde(default)]
-    pub memberships: Vec<SeedMembership>,
+    pub(super) memberships: Vec<SeedMembership>,
 }
 
 fn yes() -> bool {
     true
 }
 
-/// A membership.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeedMembership {
+pub(super) struct SeedMembership {
     /// The organization's id or name.
-    pub organization: String,
-    /// The role's slug.
+    pub(super) organization: String,
     #[serde(default = "member")]
-    pub role: String,
-    /// Only an active one counts at sign-in.
-    #[serde(default = "active_membership")]
-    pub status: MembershipStatus,
+    pub(super) role: String,
+    #[serde(default)]
+    pub(super) status: MembershipStatus,
 }
 
 fn member() -> String {
     "member".to_owned()
 }
 
-fn active_membership() -> MembershipStatus {
-    MembershipStatus::Active
-}
-
-/// The state of a membership.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// The state of a membership. Only an active one counts at sign-in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MembershipStatus {
-    /// Counts.
+pub(super) enum MembershipStatus {
+    #[default]
     Active,
-    /// Switched off.
     Inactive,
     /// Invited.
     Pending,
 }
 
-impl MembershipStatus {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Inactive => "inactive",
-            Self::Pending => "pending",
-        }
-    }
-}
-
-/// Why a seed was not taken; says what to mend.
+/// What is wrong with a seed.
 #[derive(Debug)]
 pub struct SeedError(String);
 
@@ -266,47 +213,58 @@ impl fmt::Display for SeedError {
 impl std::error::Error for SeedError {}
 
 impl Seed {
-    /// Reads and checks a seed: its addresses are addresses, no address and no id occurs twice, and every
-    /// membership names an organization and a role that exist.
+    /// Parses and validates a seed.
+    ///
+    /// # Errors
+    ///
+    /// If the YAML is malformed, an address is invalid, an id, name or address occurs twice, or a membership names an
+    /// unknown organization or role.
     pub fn parse(yaml: &str) -> Result<Self, SeedError> {
         let seed: Self = serde_yaml_ng::from_str(yaml).map_err(|error| SeedError(error.to_string()))?;
-        seed.check()?;
+        seed.check().map_err(SeedError)?;
         Ok(seed)
     }
 
-    /// The seed that comes with the product, `local/seed.yaml`.
+    /// The default seed, `local/seed.yaml`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seed::parse`].
     pub fn bundled() -> Result<Self, SeedError> {
         Self::parse(include_str!("../../seed.yaml"))
     }
 
-    fn check(&self) -> Result<(), SeedError> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut once = |what: &str| {
-            if seen.insert(what.to_lowercase()) {
-                Ok(())
-            } else {
-                Err(SeedError(format!("{what} occurs twice")))
-            }
+    fn check(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        let mut once = |key: &str| {
+            if seen.insert(key.to_lowercase()) { Ok(()) } else { Err(format!("{key} occurs twice")) }
         };
         for organization in &self.organizations {
+            if organization.name.is_empty() {
+                return Err("an organization has no name".to_owned());
+            }
             once(&organization.name)?;
             let connections =
                 organization.connections.iter().filter_map(|connection| connection.id.as_deref());
             organization.id.as_deref().into_iter().chain(connections).try_for_each(&mut once)?;
         }
         for user in &self.users {
-            if !super::request::is_email(&user.email) {
-                return Err(SeedError(format!("{} is not an email address", user.email)));
+            let email = &user.email;
+            if !is_email(email) {
+                return Err(format!("{email} is not an email address"));
             }
-            once(&user.email)?;
+            once(email)?;
             user.id.as_deref().into_iter().try_for_each(&mut once)?;
-            for membership in &user.memberships {
-                let wanted = membership.organization.as_str();
-                if !self.organizations.iter().any(|o| o.name == wanted || o.id.as_deref() == Some(wanted)) {
-                    return Err(SeedError(format!("{}: no organization {wanted}", user.email)));
+            for SeedMembership { organization, role, .. } in &user.memberships {
+                if !self
+                    .organizations
+                    .iter()
+                    .any(|o| o.name == *organization || o.id.as_ref() == Some(organization))
+                {
+                    return Err(format!("{email}: no organization {organization}"));
                 }
-                if membership.role != "member" && !self.roles.contains_key(&membership.role) {
-                    return Err(SeedError(format!("{}: no role {}", user.email, membership.role)));
+                if role != "member" && !self.roles.contains_key(role) {
+                    return Err(format!("{email}: no role {role}"));
                 }
             }
         }

@@ -2,99 +2,82 @@
 
 use axum::Json;
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::clock::iso;
-use super::directory::User;
+use super::error::{ApiError, Reply};
+use super::model::{CodeKind, User};
 use super::paging::page;
-use super::refusal::Refusal;
-use super::request::{ApiKey, Fields, Query};
+use super::request::{Fields, Query};
 use super::seed::Method;
-use super::service::{Service, State};
+use super::state::Authorized;
 
-/// `POST /user_management/magic_auth`: makes the user where there is none, mails a code, and shows it in the answer.
+/// `POST /user_management/magic_auth`: creates the user if necessary, and mails and returns a code.
 pub(super) async fn create_magic_auth(
-    _: ApiKey,
-    service: Service,
+    Authorized(service): Authorized,
     fields: Fields,
-) -> Result<Response, Refusal> {
+) -> Reply<(StatusCode, Json<Value>)> {
     let email = fields.email()?;
     if fields.text("invitation_token")?.is_some() {
-        return Err(Refusal::oauth("invitation_invalid", "The invitation is unknown or no longer valid."));
+        return Err(ApiError::invalid_invitation());
     }
     let mut state = service.state();
-    if !state.settings.environment.authentication_methods.contains(&Method::MagicAuth) {
-        return Err(Refusal::oauth("authentication_method_not_allowed", "Magic Auth is not allowed."));
+    if !state.environment.authentication_methods.contains(&Method::MagicAuth) {
+        return Err(ApiError::oauth("authentication_method_not_allowed", "Magic Auth is not allowed."));
     }
     state.limit("magic_auth", email, 3)?;
     let user = state.sign_up(email, false)?;
-    let code = state.new_magic_code(&user.id, &user.email);
+    let code = state.mail_code(CodeKind::MagicAuth, &user);
     let body = json!({
         "object": "magic_auth",
         "id": code.id,
         "user_id": code.user_id,
         "email": code.email,
         "code": code.code,
-        "expires_at": iso(code.expires_at),
-        "created_at": iso(code.created_at),
-        "updated_at": iso(code.created_at),
+        "expires_at": code.expires_at,
+        "created_at": code.created_at,
+        "updated_at": code.created_at,
     });
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 /// `GET /user_management/users`
-pub(super) async fn list(_: ApiKey, service: Service, query: Query) -> Result<Response, Refusal> {
+pub(super) async fn list(Authorized(service): Authorized, query: Query) -> Reply {
     let state = service.state();
     let email = query.get("email");
     let organization = query.get("organization_id").or(query.get("organization"));
-    let wanted = |user: &&User| {
+    let matching = state.users.values().filter(|user| {
         email.is_none_or(|email| user.email.eq_ignore_ascii_case(email))
             && organization.is_none_or(|id| state.membership(&user.id, id).is_some())
-    };
-    page(state.users.values().filter(wanted).map(User::json).collect(), &query)
+    });
+    page(matching.map(|user| json!(user)), &query)
 }
 
 /// `POST /user_management/users`
-pub(super) async fn create(_: ApiKey, service: Service, fields: Fields) -> Result<Response, Refusal> {
+pub(super) async fn create(
+    Authorized(service): Authorized,
+    fields: Fields,
+) -> Reply<(StatusCode, Json<User>)> {
     let email = fields.email()?;
     let metadata = fields.metadata()?;
-    let email_verified = fields.flag("email_verified")?.unwrap_or_default();
-    let owned = |name| fields.text(name).map(|text| text.map(str::to_owned));
-    let (first_name, last_name, external_id) =
-        (owned("first_name")?, owned("last_name")?, owned("external_id")?);
+    let email_verified = fields.flag("email_verified")?;
+    let (first_name, last_name) = (fields.owned("first_name")?, fields.owned("last_name")?);
+    let external_id = fields.owned("external_id")?;
     let mut state = service.state();
     if state.user_by_email(email).is_some() {
         // The inner code was observed on the live service: https://github.com/workos/emulate/pull/108.
         let taken = json!([{"code": "email_not_available", "message": "This email is not available."}]);
-        let refusal =
-            Refusal::coded(StatusCode::BAD_REQUEST, "user_creation_error", "Could not create user.");
-        return Err(refusal.with("errors", taken));
+        let error = ApiError::bad_request("user_creation_error", "Could not create user.");
+        return Err(error.with("errors", taken));
     }
-    let id = state.new_id("user");
-    let user = state.insert_user(id, email, email_verified);
+    let user = state.insert_email(email, email_verified);
     let user = User { first_name, last_name, external_id, metadata, ..user };
     state.users.insert(user.id.clone(), user.clone());
-    Ok((StatusCode::CREATED, Json(user.json())).into_response())
+    Ok((StatusCode::CREATED, Json(user)))
 }
 
 /// `GET /user_management/users/{id}`
-pub(super) async fn get(_: ApiKey, service: Service, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    let state = service.state();
-    state.users.get(&id).map(|user| Json(user.json())).ok_or_else(|| Refusal::not_found("User", &id))
-}
-
-impl State {
-    /// The user of an address, made where sign-up is allowed.
-    pub(super) fn sign_up(&mut self, email: &str, email_verified: bool) -> Result<User, Refusal> {
-        if let Some(user) = self.user_by_email(email) {
-            return Ok(user.clone());
-        }
-        if !self.settings.environment.sign_up_allowed {
-            return Err(Refusal::oauth("sign_up_not_allowed", "Sign up is not allowed."));
-        }
-        let id = self.new_id("user");
-        Ok(self.insert_user(id, email, email_verified))
-    }
+pub(super) async fn get(Authorized(service): Authorized, Path(id): Path<String>) -> Reply<Json<User>> {
+    let user = service.state().users.get(&id).cloned();
+    user.map(Json).ok_or_else(|| ApiError::not_found("User", &id))
 }

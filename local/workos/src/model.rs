@@ -1,0 +1,259 @@
+//! The data the double keeps.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::clock::Timestamp;
+use super::seed::{ConnectionState, DomainState, MembershipStatus, Method, Policy};
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "object", rename = "user")]
+pub(super) struct User {
+    pub(super) id: String,
+    pub(super) email: String,
+    pub(super) email_verified: bool,
+    pub(super) first_name: Option<String>,
+    pub(super) last_name: Option<String>,
+    pub(super) profile_picture_url: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) locale: Option<String>,
+    pub(super) last_sign_in_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    #[serde(skip)]
+    pub(super) totp: Option<Factor>,
+}
+
+/// An enrolled authenticator app.
+#[derive(Clone, Debug)]
+pub(super) struct Factor {
+    pub(super) id: String,
+    pub(super) secret: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Organization {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) domains: Vec<Domain>,
+    pub(super) policy: Policy,
+    pub(super) created_at: Timestamp,
+}
+
+/// A domain of an organization.
+#[derive(Clone, Debug)]
+pub(super) struct Domain {
+    pub(super) id: String,
+    pub(super) domain: String,
+    pub(super) state: DomainState,
+}
+
+impl Organization {
+    pub(super) fn json(&self) -> Value {
+        let domain = |domain: &Domain| {
+            json!({
+                "object": "organization_domain",
+                "id": domain.id,
+                "organization_id": self.id,
+                "domain": domain.domain,
+                "state": domain.state,
+                "verification_strategy": "dns",
+                "created_at": self.created_at,
+                "updated_at": self.created_at,
+            })
+        };
+        json!({
+            "object": "organization",
+            "id": self.id,
+            "name": self.name,
+            "domains": self.domains.iter().map(domain).collect::<Vec<_>>(),
+            "external_id": null,
+            "metadata": {},
+            "allow_profiles_outside_organization": false,
+            "created_at": self.created_at,
+            "updated_at": self.created_at,
+        })
+    }
+
+    pub(super) fn has_domain(&self, domain: &str) -> bool {
+        self.domains.iter().any(|own| own.domain.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whether the organization's ownership of `domain` is verified.
+    pub(super) fn owns(&self, domain: &str) -> bool {
+        let verified = |state| matches!(state, DomainState::Verified | DomainState::LegacyVerified);
+        self.domains.iter().any(|own| own.domain.eq_ignore_ascii_case(domain) && verified(own.state))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
+    pub(super) id: String,
+    pub(super) user_id: String,
+    pub(super) organization_id: String,
+    pub(super) status: MembershipStatus,
+    pub(super) role: String,
+    pub(super) permissions: Vec<String>,
+    pub(super) created_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) id: String,
+    pub(super) organization_id: String,
+    pub(super) connection_type: String,
+    pub(super) name: String,
+    pub(super) state: ConnectionState,
+    /// Ids and names.
+    pub(super) domains: Vec<(String, String)>,
+    pub(super) created_at: Timestamp,
+}
+
+impl Connection {
+    pub(super) fn is_active(&self) -> bool {
+        self.state == ConnectionState::Active
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let domain = |(id, domain): &(String, String)| json!({"object": "connection_domain", "id": id, "domain": domain});
+        json!({
+            "object": "connection",
+            "id": self.id,
+            "organization_id": self.organization_id,
+            "connection_type": self.connection_type,
+            "name": self.name,
+            "state": self.state,
+            // Deprecated, but still required by the OpenAPI document and the official Rust crate.
+            "status": if self.is_active() { "linked" } else { "unlinked" },
+            "domains": self.domains.iter().map(domain).collect::<Vec<_>>(),
+            "created_at": self.created_at,
+            "updated_at": self.created_at,
+        })
+    }
+}
+
+/// The steps of a sign-in that the user has completed.
+#[derive(Clone, Debug)]
+pub(super) struct SignIn {
+    pub(super) user_id: String,
+    pub(super) method: Method,
+    /// The organization of the SSO connection that was used.
+    pub(super) sso_organization: Option<String>,
+    /// The requested organization; without one, the memberships decide.
+    pub(super) organization_id: Option<String>,
+    /// Whether the last step verified the address.
+    pub(super) email_verified: bool,
+    pub(super) second_factor: bool,
+}
+
+impl SignIn {
+    pub(super) fn new(user_id: &str, method: Method) -> Self {
+        Self {
+            user_id: user_id.to_owned(),
+            method,
+            sso_organization: None,
+            organization_id: None,
+            email_verified: false,
+            second_factor: false,
+        }
+    }
+}
+
+/// A sign-in that an authorization code or a pending authentication token continues.
+#[derive(Clone, Debug)]
+pub(super) struct PendingSignIn {
+    pub(super) sign_in: SignIn,
+    /// S256 of the PKCE verifier, for an authorization code.
+    pub(super) code_challenge: Option<String>,
+    pub(super) expires_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum CodeKind {
+    MagicAuth,
+    EmailVerification,
+}
+
+/// A one-time code sent by mail.
+#[derive(Clone, Debug)]
+pub(super) struct MailedCode {
+    pub(super) kind: CodeKind,
+    pub(super) id: String,
+    pub(super) user_id: String,
+    pub(super) email: String,
+    pub(super) code: String,
+    pub(super) created_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) used: bool,
+}
+
+/// A challenge of an authenticator app.
+#[derive(Clone, Debug)]
+pub(super) struct Challenge {
+    pub(super) factor_id: String,
+    pub(super) expires_at: Timestamp,
+}
+
+/// The user's address and browser, as passed on by the caller.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) ip_address: Option<String>,
+    pub(super) user_agent: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) sign_in: SignIn,
+    pub(super) client: Client,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) ended: bool,
+}
+
+impl Session {
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        !self.ended && self.expires_at > now
+    }
+
+    /// A live session.
+    pub(super) fn json(&self) -> Value {
+        let mut session = json!({
+            "object": "session",
+            "id": self.id,
+            "user_id": self.sign_in.user_id,
+            "auth_method": self.sign_in.method.session_name(),
+            "status": "active",
+            "ip_address": self.client.ip_address,
+            "user_agent": self.client.user_agent,
+            "expires_at": self.expires_at,
+            "ended_at": null,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        });
+        if let (Some(id), Value::Object(fields)) = (&self.sign_in.organization_id, &mut session) {
+            fields.insert("organization_id".to_owned(), id.as_str().into());
+        }
+        session
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RefreshToken {
+    pub(super) session_id: String,
+    pub(super) exchange: Option<Exchange>,
+}
+
+/// The one exchange of a refresh token.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// The requested organization.
+    pub(super) organization_id: Option<String>,
+    pub(super) response: Value,
+    /// Until then, repeating the exchange returns the same response.
+    pub(super) replayable_until: Timestamp,
+}
