@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::error::{ApiError, Reply};
 use super::model::{Client, CodeKind, SignIn};
 use super::request::Fields;
-use super::seed::Method;
+use super::settings::Method;
 use super::state::{Service, State};
 
 const PREFIX: &str = "urn:workos:oauth:grant-type:";

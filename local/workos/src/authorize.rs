@@ -11,8 +11,8 @@ use super::email::{self, is_email};
 use super::model::{Connection, SignIn, User};
 use super::page;
 use super::request::Query;
-use super::seed::{MembershipStatus, Method};
 use super::session_api::found;
+use super::settings::{MembershipStatus, Method};
 use super::state::{Service, State};
 
 /// `error` and `error_description` for the redirect URI.

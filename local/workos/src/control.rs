@@ -1,6 +1,7 @@
 //! The handle: starts the server, and changes its state as the dashboard, time or an attacker would.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,12 +12,10 @@ use local_proxy::FaultProxy;
 
 use super::keys::{self, SigningKey};
 use super::mfa;
+use super::model::{Connection, Domain, Organization};
 use super::options::{Mail, Options};
 use super::router;
-use super::seed::{
-    ConnectionState, DomainState, Environment, MembershipStatus, Policy, SeedConnection, SeedDomain,
-    SeedOrganization,
-};
+use super::settings::{ConnectionState, DomainState, Environment, MembershipStatus, Policy};
 use super::state::{Service, State};
 
 /// A running double. Dropping it stops the server and closes every connection.
@@ -31,7 +30,7 @@ pub struct WorkOs {
 pub async fn start(listener: TcpListener, mut options: Options) -> WorkOs {
     let url = listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}"));
     // Generating the process' first key must not block the runtime.
-    let _ = tokio::task::spawn_blocking(SigningKey::of_this_process).await;
+    let _ = tokio::task::spawn_blocking(|| LazyLock::force(&keys::FIRST)).await;
     let seed = std::mem::take(&mut options.seed);
     let mut state = State::new(&url, options, seed.environment.clone());
     state.populate(seed);
@@ -126,13 +125,14 @@ impl WorkOs {
 
     /// Adds an organization with its domains; returns its id.
     pub fn add_organization(&self, name: &str, domains: &[(&str, DomainState)]) -> String {
-        let domain = |(domain, state): &(&str, DomainState)| SeedDomain {
+        let domain = |(domain, state): &(&str, DomainState)| Domain {
+            id: String::new(),
             domain: (*domain).to_owned(),
             state: *state,
         };
         let domains = domains.iter().map(domain).collect();
-        let seed = SeedOrganization { name: name.to_owned(), domains, ..SeedOrganization::default() };
-        self.service.state().insert_organization(seed)
+        let organization = Organization { name: name.to_owned(), domains, ..Organization::default() };
+        self.service.state().insert_organization(organization)
     }
 
     /// Every refresh token issued, used ones included.
@@ -179,8 +179,8 @@ impl WorkOs {
 
     /// Adds an SSO connection for the organization's current domains; returns its id.
     pub fn add_connection(&self, organization_id: &str, state: ConnectionState) -> String {
-        let seed = SeedConnection { state, ..SeedConnection::default() };
-        self.service.state().insert_connection(organization_id, seed)
+        let connection = Connection { state, ..Connection::default() };
+        self.service.state().insert_connection(organization_id, connection)
     }
 
     /// Sets the state of a connection.
@@ -195,14 +195,14 @@ impl WorkOs {
         let mut state = self.service.state();
         let factor = state.new_factor();
         if let Some(user) = state.users.get_mut(user_id) {
-            user.totp = Some(factor);
+            user.factor = Some(factor);
         }
     }
 
     /// The current code of the user's authenticator app.
     pub fn totp_code(&self, user_id: &str) -> Option<String> {
         let state = self.service.state();
-        let factor = state.users.get(user_id)?.totp.as_ref()?;
+        let factor = state.users.get(user_id)?.factor.as_ref()?;
         Some(mfa::totp(&factor.secret, mfa::interval(state.now())))
     }
 
@@ -287,7 +287,7 @@ impl WorkOs {
 
     /// A token with the given `kid`, signed with a key that is not in the JWKS.
     pub fn sign_with_foreign_key(&self, kid: &str, claims: &Value) -> String {
-        SigningKey::foreign().sign(&json!({"alg": "RS256", "kid": kid}), claims)
+        keys::FOREIGN.sign(&json!({"alg": "RS256", "kid": kid}), claims)
     }
 
     /// A token signed with HS256, with the public key in PEM as the secret.

@@ -1,14 +1,14 @@
 //! Users, organizations, memberships and connections.
 
-use std::collections::BTreeMap;
 use std::mem;
 
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::model::{Connection, Domain, Factor, Membership, Organization, User};
+use super::model::{Connection, Factor, Membership, Organization, SeedMembership, User};
 use super::random;
-use super::seed::{MembershipStatus, Seed, SeedConnection, SeedDomain, SeedOrganization, SeedUser};
+use super::seed::Seed;
+use super::settings::MembershipStatus;
 use super::state::State;
 
 impl State {
@@ -19,15 +19,20 @@ impl State {
         for organization in seed.organizations {
             self.insert_organization(organization);
         }
-        for mut user in seed.users {
-            let memberships = mem::take(&mut user.memberships);
+        for user in seed.users {
             let user = self.insert_user(user);
-            for seed in memberships {
-                let named = |o: &&Organization| o.id == seed.organization || o.name == seed.organization;
-                if let Some(id) = self.organizations.values().find(named).map(|found| found.id.clone()) {
-                    self.insert_membership(&user.id, &id, &seed.role, None, seed.status);
+            for SeedMembership { organization, role, status } in user.memberships {
+                let found = self.organizations.values().find(|found| found.is(&organization));
+                if let Some(organization_id) = found.map(|found| found.id.clone()) {
+                    self.insert_membership(&user.id, &organization_id, &role, None, status);
                 }
             }
+        }
+    }
+
+    fn default_id(&mut self, id: &mut String, prefix: &str) {
+        if id.is_empty() {
+            *id = self.new_id(prefix);
         }
     }
 
@@ -35,31 +40,19 @@ impl State {
         Factor { id: self.new_id("auth_factor"), secret: random::token() }
     }
 
-    /// Inserts a user without memberships.
-    pub(super) fn insert_user(&mut self, seed: SeedUser) -> User {
-        let now = self.now();
-        let user = User {
-            id: seed.id.unwrap_or_else(|| self.new_id("user")),
-            email: seed.email,
-            email_verified: seed.email_verified,
-            first_name: seed.first_name,
-            last_name: seed.last_name,
-            profile_picture_url: seed.profile_picture_url,
-            external_id: None,
-            metadata: BTreeMap::new(),
-            locale: None,
-            last_sign_in_at: None,
-            created_at: now,
-            updated_at: now,
-            totp: seed.totp.then(|| self.new_factor()),
-        };
+    /// Inserts a user without its memberships.
+    pub(super) fn insert_user(&mut self, mut user: User) -> User {
+        self.default_id(&mut user.id, "user");
+        user.created_at = self.now();
+        user.updated_at = user.created_at;
+        user.factor = user.totp.then(|| self.new_factor());
         self.users.insert(user.id.clone(), user.clone());
         user
     }
 
     /// Inserts a user with nothing but an address.
     pub(super) fn insert_email(&mut self, email: &str, email_verified: bool) -> User {
-        self.insert_user(SeedUser { email: email.to_owned(), email_verified, ..SeedUser::default() })
+        self.insert_user(User { email: email.to_owned(), email_verified, ..User::default() })
     }
 
     /// The user with this address, created if sign-up is allowed.
@@ -72,41 +65,34 @@ impl State {
     }
 
     /// Inserts an organization with its connections; returns the id.
-    pub(super) fn insert_organization(&mut self, seed: SeedOrganization) -> String {
-        let id = seed.id.unwrap_or_else(|| self.new_id("org"));
-        let domain = |domain: SeedDomain| Domain {
-            id: self.new_id("org_domain"),
-            domain: domain.domain,
-            state: domain.state,
-        };
-        let organization = Organization {
-            id: id.clone(),
-            name: seed.name,
-            domains: seed.domains.into_iter().map(domain).collect(),
-            policy: seed.policy,
-            created_at: self.now(),
-        };
+    pub(super) fn insert_organization(&mut self, mut organization: Organization) -> String {
+        self.default_id(&mut organization.id, "org");
+        organization.created_at = self.now();
+        organization.domains.iter_mut().for_each(|domain| domain.id = self.new_id("org_domain"));
+        let (id, connections) = (organization.id.clone(), mem::take(&mut organization.connections));
         self.organizations.insert(id.clone(), organization);
-        for connection in seed.connections {
+        for connection in connections {
             self.insert_connection(&id, connection);
         }
         id
     }
 
     /// Inserts a connection for the organization's current domains; returns the id.
-    pub(super) fn insert_connection(&mut self, organization_id: &str, seed: SeedConnection) -> String {
-        let organization = self.organizations.get(organization_id).cloned();
-        let (name, domains) = organization.map(|found| (found.name, found.domains)).unwrap_or_default();
-        let id = seed.id.unwrap_or_else(|| self.new_id("conn"));
-        let connection = Connection {
-            id: id.clone(),
-            organization_id: organization_id.to_owned(),
-            connection_type: seed.connection_type.unwrap_or_else(|| "GenericSAML".to_owned()),
-            name: seed.name.unwrap_or(name),
-            state: seed.state,
-            domains: domains.into_iter().map(|own| (self.new_id("conn_domain"), own.domain)).collect(),
-            created_at: self.now(),
-        };
+    pub(super) fn insert_connection(&mut self, organization_id: &str, mut connection: Connection) -> String {
+        self.default_id(&mut connection.id, "conn");
+        let Organization { name, domains, .. } =
+            self.organizations.get(organization_id).cloned().unwrap_or_default();
+        if connection.name.is_empty() {
+            connection.name = name;
+        }
+        if connection.connection_type.is_empty() {
+            "GenericSAML".clone_into(&mut connection.connection_type);
+        }
+        organization_id.clone_into(&mut connection.organization_id);
+        connection.domains =
+            domains.into_iter().map(|own| (self.new_id("conn_domain"), own.domain)).collect();
+        connection.created_at = self.now();
+        let id = connection.id.clone();
         self.connections.insert(id.clone(), connection);
         id
     }

@@ -1,9 +1,8 @@
 //! RSA-2048 keys that sign the access tokens and make up the JWKS.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use aws_lc_rs::{digest, hmac, rand};
@@ -13,6 +12,12 @@ use serde_json::{Value, json};
 
 use super::clock::Timestamp;
 use super::random;
+
+/// The first key of every double in this process, generated once.
+pub(super) static FIRST: LazyLock<Arc<SigningKey>> = LazyLock::new(SigningKey::generate);
+
+/// A key that is in no JWKS.
+pub(super) static FOREIGN: LazyLock<Arc<SigningKey>> = LazyLock::new(SigningKey::generate);
 
 /// One key of the JWKS.
 #[derive(Debug)]
@@ -27,25 +32,9 @@ impl SigningKey {
     /// A new key; takes some tens of milliseconds.
     #[expect(clippy::expect_used, reason = "fails only without memory or a random source")]
     pub(super) fn generate() -> Arc<Self> {
-        Arc::new(Self::try_generate().expect("an RSA key"))
-    }
-
-    fn try_generate() -> Result<Self, Unspecified> {
-        let pair = KeyPair::generate(KeySize::Rsa2048)?;
-        let spki = pair.public_key().as_der()?.as_ref().to_vec();
-        Ok(Self { pair, kid: format!("sso_oidc_key_pair_{}", random::ulid(Timestamp::now(), 0)), spki })
-    }
-
-    /// The first key of every double in this process, generated once.
-    pub(super) fn of_this_process() -> Arc<Self> {
-        static KEY: OnceLock<Arc<SigningKey>> = OnceLock::new();
-        KEY.get_or_init(Self::generate).clone()
-    }
-
-    /// A key that is in no JWKS.
-    pub(super) fn foreign() -> Arc<Self> {
-        static KEY: OnceLock<Arc<SigningKey>> = OnceLock::new();
-        KEY.get_or_init(Self::generate).clone()
+        let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
+        let spki = pair.public_key().as_der().expect("a public key").as_ref().to_vec();
+        Arc::new(Self { pair, kid: format!("sso_oidc_key_pair_{}", random::ulid(Timestamp::now(), 0)), spki })
     }
 
     pub(super) fn kid(&self) -> &str {

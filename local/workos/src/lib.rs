@@ -29,6 +29,7 @@ mod router;
 mod seed;
 mod session_api;
 mod sessions;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -36,4 +37,5 @@ mod users;
 
 pub use control::{WorkOs, start};
 pub use options::{Mail, Options};
-pub use seed::{ConnectionState, DomainState, Environment, Method, Policy, Seed, SeedError};
+pub use seed::{Seed, SeedError};
+pub use settings::{ConnectionState, DomainState, Environment, Method, Policy};

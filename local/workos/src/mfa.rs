@@ -30,7 +30,7 @@ impl State {
     /// Consumes a challenge of the user's factor with a code of this interval or the previous one.
     pub(super) fn redeem_challenge(&mut self, user_id: &str, id: &str, code: &str) -> Result<(), ApiError> {
         let now = self.now();
-        let factor = self.users.get(user_id).and_then(|user| user.totp.as_ref());
+        let factor = self.users.get(user_id).and_then(|user| user.factor.as_ref());
         let challenge = self.challenges.get(id).filter(|challenge| challenge.expires_at > now);
         let (Some(factor), Some(challenge)) = (factor, challenge) else {
             let message = "The authentication challenge is unknown or has expired.";
@@ -52,7 +52,7 @@ pub(super) async fn challenge(
     Path(factor_id): Path<String>,
 ) -> Reply<(StatusCode, Json<Value>)> {
     let mut state = service.state();
-    if !state.users.values().filter_map(|user| user.totp.as_ref()).any(|factor| factor.id == factor_id) {
+    if !state.users.values().filter_map(|user| user.factor.as_ref()).any(|factor| factor.id == factor_id) {
         return Err(ApiError::not_found("Authentication Factor", &factor_id));
     }
     let (id, now, expires_at) = (state.new_id("auth_challenge"), state.now(), state.code_expiry());

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::clock::Timestamp;
-use super::seed::{ConnectionState, DomainState, MembershipStatus, Method, Policy};
+use super::settings::{ConnectionState, DomainState, MembershipStatus, Method, Policy};
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "object", rename = "user")]
+/// A user, in the seed and in responses.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(tag = "object", rename = "user", default, deny_unknown_fields)]
 pub(super) struct User {
     pub(super) id: String,
     pub(super) email: String,
+    #[serde(default = "yes")]
     pub(super) email_verified: bool,
     pub(super) first_name: Option<String>,
     pub(super) last_name: Option<String>,
@@ -20,11 +22,39 @@ pub(super) struct User {
     pub(super) external_id: Option<String>,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) locale: Option<String>,
+    #[serde(skip_deserializing)]
     pub(super) last_sign_in_at: Option<Timestamp>,
+    #[serde(skip_deserializing)]
     pub(super) created_at: Timestamp,
+    #[serde(skip_deserializing)]
     pub(super) updated_at: Timestamp,
+    /// Whether the seed enrols an authenticator app. `WorkOs::totp_code` returns its codes.
+    #[serde(skip_serializing)]
+    pub(super) totp: bool,
     #[serde(skip)]
-    pub(super) totp: Option<Factor>,
+    pub(super) factor: Option<Factor>,
+    /// The memberships in the seed; the state keeps them apart.
+    #[serde(skip_serializing)]
+    pub(super) memberships: Vec<SeedMembership>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SeedMembership {
+    /// The organization's id or name.
+    pub(super) organization: String,
+    #[serde(default = "member")]
+    pub(super) role: String,
+    #[serde(default)]
+    pub(super) status: MembershipStatus,
+}
+
+fn member() -> String {
+    "member".to_owned()
 }
 
 /// An enrolled authenticator app.
@@ -34,20 +64,27 @@ pub(super) struct Factor {
     pub(super) secret: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Organization {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) domains: Vec<Domain>,
     pub(super) policy: Policy,
+    /// The connections in the seed; the state keeps them apart.
+    pub(super) connections: Vec<Connection>,
+    #[serde(skip)]
     pub(super) created_at: Timestamp,
 }
 
 /// A domain of an organization.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Domain {
+    #[serde(skip)]
     pub(super) id: String,
     pub(super) domain: String,
+    #[serde(default)]
     pub(super) state: DomainState,
 }
 
@@ -78,6 +115,11 @@ impl Organization {
         })
     }
 
+    /// Whether a seed means this organization by `name_or_id`.
+    pub(super) fn is(&self, name_or_id: &str) -> bool {
+        self.name == name_or_id || self.id == name_or_id
+    }
+
     pub(super) fn has_domain(&self, domain: &str) -> bool {
         self.domains.iter().any(|own| own.domain.eq_ignore_ascii_case(domain))
     }
@@ -100,15 +142,23 @@ pub(super) struct Membership {
     pub(super) created_at: Timestamp,
 }
 
-#[derive(Clone, Debug)]
+/// An SSO connection. It covers the domains of its organization.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Connection {
     pub(super) id: String,
+    #[serde(skip)]
     pub(super) organization_id: String,
+    /// `GenericSAML` by default.
+    #[serde(rename = "type")]
     pub(super) connection_type: String,
+    /// The organization's name by default.
     pub(super) name: String,
     pub(super) state: ConnectionState,
     /// Ids and names.
+    #[serde(skip)]
     pub(super) domains: Vec<(String, String)>,
+    #[serde(skip)]
     pub(super) created_at: Timestamp,
 }
 

@@ -9,7 +9,7 @@ use super::error::{ApiError, Reply};
 use super::model::{Connection, Organization};
 use super::paging::page;
 use super::request::{Fields, Query};
-use super::seed::MembershipStatus;
+use super::settings::MembershipStatus;
 use super::state::Authorized;
 
 /// `GET /organizations`

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::model::{Client, CodeKind, Exchange, SignIn, User};
-use super::seed::{MembershipStatus, Method};
+use super::settings::{MembershipStatus, Method};
 use super::state::State;
 
 /// What happens to a sign-in that lacks a second factor.
@@ -136,7 +136,7 @@ impl State {
         if flow == Flow::Refresh {
             return ApiError::oauth(enrollment.0, enrollment.1);
         }
-        let error = match &user.totp {
+        let error = match &user.factor {
             None => ApiError::forbidden(enrollment.0, enrollment.1),
             Some(factor) => ApiError::forbidden(
                 "mfa_challenge",

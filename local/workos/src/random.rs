@@ -9,7 +9,7 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A ULID: 48 bits of time, then 80 bits, the first 24 of which are `sequence` so that identifiers sort by creation.
 pub(super) fn ulid(now: Timestamp, sequence: u32) -> String {
-    let time = u128::try_from(now.milliseconds()).unwrap_or_default() & 0xffff_ffff_ffff;
+    let time = u128::try_from(now.0).unwrap_or_default() & 0xffff_ffff_ffff;
     let noise = u128::from(u64::from_be_bytes(bytes())) >> 8;
     let value = (time << 80) | (u128::from(sequence & 0x00ff_ffff) << 56) | noise;
     (0..26_u32)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::model::{Client, RefreshToken, Session, SignIn};
 use super::random;
-use super::seed::MembershipStatus;
+use super::settings::MembershipStatus;
 use super::state::State;
 
 impl State {

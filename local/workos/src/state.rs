@@ -11,14 +11,14 @@ use http::{StatusCode, header};
 
 use super::clock::Timestamp;
 use super::error::ApiError;
-use super::keys::SigningKey;
+use super::keys::{self, SigningKey};
 use super::model::{
     Challenge, CodeKind, Connection, MailedCode, Membership, Organization, PendingSignIn, RefreshToken,
     Session, User,
 };
 use super::options::{Mail, Options};
 use super::random;
-use super::seed::Environment;
+use super::settings::Environment;
 
 /// The shared state. As an extractor it needs no API key.
 #[derive(Clone)]
@@ -99,7 +99,7 @@ impl State {
         Self {
             issuer: options.issuer.clone().unwrap_or_else(default),
             environment,
-            keys: vec![SigningKey::of_this_process()],
+            keys: vec![keys::FIRST.clone()],
             options,
             ..Self::default()
         }
@@ -130,16 +130,16 @@ impl State {
 
     /// Applies one of WorkOS' limits per address: `times` calls a minute.
     pub(super) fn limit(&mut self, limit: &'static str, email: &str, times: usize) -> Result<(), ApiError> {
-        const WINDOW: Duration = Duration::from_secs(60);
+        const MINUTE: Duration = Duration::from_secs(60);
         if !self.options.rate_limits {
             return Ok(());
         }
         let now = self.now();
         let recent = self.recent.entry((limit, email.to_lowercase())).or_default();
-        recent.retain(|at| now.since(*at) < WINDOW);
+        recent.retain(|at| *at + MINUTE > now);
         if let Some(oldest) = recent.first().filter(|_| recent.len() >= times) {
-            let wait = WINDOW.saturating_sub(now.since(*oldest));
-            return Err(ApiError::too_many_requests(wait.as_secs().saturating_add(1)));
+            let wait = (*oldest + MINUTE).0 - now.0;
+            return Err(ApiError::too_many_requests(u64::try_from(wait).unwrap_or_default().div_ceil(1000)));
         }
         recent.push(now);
         Ok(())
@@ -147,6 +147,6 @@ impl State {
 
     /// The signing key.
     pub(super) fn key(&self) -> Arc<SigningKey> {
-        self.keys.last().cloned().unwrap_or_else(SigningKey::of_this_process)
+        self.keys.last().cloned().unwrap_or_else(|| keys::FIRST.clone())
     }
 }

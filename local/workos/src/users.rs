@@ -9,7 +9,7 @@ use super::error::{ApiError, Reply};
 use super::model::{CodeKind, User};
 use super::paging::page;
 use super::request::{Fields, Query};
-use super::seed::Method;
+use super::settings::Method;
 use super::state::Authorized;
 
 /// `POST /user_management/magic_auth`: creates the user if necessary, and mails and returns a code.
@@ -70,10 +70,10 @@ pub(super) async fn create(
         let error = ApiError::bad_request("user_creation_error", "Could not create user.");
         return Err(error.with("errors", taken));
     }
-    let user = state.insert_email(email, email_verified);
-    let user = User { first_name, last_name, external_id, metadata, ..user };
-    state.users.insert(user.id.clone(), user.clone());
-    Ok((StatusCode::CREATED, Json(user)))
+    let email = email.to_owned();
+    let user =
+        User { email, email_verified, first_name, last_name, external_id, metadata, ..User::default() };
+    Ok((StatusCode::CREATED, Json(state.insert_user(user))))
 }
 
 /// `GET /user_management/users/{id}`
