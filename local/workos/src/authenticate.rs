@@ -104,7 +104,7 @@ fn magic_auth(state: &mut State, fields: &Fields) -> Result<SignIn, ApiError> {
     let (email, code) = (fields.email()?, fields.required("code")?);
     state.limit("authenticate", email, 10)?;
     let user_id = state.redeem(CodeKind::MagicAuth, email, code)?;
-    Ok(SignIn { email_verified: true, ..SignIn::new(&user_id, Method::MagicAuth) })
+    Ok(SignIn { user_id, method: Method::MagicAuth, email_verified: true, ..SignIn::default() })
 }
 
 /// Completes one more step of a pending sign-in.

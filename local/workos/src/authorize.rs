@@ -10,8 +10,8 @@ use url::Url;
 use super::email::{self, is_email};
 use super::model::{Connection, SignIn, User};
 use super::page;
+use super::page::found;
 use super::request::Query;
-use super::session_api::found;
 use super::settings::{MembershipStatus, Method};
 use super::state::{Service, State};
 
@@ -158,8 +158,8 @@ fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn
         Provider::Method(method) => {
             let user =
                 state.sign_up(email, true).map_err(|_| ("access_denied", "Sign up is not allowed."))?;
-            let email_verified = *method == Method::MagicAuth;
-            return Ok(SignIn { email_verified, ..SignIn::new(&user.id, *method) });
+            let (method, email_verified) = (*method, *method == Method::MagicAuth);
+            return Ok(SignIn { user_id: user.id, method, email_verified, ..SignIn::default() });
         }
     };
     if !may_use(state, connection, email) {
@@ -179,6 +179,8 @@ fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn
         organization_id: Some(id.clone()),
         sso_organization: Some(id.clone()),
         email_verified: owns(state, id, email),
-        ..SignIn::new(&user.id, Method::Sso)
+        user_id: user.id,
+        method: Method::Sso,
+        second_factor: false,
     })
 }

@@ -126,9 +126,9 @@ impl WorkOs {
     /// Adds an organization with its domains; returns its id.
     pub fn add_organization(&self, name: &str, domains: &[(&str, DomainState)]) -> String {
         let domain = |(domain, state): &(&str, DomainState)| Domain {
-            id: String::new(),
             domain: (*domain).to_owned(),
             state: *state,
+            ..Domain::default()
         };
         let domains = domains.iter().map(domain).collect();
         let organization = Organization { name: name.to_owned(), domains, ..Organization::default() };

@@ -68,7 +68,13 @@ impl State {
     pub(super) fn insert_organization(&mut self, mut organization: Organization) -> String {
         self.default_id(&mut organization.id, "org");
         organization.created_at = self.now();
-        organization.domains.iter_mut().for_each(|domain| domain.id = self.new_id("org_domain"));
+        organization.updated_at = organization.created_at;
+        for domain in &mut organization.domains {
+            domain.id = self.new_id("org_domain");
+            domain.verification_strategy = "dns";
+            domain.organization_id.clone_from(&organization.id);
+            (domain.created_at, domain.updated_at) = (organization.created_at, organization.created_at);
+        }
         let (id, connections) = (organization.id.clone(), mem::take(&mut organization.connections));
         self.organizations.insert(id.clone(), organization);
         for connection in connections {

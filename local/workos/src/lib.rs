@@ -7,6 +7,7 @@
 //!
 //! [`start`] serves it; the [`WorkOs`] handle changes its state as the dashboard, or the passing of time, would.
 
+mod api;
 mod authenticate;
 mod authorize;
 mod clock;
@@ -19,23 +20,19 @@ mod keys;
 mod mfa;
 mod model;
 mod options;
-mod organizations;
 mod page;
-mod paging;
 mod policy;
 mod random;
 mod request;
 mod router;
 mod seed;
-mod session_api;
 mod sessions;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
-mod users;
 
 pub use control::{WorkOs, start};
 pub use options::{Mail, Options};
-pub use seed::{Seed, SeedError};
+pub use seed::Seed;
 pub use settings::{ConnectionState, DomainState, Environment, Method, Policy};

@@ -64,57 +64,48 @@ pub(super) struct Factor {
     pub(super) secret: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// An organization, in the seed and in responses.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(tag = "object", rename = "organization", default, deny_unknown_fields)]
 pub(super) struct Organization {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) domains: Vec<Domain>,
+    pub(super) external_id: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    #[serde(skip_deserializing)]
+    pub(super) allow_profiles_outside_organization: bool,
+    #[serde(skip_deserializing)]
+    pub(super) created_at: Timestamp,
+    #[serde(skip_deserializing)]
+    pub(super) updated_at: Timestamp,
+    #[serde(skip_serializing)]
     pub(super) policy: Policy,
     /// The connections in the seed; the state keeps them apart.
+    #[serde(skip_serializing)]
     pub(super) connections: Vec<Connection>,
-    #[serde(skip)]
-    pub(super) created_at: Timestamp,
 }
 
-/// A domain of an organization.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A domain of an organization, in the seed and in responses.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(tag = "object", rename = "organization_domain", default, deny_unknown_fields)]
 pub(super) struct Domain {
-    #[serde(skip)]
+    #[serde(skip_deserializing)]
     pub(super) id: String,
+    #[serde(skip_deserializing)]
+    pub(super) organization_id: String,
     pub(super) domain: String,
-    #[serde(default)]
     pub(super) state: DomainState,
+    /// `dns`.
+    #[serde(skip_deserializing)]
+    pub(super) verification_strategy: &'static str,
+    #[serde(skip_deserializing)]
+    pub(super) created_at: Timestamp,
+    #[serde(skip_deserializing)]
+    pub(super) updated_at: Timestamp,
 }
 
 impl Organization {
-    pub(super) fn json(&self) -> Value {
-        let domain = |domain: &Domain| {
-            json!({
-                "object": "organization_domain",
-                "id": domain.id,
-                "organization_id": self.id,
-                "domain": domain.domain,
-                "state": domain.state,
-                "verification_strategy": "dns",
-                "created_at": self.created_at,
-                "updated_at": self.created_at,
-            })
-        };
-        json!({
-            "object": "organization",
-            "id": self.id,
-            "name": self.name,
-            "domains": self.domains.iter().map(domain).collect::<Vec<_>>(),
-            "external_id": null,
-            "metadata": {},
-            "allow_profiles_outside_organization": false,
-            "created_at": self.created_at,
-            "updated_at": self.created_at,
-        })
-    }
-
     /// Whether a seed means this organization by `name_or_id`.
     pub(super) fn is(&self, name_or_id: &str) -> bool {
         self.name == name_or_id || self.id == name_or_id
@@ -186,30 +177,22 @@ impl Connection {
 }
 
 /// The steps of a sign-in that the user has completed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct SignIn {
     pub(super) user_id: String,
+    #[serde(rename = "auth_method")]
     pub(super) method: Method,
     /// The organization of the SSO connection that was used.
+    #[serde(skip)]
     pub(super) sso_organization: Option<String>,
     /// The requested organization; without one, the memberships decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) organization_id: Option<String>,
     /// Whether the last step verified the address.
+    #[serde(skip)]
     pub(super) email_verified: bool,
+    #[serde(skip)]
     pub(super) second_factor: bool,
-}
-
-impl SignIn {
-    pub(super) fn new(user_id: &str, method: Method) -> Self {
-        Self {
-            user_id: user_id.to_owned(),
-            method,
-            sso_organization: None,
-            organization_id: None,
-            email_verified: false,
-            second_factor: false,
-        }
-    }
 }
 
 /// A sign-in that an authorization code or a pending authentication token continues.
@@ -248,47 +231,37 @@ pub(super) struct Challenge {
 }
 
 /// The user's address and browser, as passed on by the caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Client {
     pub(super) ip_address: Option<String>,
     pub(super) user_agent: Option<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "object", rename = "session")]
 pub(super) struct Session {
     pub(super) id: String,
+    #[serde(flatten)]
     pub(super) sign_in: SignIn,
+    #[serde(flatten)]
     pub(super) client: Client,
+    pub(super) status: SessionStatus,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    pub(super) ended: bool,
+    pub(super) ended_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SessionStatus {
+    Active,
+    Revoked,
 }
 
 impl Session {
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        !self.ended && self.expires_at > now
-    }
-
-    /// A live session.
-    pub(super) fn json(&self) -> Value {
-        let mut session = json!({
-            "object": "session",
-            "id": self.id,
-            "user_id": self.sign_in.user_id,
-            "auth_method": self.sign_in.method.session_name(),
-            "status": "active",
-            "ip_address": self.client.ip_address,
-            "user_agent": self.client.user_agent,
-            "expires_at": self.expires_at,
-            "ended_at": null,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        });
-        if let (Some(id), Value::Object(fields)) = (&self.sign_in.organization_id, &mut session) {
-            fields.insert("organization_id".to_owned(), id.as_str().into());
-        }
-        session
+        self.status == SessionStatus::Active && self.expires_at > now
     }
 }
 

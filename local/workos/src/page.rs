@@ -1,7 +1,7 @@
-//! The two pages that a browser shows: choose an account, and what went wrong.
+//! Responses for browsers: the sign-in page, the error page, and redirects.
 
 use axum::response::{Html, IntoResponse, Response};
-use http::StatusCode;
+use http::{StatusCode, header};
 use url::form_urlencoded;
 
 use super::model::User;
@@ -39,6 +39,11 @@ pub(super) fn choose(path: &str, provider: &str, query: &Query, users: &[&User],
 pub(super) fn problem(message: &str) -> Response {
     let main = format!("<h1>Sign-in failed</h1><p role=\"alert\">{}</p>", escape(message));
     (StatusCode::BAD_REQUEST, document("Sign-in problem", &main)).into_response()
+}
+
+/// 302 to `uri`.
+pub(super) fn found(uri: String) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, uri)]).into_response()
 }
 
 fn document(title: &str, main: &str) -> Html<String> {

@@ -8,15 +8,6 @@ use super::model::{Client, CodeKind, Exchange, SignIn, User};
 use super::settings::{MembershipStatus, Method};
 use super::state::State;
 
-/// What happens to a sign-in that lacks a second factor.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Flow {
-    /// It continues with a pending authentication token.
-    SignIn,
-    /// It fails.
-    Refresh,
-}
-
 impl State {
     /// Starts a session, or returns an error that names the missing step.
     pub(super) fn admit(&mut self, mut sign_in: SignIn, client: Client) -> Result<Value, ApiError> {
@@ -45,7 +36,7 @@ impl State {
             Some(organization) => self.require_membership(&user.id, organization)?,
             None => sign_in.organization_id = self.choose_organization(&user, &sign_in)?,
         }
-        self.check_policy(&user, &sign_in, Flow::SignIn)?;
+        self.check_policy(&user, &sign_in, true)?;
         Ok(self.start_session(sign_in, client))
     }
 
@@ -84,8 +75,8 @@ impl State {
         }
     }
 
-    /// Checks the policy of the sign-in's organization.
-    fn check_policy(&mut self, user: &User, sign_in: &SignIn, flow: Flow) -> Result<(), ApiError> {
+    /// Checks the policy of the sign-in's organization. Unless it is `resumable`, a missing second factor fails it.
+    fn check_policy(&mut self, user: &User, sign_in: &SignIn, resumable: bool) -> Result<(), ApiError> {
         let Some(organization) = sign_in.organization_id.as_ref().and_then(|id| self.organizations.get(id))
         else {
             return Ok(());
@@ -126,14 +117,14 @@ impl State {
                 .with("auth_methods", auth_methods));
         }
         if policy.mfa_required && !sign_in.second_factor {
-            return Err(self.second_factor_required(user, sign_in, flow));
+            return Err(self.second_factor_required(user, sign_in, resumable));
         }
         Ok(())
     }
 
-    fn second_factor_required(&mut self, user: &User, sign_in: &SignIn, flow: Flow) -> ApiError {
+    fn second_factor_required(&mut self, user: &User, sign_in: &SignIn, resumable: bool) -> ApiError {
         let enrollment = ("mfa_enrollment", "The user must enroll in MFA to finish authenticating.");
-        if flow == Flow::Refresh {
+        if !resumable {
             return ApiError::oauth(enrollment.0, enrollment.1);
         }
         let error = match &user.factor {
@@ -174,7 +165,7 @@ impl State {
             session.sign_in.organization_id = Some(id.to_owned());
         }
         if let Some(user) = self.users.get(&session.sign_in.user_id).cloned() {
-            self.check_policy(&user, &session.sign_in, Flow::Refresh)?;
+            self.check_policy(&user, &session.sign_in, false)?;
         }
         session.updated_at = now;
         self.sessions.insert(session.id.clone(), session.clone());

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde::Deserialize as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::email::is_email;
-use super::error::ApiError;
+use super::error::{ApiError, Reply};
 
 /// The fields of a JSON or form body. A null field counts as absent.
 #[derive(Debug)]
@@ -109,5 +110,31 @@ impl Query {
             .flat_map(|(_, value)| value.split(','))
             .filter(|value| !value.is_empty())
             .collect()
+    }
+    /// One page of a list with cursors (`limit`, `before`, `after`, `order`). `items` are oldest first; the page is newest
+    /// first unless the query says `order=asc`.
+    pub(super) fn page(&self, items: impl Iterator<Item = Value>) -> Reply {
+        let limit = match self.get("limit").map(str::parse::<usize>) {
+            None => 10,
+            Some(Ok(limit @ 1..=100)) => limit,
+            Some(_) => return Err(ApiError::invalid_field("limit", "out_of_range")),
+        };
+        let mut items: Vec<Value> = items.collect();
+        match self.get("order") {
+            None | Some("desc") => items.reverse(),
+            Some("asc" | "normal") => {}
+            Some(_) => return Err(ApiError::invalid_field("order", "invalid")),
+        }
+        let position = |cursor: &str| items.iter().position(|item| item["id"] == cursor);
+        let (start, end) = match (self.get("after").map(position), self.get("before").map(position)) {
+            (Some(None), _) | (_, Some(None)) => return Err(ApiError::invalid_field("cursor", "invalid")),
+            (Some(Some(after)), _) => (after + 1, (after + 1 + limit).min(items.len())),
+            (None, Some(Some(before))) => (before.saturating_sub(limit), before),
+            (None, None) => (0, limit.min(items.len())),
+        };
+        let data = items.get(start..end).unwrap_or_default();
+        let before = data.first().filter(|_| start > 0).map(|item| &item["id"]);
+        let after = data.last().filter(|_| end < items.len()).map(|item| &item["id"]);
+        Ok(Json(json!({"object": "list", "data": data, "list_metadata": {"before": before, "after": after}})))
     }
 }

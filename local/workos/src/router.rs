@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, StatusCode};
 use super::error::ApiError;
 use super::request::Fields;
 use super::state::Service;
-use super::{authenticate, authorize, mfa, organizations, random, session_api, users};
+use super::{api, authenticate, authorize, mfa, random};
 
 /// Every endpoint of the double.
 pub(super) fn router(service: Service) -> Router {
@@ -20,24 +20,21 @@ pub(super) fn router(service: Service) -> Router {
         .route("/user_management/authenticate", post(authenticate::authenticate))
         .route("/user_management/authorize", get(authorize::user_management))
         .route("/sso/authorize", get(authorize::sso))
-        .route("/sso/jwks/{client_id}", get(session_api::jwks))
-        .route("/user_management/magic_auth", post(users::create_magic_auth))
-        .route("/user_management/users", get(users::list).post(users::create))
-        .route("/user_management/users/{id}", get(users::get))
-        .route("/user_management/users/{id}/sessions", get(session_api::list))
-        .route("/user_management/sessions/revoke", post(session_api::revoke))
-        .route("/user_management/sessions/logout", get(session_api::logout))
+        .route("/sso/jwks/{client_id}", get(api::jwks))
+        .route("/user_management/magic_auth", post(api::create_magic_auth))
+        .route("/user_management/users", get(api::users).post(api::create_user))
+        .route("/user_management/users/{id}", get(api::user))
+        .route("/user_management/users/{id}/sessions", get(api::sessions))
+        .route("/user_management/sessions/revoke", post(api::revoke_session))
+        .route("/user_management/sessions/logout", get(api::logout))
         .route(
             "/user_management/organization_memberships",
-            get(organizations::list_memberships).post(organizations::create_membership),
+            get(api::memberships).post(api::create_membership),
         )
-        .route(
-            "/user_management/organization_memberships/{id}/deactivate",
-            put(organizations::deactivate_membership),
-        )
-        .route("/organizations", get(organizations::list))
-        .route("/organizations/{id}", get(organizations::get))
-        .route("/connections", get(organizations::list_connections))
+        .route("/user_management/organization_memberships/{id}/deactivate", put(api::deactivate_membership))
+        .route("/organizations", get(api::organizations))
+        .route("/organizations/{id}", get(api::organization))
+        .route("/connections", get(api::connections))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
         .fallback(async || ApiError::plain(StatusCode::NOT_FOUND, "Not Found"))
         .layer(map_response_with_state(service.clone(), identify))

@@ -1,9 +1,10 @@
 //! Initial data, read from YAML. `local/seed.yaml` is the default and documents the format.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::Deserialize;
+use serde::de::Error as _;
+use serde_yaml_ng::Error;
 
 use super::email::is_email;
 use super::model::{Organization, SeedMembership, User};
@@ -20,18 +21,6 @@ pub struct Seed {
     pub(super) users: Vec<User>,
 }
 
-/// What is wrong with a seed.
-#[derive(Debug)]
-pub struct SeedError(String);
-
-impl fmt::Display for SeedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed: {}", self.0)
-    }
-}
-
-impl std::error::Error for SeedError {}
-
 impl Seed {
     /// Parses and validates a seed.
     ///
@@ -39,9 +28,9 @@ impl Seed {
     ///
     /// If the YAML is malformed, an address is invalid, an id, name or address occurs twice, or a membership names an
     /// unknown organization or role.
-    pub fn parse(yaml: &str) -> Result<Self, SeedError> {
-        let seed: Self = serde_yaml_ng::from_str(yaml).map_err(|error| SeedError(error.to_string()))?;
-        seed.check().map_err(SeedError)?;
+    pub fn parse(yaml: &str) -> Result<Self, Error> {
+        let seed: Self = serde_yaml_ng::from_str(yaml)?;
+        seed.check().map_err(Error::custom)?;
         Ok(seed)
     }
 
@@ -50,7 +39,7 @@ impl Seed {
     /// # Errors
     ///
     /// As [`Seed::parse`].
-    pub fn bundled() -> Result<Self, SeedError> {
+    pub fn bundled() -> Result<Self, Error> {
         Self::parse(include_str!("../../seed.yaml"))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::model::{Client, RefreshToken, Session, SignIn};
+use super::model::{Client, RefreshToken, Session, SessionStatus, SignIn};
 use super::random;
 use super::settings::MembershipStatus;
 use super::state::State;
@@ -24,7 +24,8 @@ impl State {
             created_at: now,
             updated_at: now,
             expires_at: now + self.options.session_lifetime,
-            ended: false,
+            status: SessionStatus::Active,
+            ended_at: None,
         };
         self.sessions.insert(session.id.clone(), session.clone());
         self.issue(&session, self.options.access_token_lifetime)
@@ -79,7 +80,11 @@ impl State {
     pub(super) fn end_sessions(&mut self, matches: impl Fn(&Session) -> bool) -> usize {
         let now = self.now();
         let live = self.sessions.values_mut().filter(|session| session.is_live(now) && matches(session));
-        live.map(|session| session.ended = true).count()
+        let end = |session: &mut Session| {
+            session.status = SessionStatus::Revoked;
+            session.ended_at = Some(now);
+        };
+        live.map(end).count()
     }
 
     /// Removes a user with its memberships, and ends its sessions.

@@ -29,15 +29,19 @@ impl Default for Environment {
     }
 }
 
-/// An authentication method.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+/// An authentication method, serialized as `auth_method` of a session.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// A code by mail.
+    #[default]
+    #[serde(rename(serialize = "magic_code"))]
     MagicAuth,
     /// Google.
+    #[serde(rename(serialize = "oauth"))]
     GoogleOauth,
     /// Microsoft.
+    #[serde(rename(serialize = "oauth"))]
     MicrosoftOauth,
     /// The organization's own identity provider.
     Sso,
@@ -51,15 +55,6 @@ impl Method {
             Self::GoogleOauth => "GoogleOAuth",
             Self::MicrosoftOauth => "MicrosoftOAuth",
             Self::Sso => "SSO",
-        }
-    }
-
-    /// `auth_method` of a session.
-    pub(super) fn session_name(self) -> &'static str {
-        match self {
-            Self::MagicAuth => "magic_code",
-            Self::GoogleOauth | Self::MicrosoftOauth => "oauth",
-            Self::Sso => "sso",
         }
     }
 }
