@@ -1,7 +1,7 @@
 //! Endpoints for users, organizations, memberships, connections and sessions.
 
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ pub(super) async fn revoke_session(Authorized(service): Authorized, fields: Fiel
 
 /// `GET /user_management/sessions/logout`: ends the session, if it is live, and redirects the browser to `return_to`,
 /// which must be one of the sign-out redirects.
-pub(super) async fn logout(service: Service, query: Query) -> Reply<Response> {
+pub(super) async fn logout(Shared(service): Shared<Service>, query: Query) -> Reply<Response> {
     let id = query.get("session_id").ok_or_else(|| ApiError::invalid_field("session_id", "required"))?;
     let mut state = service.state();
     let redirects = &state.options.sign_out_redirects;
@@ -210,7 +210,7 @@ pub(super) async fn logout(service: Service, query: Query) -> Reply<Response> {
 }
 
 /// `GET /sso/jwks/{client_id}`
-pub(super) async fn jwks(service: Service, Path(client_id): Path<String>) -> Reply {
+pub(super) async fn jwks(Shared(service): Shared<Service>, Path(client_id): Path<String>) -> Reply {
     let state = service.state();
     if client_id != state.options.client_id {
         return Err(ApiError::not_found("Client", &client_id));

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest;
 use axum::Json;
+use axum::extract::State as Shared;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -26,7 +27,7 @@ pub(super) fn grant_name(grant_type: &str) -> Option<&'static str> {
     }
 }
 
-pub(super) async fn authenticate(service: Service, fields: Fields) -> Reply {
+pub(super) async fn authenticate(Shared(service): Shared<Service>, fields: Fields) -> Reply {
     let grant = grant_name(fields.required("grant_type")?)
         .ok_or_else(|| ApiError::oauth("invalid_request", "The grant_type is not supported."))?;
     let mut state = service.state();
@@ -84,7 +85,9 @@ fn authorization_code(state: &mut State, fields: &Fields, has_secret: bool) -> R
         return Err(ApiError::oauth("invalid_request", message));
     }
     let invalid = || ApiError::invalid_grant(&format!("The code '{code}' has expired or is invalid."));
-    let issued = state.take_authorization_code(code).ok_or_else(invalid)?;
+    // Any attempt consumes the code.
+    let issued = state.authorization_codes.remove(code).filter(|issued| issued.expires_at > state.now());
+    let issued = issued.ok_or_else(invalid)?;
     match (issued.code_challenge, verifier) {
         (None, Some(_)) => Err(ApiError::bad_request(
             "code_challenge_not_found",

@@ -4,13 +4,13 @@
 //! Errors go to the redirect URI, unless that URI is not allowed.
 //! Error codes: <https://workos.com/docs/reference/authkit/authentication/get-authorization-url/error-codes>.
 
+use axum::extract::State as Shared;
 use axum::response::Response;
 use url::Url;
 
 use super::email::{self, is_email};
 use super::model::{Connection, SignIn, User};
-use super::page;
-use super::page::found;
+use super::page::{self, found};
 use super::request::Query;
 use super::settings::{MembershipStatus, Method};
 use super::state::{Service, State};
@@ -18,28 +18,24 @@ use super::state::{Service, State};
 /// `error` and `error_description` for the redirect URI.
 type Denied = (&'static str, &'static str);
 
-/// The parameters that select an identity provider; the two endpoints name them differently.
-struct Selectors {
-    connection: &'static str,
-    organization: &'static str,
-}
+/// The parameters that select a connection and an organization; the two endpoints name them differently.
+type Selectors = [&'static str; 2];
 
 enum Provider {
     Connection(Connection),
     Method(Method),
 }
 
-pub(super) async fn user_management(service: Service, query: Query) -> Response {
-    let selectors = Selectors { connection: "connection_id", organization: "organization_id" };
-    authorize(&mut service.state(), "/user_management/authorize", &selectors, &query)
+pub(super) async fn user_management(Shared(service): Shared<Service>, query: Query) -> Response {
+    let selectors = ["connection_id", "organization_id"];
+    authorize(&mut service.state(), "/user_management/authorize", selectors, &query)
 }
 
-pub(super) async fn sso(service: Service, query: Query) -> Response {
-    let selectors = Selectors { connection: "connection", organization: "organization" };
-    authorize(&mut service.state(), "/sso/authorize", &selectors, &query)
+pub(super) async fn sso(Shared(service): Shared<Service>, query: Query) -> Response {
+    authorize(&mut service.state(), "/sso/authorize", ["connection", "organization"], &query)
 }
 
-fn authorize(state: &mut State, path: &str, selectors: &Selectors, query: &Query) -> Response {
+fn authorize(state: &mut State, path: &str, selectors: Selectors, query: &Query) -> Response {
     if query.get("client_id") != Some(&state.options.client_id) {
         return page::problem("The client_id is missing or unknown.");
     }
@@ -79,7 +75,7 @@ fn authorize(state: &mut State, path: &str, selectors: &Selectors, query: &Query
 }
 
 /// Validates the request: a code, PKCE with S256 if any, and exactly one selector.
-fn select(state: &State, selectors: &Selectors, query: &Query) -> Result<Provider, Denied> {
+fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider, Denied> {
     if query.get("response_type") != Some("code") {
         return Err(("unsupported_response_type", "The response_type must be code."));
     }
@@ -87,14 +83,12 @@ fn select(state: &State, selectors: &Selectors, query: &Query) -> Result<Provide
         (None, None) | (Some(_), Some("S256")) => {}
         _ => return Err(("invalid_request", "PKCE takes a code_challenge with code_challenge_method S256.")),
     }
-    let connection = query.get(selectors.connection);
-    match (connection, query.get(selectors.organization), query.get("provider")) {
+    let [connection, organization] = selectors.map(|name| query.get(name));
+    match (connection, organization, query.get("provider")) {
         (Some(id), None, None) => match state.connections.get(id) {
             None => Err(("connection_invalid", "There is no connection for the provided ID.")),
-            Some(found) if !found.is_active() => {
-                Err(("connection_unlinked", "The connection is not active."))
-            }
-            Some(found) => Ok(Provider::Connection(found.clone())),
+            Some(found) if found.is_active() => Ok(Provider::Connection(found.clone())),
+            Some(_) => Err(("connection_unlinked", "The connection is not active.")),
         },
         (None, Some(id), None) => by_organization(state, id),
         (None, None, Some(name)) => by_name(state, name),

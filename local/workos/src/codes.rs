@@ -62,21 +62,11 @@ impl State {
     }
 
     /// Issues an authorization code.
-    pub(super) fn new_authorization_code(
-        &mut self,
-        sign_in: SignIn,
-        code_challenge: Option<String>,
-    ) -> String {
+    pub(super) fn new_authorization_code(&mut self, sign_in: SignIn, challenge: Option<String>) -> String {
         let code = random::token();
-        let pending = PendingSignIn { sign_in, code_challenge, expires_at: self.code_expiry() };
+        let pending = PendingSignIn { sign_in, code_challenge: challenge, expires_at: self.code_expiry() };
         self.authorization_codes.insert(code.clone(), pending);
         code
-    }
-
-    /// Consumes an authorization code.
-    pub(super) fn take_authorization_code(&mut self, code: &str) -> Option<PendingSignIn> {
-        let now = self.now();
-        self.authorization_codes.remove(code).filter(|made| made.expires_at > now)
     }
 
     /// Keeps a sign-in for its next step; returns the pending authentication token.
@@ -92,11 +82,8 @@ impl State {
     pub(super) fn pending(&self, token: &str) -> Result<SignIn, ApiError> {
         let now = self.now();
         let pending = self.pending.get(token).filter(|pending| pending.expires_at > now);
-        pending.map(|pending| pending.sign_in.clone()).ok_or_else(|| {
-            ApiError::bad_request(
-                "invalid_pending_authentication_token",
-                "The pending authentication token is invalid or has expired.",
-            )
-        })
+        let message = "The pending authentication token is invalid or has expired.";
+        let invalid = || ApiError::bad_request("invalid_pending_authentication_token", message);
+        pending.map(|pending| pending.sign_in.clone()).ok_or_else(invalid)
     }
 }

@@ -15,19 +15,14 @@ impl State {
             return Err(ApiError::invalid_grant("The user no longer exists."));
         };
         if !self.environment.authentication_methods.contains(&sign_in.method) {
-            return Err(ApiError::forbidden(
-                "authentication_method_not_allowed",
-                "The authentication method is not allowed.",
-            ));
+            let message = "The authentication method is not allowed.";
+            return Err(ApiError::forbidden("authentication_method_not_allowed", message));
         }
         user.email_verified |= sign_in.email_verified;
         let user = user.clone();
         if !user.email_verified && self.environment.email_verification_required {
-            let error = ApiError::forbidden(
-                "email_verification_required",
-                "Email ownership must be verified before authentication.",
-            );
-            return Err(error
+            let message = "Email ownership must be verified before authentication.";
+            return Err(ApiError::forbidden("email_verification_required", message)
                 .with("email_verification_id", self.mail_code(CodeKind::EmailVerification, &user).id)
                 .with("pending_authentication_token", self.new_pending(sign_in))
                 .with("email", user.email));
@@ -51,11 +46,8 @@ impl State {
         let organizations = ids.iter().filter_map(|id| self.organizations.get(id));
         let choices: Vec<Value> =
             organizations.map(|found| json!({"id": found.id, "name": found.name})).collect();
-        let error = ApiError::forbidden(
-            "organization_selection_required",
-            "The user must choose an organization to finish their authentication.",
-        );
-        Err(error
+        let message = "The user must choose an organization to finish their authentication.";
+        Err(ApiError::forbidden("organization_selection_required", message)
             .with("pending_authentication_token", self.new_pending(sign_in.clone()))
             .with("user", json!(user))
             .with("organizations", choices))
@@ -68,10 +60,10 @@ impl State {
         }
         match self.membership(user_id, organization_id) {
             Some(membership) if membership.status == MembershipStatus::Active => Ok(()),
-            _ => Err(ApiError::oauth(
-                "organization_membership_not_found",
-                "The user is not an active member of the organization.",
-            )),
+            _ => {
+                let message = "The user is not an active member of the organization.";
+                Err(ApiError::oauth("organization_membership_not_found", message))
+            }
         }
     }
 

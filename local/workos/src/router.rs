@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::error::ApiError;
 use super::request::Fields;
@@ -53,35 +53,33 @@ async fn identify(State(service): State<Service>, mut response: Response) -> Res
 /// The name of a call, e.g. `users.list` or, with the grant, `authenticate.refresh_token`. An unknown call is named by
 /// its method and path.
 pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
-    let path = parts.uri.path();
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let name = match (&parts.method, segments.as_slice()) {
-        (&Method::POST, ["user_management", "authenticate"]) => {
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let segments: Vec<&str> =
+        path.strip_prefix("/user_management").unwrap_or(path).split('/').skip(1).collect();
+    let name = match (method, segments.as_slice()) {
+        ("POST", ["authenticate"]) => {
             let grant = Fields::parse(&parts.headers, body)
-                .and_then(|fields| authenticate::grant_name(fields.text("grant_type").ok()??))
-                .unwrap_or("unknown");
-            return format!("authenticate.{grant}");
+                .and_then(|fields| authenticate::grant_name(fields.text("grant_type").ok()??));
+            return format!("authenticate.{}", grant.unwrap_or("unknown"));
         }
-        (&Method::GET, ["user_management", "authorize"]) => "authorize",
-        (&Method::GET, ["sso", "authorize"]) => "sso.authorize",
-        (&Method::GET, ["sso", "jwks", _]) => "jwks",
-        (&Method::POST, ["user_management", "magic_auth"]) => "magic_auth.create",
-        (&Method::GET, ["user_management", "users"]) => "users.list",
-        (&Method::POST, ["user_management", "users"]) => "users.create",
-        (&Method::GET, ["user_management", "users", _]) => "users.get",
-        (&Method::GET, ["user_management", "users", _, "sessions"]) => "sessions.list",
-        (&Method::POST, ["user_management", "sessions", "revoke"]) => "sessions.revoke",
-        (&Method::GET, ["user_management", "sessions", "logout"]) => "logout",
-        (&Method::GET, ["user_management", "organization_memberships"]) => "organization_memberships.list",
-        (&Method::POST, ["user_management", "organization_memberships"]) => "organization_memberships.create",
-        (&Method::PUT, ["user_management", "organization_memberships", _, "deactivate"]) => {
-            "organization_memberships.deactivate"
-        }
-        (&Method::GET, ["organizations"]) => "organizations.list",
-        (&Method::GET, ["organizations", _]) => "organizations.get",
-        (&Method::GET, ["connections"]) => "connections.list",
-        (&Method::POST, ["auth", "factors", _, "challenge"]) => "mfa.challenge",
-        (method, _) => return format!("{method} {path}"),
+        ("GET", ["authorize"]) => "authorize",
+        ("GET", ["sso", "authorize"]) => "sso.authorize",
+        ("GET", ["sso", "jwks", _]) => "jwks",
+        ("POST", ["magic_auth"]) => "magic_auth.create",
+        ("GET", ["users"]) => "users.list",
+        ("POST", ["users"]) => "users.create",
+        ("GET", ["users", _]) => "users.get",
+        ("GET", ["users", _, "sessions"]) => "sessions.list",
+        ("POST", ["sessions", "revoke"]) => "sessions.revoke",
+        ("GET", ["sessions", "logout"]) => "logout",
+        ("GET", ["organization_memberships"]) => "organization_memberships.list",
+        ("POST", ["organization_memberships"]) => "organization_memberships.create",
+        ("PUT", ["organization_memberships", _, "deactivate"]) => "organization_memberships.deactivate",
+        ("GET", ["organizations"]) => "organizations.list",
+        ("GET", ["organizations", _]) => "organizations.get",
+        ("GET", ["connections"]) => "connections.list",
+        ("POST", ["auth", "factors", _, "challenge"]) => "mfa.challenge",
+        _ => return format!("{method} {path}"),
     };
     name.to_owned()
 }

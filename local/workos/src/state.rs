@@ -1,7 +1,6 @@
 //! The double's state, shared by its endpoints and by the handle.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,17 +19,9 @@ use super::options::{Mail, Options};
 use super::random;
 use super::settings::Environment;
 
-/// The shared state. As an extractor it needs no API key.
+/// The shared state.
 #[derive(Clone)]
 pub(super) struct Service(Arc<Mutex<State>>);
-
-impl FromRequestParts<Self> for Service {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_: &mut Parts, service: &Self) -> Result<Self, Infallible> {
-        Ok(service.clone())
-    }
-}
 
 impl Service {
     pub(super) fn new(state: State) -> Self {
