@@ -43,6 +43,14 @@ impl Seed {
         Self::parse(include_str!("../../seed.yaml"))
     }
 
+    /// The users' addresses, each with the names or ids of its organizations.
+    pub fn users(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.users.iter().map(|user| {
+            let organizations = user.memberships.iter().map(|membership| membership.organization.as_str());
+            (user.email.as_str(), organizations.collect())
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         let mut once = |key: &String| {

@@ -178,10 +178,8 @@ impl Dev {
             line("");
             let path = path.strip_prefix(".").unwrap_or(path);
             line(&format!("  People who can sign in ({}):", path.display()));
-            for user in &seed.users {
-                let organizations: Vec<_> =
-                    user.memberships.iter().map(|membership| membership.organization.as_str()).collect();
-                line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
+            for (email, organizations) in seed.users() {
+                line(&format!("    {email:<26} {}", terminal.dim(&organizations.join(", "))));
             }
         }
         if self.watch {

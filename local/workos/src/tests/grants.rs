@@ -45,10 +45,7 @@ async fn wrong_and_expired_codes_fail_and_count() -> TestResult {
     for _ in 0..10 {
         assert_eq!(error(&bed.redeem(JANE, wrong).await?), (400, "invalid_one_time_code"));
     }
-    assert_eq!(
-        error(&bed.redeem(JANE, made.text("code")).await?),
-        (400, "one_time_code_too_many_attempts")
-    );
+    assert_eq!(error(&bed.redeem(JANE, made.text("code")).await?), (400, "one_time_code_too_many_attempts"));
 
     let other = bed.post("/user_management/magic_auth", json!({"email": "admin@cazzi.com"})).await?;
     bed.workos.advance(Duration::from_secs(600));
@@ -181,7 +178,8 @@ async fn authenticate_accepts_forms_and_checks_the_client() -> TestResult {
 
 #[tokio::test]
 async fn the_documented_limits_per_address_can_be_switched_on() -> TestResult {
-    let bed = TestBed::with(Options { rate_limits: true, seed: Seed::bundled()?, ..Options::default() }).await?;
+    let bed =
+        TestBed::with(Options { rate_limits: true, seed: Seed::bundled()?, ..Options::default() }).await?;
     for _ in 0..3 {
         assert_eq!(bed.post("/user_management/magic_auth", json!({"email": JANE})).await?.status, 201);
     }

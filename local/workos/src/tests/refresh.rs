@@ -55,10 +55,7 @@ async fn a_refused_switch_leaves_the_refresh_token_unused() -> TestResult {
     let user = bed.workos.user_id(JANE).unwrap_or_default();
 
     let foreign = bed.workos.add_organization("Foreign", &[]);
-    assert_eq!(
-        error(&bed.refresh(token, Some(&foreign)).await?),
-        (400, "organization_membership_not_found")
-    );
+    assert_eq!(error(&bed.refresh(token, Some(&foreign)).await?), (400, "organization_membership_not_found"));
     assert_eq!(bed.refresh(token, Some("org_unknown")).await?.status, 404);
 
     bed.workos.add_membership(&user, "org_01JACME0000000000000000000", "member", &[]);
