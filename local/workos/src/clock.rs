@@ -1,45 +1,44 @@
-//! The double's clock: the machine's, plus what a test added to it.
+//! Points in time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Add;
 use std::time::Duration;
 
-use time::format_description::BorrowedFormatItem;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
 use time::macros::format_description;
-use time::{OffsetDateTime, UtcOffset};
 
-/// Milliseconds since the Unix epoch.
-pub(super) type Millis = i64;
+/// Milliseconds since the Unix epoch, serialized as WorkOS writes them: `2026-01-15T12:00:00.000Z`.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Timestamp(pub(super) i64);
 
-/// Shared by clones.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Clock {
-    ahead: Arc<AtomicI64>,
-}
-
-impl Clock {
-    pub(super) fn now(&self) -> Millis {
-        let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
-        let real = i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX);
-        real.saturating_add(self.ahead.load(Ordering::Relaxed))
+impl Timestamp {
+    /// The machine's time.
+    pub(super) fn now() -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self(now.unix_timestamp() * 1000 + i64::from(now.millisecond()))
     }
 
-    pub(super) fn advance(&self, by: Duration) {
-        self.ahead.fetch_add(millis(by), Ordering::Relaxed);
+    /// Seconds since the Unix epoch.
+    pub(super) fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
     }
 }
 
-/// A duration in milliseconds.
-pub(super) fn millis(duration: Duration) -> Millis {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
 }
 
-/// The time as WorkOS writes it: `2026-01-15T12:00:00.000Z`.
-pub(super) fn iso(at: Millis) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000)
-        .ok()
-        .and_then(|time| time.to_offset(UtcOffset::UTC).format(FORMAT).ok())
-        .unwrap_or_default()
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let format =
+            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000);
+        let text = time.map_err(S::Error::custom)?.format(format).map_err(S::Error::custom)?;
+        serializer.serialize_str(&text)
+    }
 }

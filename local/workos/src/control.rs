@@ -1,23 +1,66 @@
-//! What a test does behind the double's back: the dashboard, the passing of time, and forged tokens.
+//! The handle: starts the server, and changes its state as the dashboard, time or an attacker would.
 
+use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
-use super::clock::millis;
-use super::keys::{self, SigningKey};
-use super::mfa;
-use super::seed::{ConnectionState, DomainState, Environment, MembershipStatus, Policy};
-use super::{Mail, WorkOs};
 use local_proxy::FaultProxy;
 
+use super::keys::{self, SigningKey};
+use super::mfa;
+use super::model::{Connection, Domain, Organization};
+use super::options::{Mail, Options};
+use super::router;
+use super::settings::{ConnectionState, DomainState, Environment, MembershipStatus, Policy};
+use super::state::{Service, State};
+
+/// A running double. Dropping it stops the server and closes every connection.
+pub struct WorkOs {
+    url: String,
+    proxy: FaultProxy,
+    service: Service,
+    server: JoinHandle<()>,
+}
+
+/// Starts the double on `listener`.
+pub async fn start(listener: TcpListener, mut options: Options) -> WorkOs {
+    let url = listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}"));
+    // Generating the process' first key must not block the runtime.
+    let _ = tokio::task::spawn_blocking(|| LazyLock::force(&keys::FIRST)).await;
+    let seed = std::mem::take(&mut options.seed);
+    let mut state = State::new(&url, options, seed.environment.clone());
+    state.populate(seed);
+    let service = Service::new(state);
+    let proxy = FaultProxy::default();
+    let serving =
+        local_proxy::serve(listener, router::router(service.clone()), proxy.clone(), router::name_call);
+    WorkOs { url, proxy, service, server: tokio::spawn(serving) }
+}
+
+/// Only the address: the state is full of tokens.
+impl fmt::Debug for WorkOs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkOs").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Drop for WorkOs {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
 impl WorkOs {
-    /// `http://127.0.0.1:<port>`, without a slash at the end.
+    /// `http://127.0.0.1:<port>`, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the keys are: `<url>/sso/jwks/<client id>`.
+    /// URL of the JWKS: `<url>/sso/jwks/<client id>`.
     pub fn jwks_url(&self) -> String {
         format!("{}/sso/jwks/{}", self.url, self.client_id())
     }
@@ -27,19 +70,19 @@ impl WorkOs {
         &self.proxy
     }
 
-    /// The API key that is demanded.
+    /// The API key.
     pub fn api_key(&self) -> String {
-        self.service.state().settings.api_key.clone()
+        self.service.state().options.api_key.clone()
     }
 
-    /// The client id that is demanded.
+    /// The client id.
     pub fn client_id(&self) -> String {
-        self.service.state().settings.client_id.clone()
+        self.service.state().options.client_id.clone()
     }
 
     /// `iss` of the access tokens.
     pub fn issuer(&self) -> String {
-        self.service.state().settings.issuer.clone()
+        self.service.state().issuer.clone()
     }
 
     /// Every mail so far, oldest first.
@@ -54,17 +97,14 @@ impl WorkOs {
         state.mails.iter().rev().find(to).map(|mail| mail.code.clone())
     }
 
-    /// A user with a verified address; gives the id, of the present one where the address is taken.
+    /// Adds a user with a verified address unless the address is taken; returns the id of its user.
     pub fn add_user(&self, email: &str) -> String {
         let mut state = self.service.state();
-        if let Some(user) = state.user_by_email(email) {
-            return user.id.clone();
-        }
-        let id = state.new_id("user");
-        state.insert_user(id, email, true).id
+        let known = state.user_by_email(email).map(|user| user.id.clone());
+        known.unwrap_or_else(|| state.insert_email(email, true).id)
     }
 
-    /// Sets the names and the picture that the answers show.
+    /// Sets a user's names and picture.
     pub fn set_profile(&self, user_id: &str, first_name: &str, last_name: &str, picture: &str) {
         if let Some(user) = self.service.state().users.get_mut(user_id) {
             user.first_name = Some(first_name.to_owned());
@@ -78,40 +118,46 @@ impl WorkOs {
         self.service.state().user_by_email(email).map(|user| user.id.clone())
     }
 
-    /// Removes a user, ends the sessions.
+    /// Deletes a user and ends its sessions.
     pub fn delete_user(&self, user_id: &str) {
         self.service.state().remove_user(user_id);
     }
 
-    /// An organization with its domains; gives the id.
+    /// Adds an organization with its domains; returns its id.
     pub fn add_organization(&self, name: &str, domains: &[(&str, DomainState)]) -> String {
-        let mut state = self.service.state();
-        let id = state.new_id("org");
-        let domains = domains.iter().map(|(domain, state)| ((*domain).to_owned(), *state)).collect();
-        state.insert_organization(id, name, domains).id
+        let domain = |(domain, state): &(&str, DomainState)| Domain {
+            domain: (*domain).to_owned(),
+            state: *state,
+            ..Domain::default()
+        };
+        let domains = domains.iter().map(domain).collect();
+        let organization = Organization { name: name.to_owned(), domains, ..Organization::default() };
+        self.service.state().insert_organization(organization)
     }
 
-    /// Every refresh token that was handed out, spent ones included.
+    /// Every refresh token issued, used ones included.
     pub fn refresh_tokens(&self) -> Vec<String> {
         self.service.state().refresh_tokens.keys().cloned().collect()
     }
 
-    /// Every access token that was handed out.
+    /// Every access token issued.
     pub fn access_tokens(&self) -> Vec<String> {
         self.service.state().access_tokens.clone()
     }
 
-    /// Sets what an organization demands.
+    /// Sets an organization's policy.
     pub fn set_policy(&self, organization_id: &str, policy: Policy) {
-        self.service.state().set_policy(organization_id, policy);
+        if let Some(organization) = self.service.state().organizations.get_mut(organization_id) {
+            organization.policy = policy;
+        }
     }
 
     /// Sets the environment's settings.
     pub fn set_environment(&self, environment: Environment) {
-        self.service.state().settings.environment = environment;
+        self.service.state().environment = environment;
     }
 
-    /// An active membership; replaces an earlier one of the same user in the same organization. Gives its id.
+    /// Adds an active membership, replacing the user's previous one in the organization; returns its id.
     pub fn add_membership(
         &self,
         user_id: &str,
@@ -123,23 +169,21 @@ impl WorkOs {
         state.memberships.retain(|_, old| old.user_id != user_id || old.organization_id != organization_id);
         let permissions = permissions.iter().map(|permission| (*permission).to_owned()).collect();
         let status = MembershipStatus::Active;
-        state.insert_membership(user_id, organization_id, role.to_owned(), Some(permissions), status).id
+        state.insert_membership(user_id, organization_id, role, Some(permissions), status).id
     }
 
-    /// Switches a membership off, which ends the user's sessions in that organization.
+    /// Deactivates a membership and ends the user's sessions in the organization.
     pub fn deactivate_membership(&self, user_id: &str, organization_id: &str) {
         self.service.state().deactivate_membership(user_id, organization_id);
     }
 
-    /// An SSO connection over the organization's domains as they are now; gives its id.
+    /// Adds an SSO connection for the organization's current domains; returns its id.
     pub fn add_connection(&self, organization_id: &str, state: ConnectionState) -> String {
-        let mut all = self.service.state();
-        let name = all.organizations.get(organization_id).map(|found| found.name.clone()).unwrap_or_default();
-        let id = all.new_id("conn");
-        all.insert_connection(id, organization_id, name, "GenericSAML".to_owned(), state).id
+        let connection = Connection { state, ..Connection::default() };
+        self.service.state().insert_connection(organization_id, connection)
     }
 
-    /// Switches a connection on or off.
+    /// Sets the state of a connection.
     pub fn set_connection_state(&self, connection_id: &str, state: ConnectionState) {
         if let Some(connection) = self.service.state().connections.get_mut(connection_id) {
             connection.state = state;
@@ -151,72 +195,65 @@ impl WorkOs {
         let mut state = self.service.state();
         let factor = state.new_factor();
         if let Some(user) = state.users.get_mut(user_id) {
-            user.totp = Some(factor);
+            user.factor = Some(factor);
         }
     }
 
-    /// The code that the user's authenticator app shows now.
+    /// The current code of the user's authenticator app.
     pub fn totp_code(&self, user_id: &str) -> Option<String> {
         let state = self.service.state();
-        let factor = state.users.get(user_id)?.totp.as_ref()?;
-        Some(mfa::totp(&factor.secret, state.now()))
+        let factor = state.users.get(user_id)?.factor.as_ref()?;
+        Some(mfa::totp(&factor.secret, mfa::interval(state.now())))
     }
 
     /// The ids of the user's live sessions, oldest first.
     pub fn sessions(&self, user_id: &str) -> Vec<String> {
-        let state = self.service.state();
-        let now = state.now();
-        let live =
-            state.sessions.values().filter(|session| session.user_id == user_id && session.is_live(now));
-        live.map(|session| session.id.clone()).collect()
+        self.service.state().live_sessions(user_id).map(|session| session.id.clone()).collect()
     }
 
-    /// Ends every live session of a user; gives how many there were.
+    /// Ends the user's live sessions; returns their number.
     pub fn revoke_sessions(&self, user_id: &str) -> usize {
-        self.service.state().end_sessions(|session| session.user_id == user_id)
+        self.service.state().end_sessions(|session| session.sign_in.user_id == user_id)
     }
 
-    /// Moves the double's clock ahead of the machine's: codes, sessions and the replay window grow older, and
-    /// tokens are issued in that future.
+    /// Moves the double's clock forward: everything ages, and new tokens are issued in the future.
     pub fn advance(&self, by: Duration) {
-        self.service.state().clock.advance(by);
+        self.service.state().ahead += by;
     }
 
-    /// Expires every code and every pending authentication token that is out.
+    /// Expires every code and pending authentication token.
     pub fn expire_codes(&self) {
-        let mut state = self.service.state();
+        let state = &mut *self.service.state();
         let now = state.now();
-        state.magic_codes.iter_mut().for_each(|code| code.expires_at = now);
-        state.authorization_codes.values_mut().for_each(|code| code.expires_at = now);
-        state.pending.values_mut().for_each(|pending| pending.expires_at = now);
-        state.email_verifications.iter_mut().for_each(|code| code.expires_at = now);
+        state.mailed_codes.iter_mut().for_each(|code| code.expires_at = now);
+        let pending = state.authorization_codes.values_mut().chain(state.pending.values_mut());
+        pending.for_each(|pending| pending.expires_at = now);
     }
 
-    /// Ends the replay window of every refresh token that was exchanged.
+    /// Ends the replay window of every exchanged refresh token.
     pub fn expire_replays(&self) {
         let mut state = self.service.state();
-        let past = state.now().saturating_sub(millis(state.settings.replay_window)).saturating_sub(1);
-        for spent in state.refresh_tokens.values_mut().filter_map(|token| token.spent.as_mut()) {
-            spent.at = spent.at.min(past);
-        }
+        let now = state.now();
+        let exchanges = state.refresh_tokens.values_mut().filter_map(|token| token.exchange.as_mut());
+        exchanges.for_each(|exchange| exchange.replayable_until = now);
     }
 
-    /// Lifetime of the access tokens from now on.
+    /// Sets the lifetime of new access tokens.
     pub fn set_access_token_lifetime(&self, lifetime: Duration) {
-        self.service.state().settings.access_token_lifetime = lifetime;
+        self.service.state().options.access_token_lifetime = lifetime;
     }
 
-    /// Lifetime of the access token that the next refresh gives; later ones are as usual.
+    /// Sets the lifetime of the next access token issued by a refresh, and of that one only.
     pub fn set_next_refreshed_lifetime(&self, lifetime: Duration) {
         self.service.state().next_refreshed_lifetime = Some(lifetime);
     }
 
-    /// `iss` of the access tokens from now on.
+    /// Sets `iss` of new access tokens.
     pub fn set_issuer(&self, issuer: &str) {
-        issuer.clone_into(&mut self.service.state().settings.issuer);
+        issuer.clone_into(&mut self.service.state().issuer);
     }
 
-    /// Signs with a new key from now on. The old ones stay in the JWKS only where `keep_old` is set.
+    /// Starts signing with a new key. The old keys stay in the JWKS only if `keep_old` is set.
     pub fn rotate_keys(&self, keep_old: bool) {
         let key = SigningKey::generate();
         let mut state = self.service.state();
@@ -226,35 +263,34 @@ impl WorkOs {
         state.keys.push(key);
     }
 
-    /// `kid` of the key that signs.
+    /// `kid` of the signing key.
     pub fn kid(&self) -> String {
         self.service.state().key().kid().to_owned()
     }
 
-    /// The claims that an access token of a session would carry now: where a forgery begins.
+    /// The claims of an access token that the session would get now, as a basis for forgeries.
     pub fn claims(&self, session_id: &str) -> Option<Value> {
-        let mut state = self.service.state();
-        let session = state.sessions.get(session_id).cloned()?;
-        let lifetime = state.settings.access_token_lifetime;
-        Some(state.claims(&session, lifetime))
+        let state = self.service.state();
+        let session = state.sessions.get(session_id)?;
+        Some(state.claims(session, state.options.access_token_lifetime))
     }
 
-    /// A token with `claims`, signed with the current key under its usual header.
+    /// A token with `claims` and the usual header, signed with the current key.
     pub fn sign(&self, claims: &Value) -> String {
         self.service.state().key().access_token(claims)
     }
 
-    /// A token with any header and claims; the signature is RS256 with the current key whatever the header says.
+    /// A token with any header and claims, signed with RS256 and the current key, whatever the header says.
     pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         self.service.state().key().sign(header, claims)
     }
 
-    /// A token that is signed by a key of somebody else, under the given `kid`.
+    /// A token with the given `kid`, signed with a key that is not in the JWKS.
     pub fn sign_with_foreign_key(&self, kid: &str, claims: &Value) -> String {
-        SigningKey::foreign().sign(&json!({"alg": "RS256", "kid": kid}), claims)
+        keys::FOREIGN.sign(&json!({"alg": "RS256", "kid": kid}), claims)
     }
 
-    /// A token that is signed with HS256 and the public key in PEM as its secret.
+    /// A token signed with HS256, with the public key in PEM as the secret.
     pub fn sign_hs256_with_public_key(&self, claims: &Value) -> String {
         let key = self.service.state().key();
         keys::hs256(&json!({"alg": "HS256", "kid": key.kid()}), claims, key.public_key_pem().as_bytes())

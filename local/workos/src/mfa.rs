@@ -1,95 +1,69 @@
 //! Authenticator apps: challenges, and the codes of RFC 6238 (SHA-1, six digits, 30 seconds).
 
-use std::time::Duration;
-
 use aws_lc_rs::hmac;
 use axum::Json;
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::clock::{Millis, iso, millis};
-use super::refusal::Refusal;
-use super::request::ApiKey;
-use super::service::{Service, State};
+use super::clock::Timestamp;
+use super::error::{ApiError, Reply};
+use super::model::Challenge;
+use super::state::{Authorized, State};
 
-const STEP_SECONDS: i64 = 30;
-
-/// A question that a code answers once.
-#[derive(Clone, Debug)]
-pub(super) struct Challenge {
-    pub(super) factor_id: String,
-    expires_at: Millis,
+/// The number of the 30-second interval that codes at `now` belong to.
+pub(super) fn interval(now: Timestamp) -> i64 {
+    now.seconds().div_euclid(30)
 }
 
-/// The code that the app shows at `now`.
-pub(super) fn totp(secret: &str, now: Millis) -> String {
-    let step = now.div_euclid(1000).div_euclid(STEP_SECONDS);
+/// The code of an interval.
+pub(super) fn totp(secret: &str, interval: i64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
-    let tag = hmac::sign(&key, &step.to_be_bytes());
-    // Dynamic truncation, RFC 4226, section 5.3: the last byte's low half says where four bytes are read.
+    let tag = hmac::sign(&key, &interval.to_be_bytes());
+    // Dynamic truncation, RFC 4226, section 5.3: the low half of the last byte is the offset of four bytes.
     let offset = usize::from(tag.as_ref().last().copied().unwrap_or_default() & 0x0f);
-    let word =
-        tag.as_ref().get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
-    format!("{:06}", (u32::from_be_bytes(word) & 0x7fff_ffff) % 1_000_000)
+    let bytes = tag.as_ref().get(offset..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+    format!("{:06}", (u32::from_be_bytes(bytes) & 0x7fff_ffff) % 1_000_000)
 }
 
 impl State {
-    fn new_challenge(&mut self, factor_id: &str) -> Value {
-        let id = self.new_id("auth_challenge");
+    /// Consumes a challenge of the user's factor with a code of this interval or the previous one.
+    pub(super) fn redeem_challenge(&mut self, user_id: &str, id: &str, code: &str) -> Result<(), ApiError> {
         let now = self.now();
-        let expires_at = now.saturating_add(millis(self.settings.code_lifetime));
-        self.challenges.insert(id.clone(), Challenge { factor_id: factor_id.to_owned(), expires_at });
-        json!({
-            "object": "authentication_challenge",
-            "id": id,
-            "authentication_factor_id": factor_id,
-            "expires_at": iso(expires_at),
-            "created_at": iso(now),
-            "updated_at": iso(now),
-        })
-    }
-
-    /// Spends a challenge of the user's factor with a code of this step or of the one before.
-    pub(super) fn redeem_challenge(
-        &mut self,
-        user_id: &str,
-        challenge: &str,
-        code: &str,
-    ) -> Result<(), Refusal> {
-        let refuse = |code, message| Err(Refusal::coded(StatusCode::BAD_REQUEST, code, message));
-        let now = self.now();
-        let factor = self.users.get(user_id).and_then(|user| user.totp.clone());
-        let asked = self.challenges.get(challenge).filter(|challenge| challenge.expires_at > now);
-        let (Some(factor), Some(asked)) = (factor, asked) else {
-            return refuse(
-                "one_time_code_expired",
-                "The authentication challenge is unknown or has expired.",
-            );
+        let factor = self.users.get(user_id).and_then(|user| user.factor.as_ref());
+        let challenge = self.challenges.get(id).filter(|challenge| challenge.expires_at > now);
+        let (Some(factor), Some(challenge)) = (factor, challenge) else {
+            let message = "The authentication challenge is unknown or has expired.";
+            return Err(ApiError::bad_request("one_time_code_expired", message));
         };
-        let before = now.saturating_sub(millis(Duration::from_secs(30)));
-        let right = [now, before].iter().any(|at| totp(&factor.secret, *at) == code);
-        if asked.factor_id != factor.id || !right {
-            return refuse("invalid_one_time_code", "The one-time code is incorrect.");
+        let current = interval(now);
+        let valid = [current, current - 1].iter().any(|interval| totp(&factor.secret, *interval) == code);
+        if challenge.factor_id != factor.id || !valid {
+            return Err(ApiError::bad_request("invalid_one_time_code", "The one-time code is incorrect."));
         }
-        self.challenges.remove(challenge);
+        self.challenges.remove(id);
         Ok(())
     }
 }
 
 /// `POST /auth/factors/{id}/challenge`
 pub(super) async fn challenge(
-    _: ApiKey,
-    service: Service,
+    Authorized(service): Authorized,
     Path(factor_id): Path<String>,
-) -> Result<Response, Refusal> {
+) -> Reply<(StatusCode, Json<Value>)> {
     let mut state = service.state();
-    let known =
-        state.users.values().any(|user| user.totp.as_ref().is_some_and(|factor| factor.id == factor_id));
-    if !known {
-        return Err(Refusal::not_found("Authentication Factor", &factor_id));
+    if !state.users.values().filter_map(|user| user.factor.as_ref()).any(|factor| factor.id == factor_id) {
+        return Err(ApiError::not_found("Authentication Factor", &factor_id));
     }
-    let challenge = state.new_challenge(&factor_id);
-    Ok((StatusCode::CREATED, Json(challenge)).into_response())
+    let (id, now, expires_at) = (state.new_id("auth_challenge"), state.now(), state.code_expiry());
+    let body = json!({
+        "object": "authentication_challenge",
+        "id": id,
+        "authentication_factor_id": factor_id,
+        "expires_at": expires_at,
+        "created_at": now,
+        "updated_at": now,
+    });
+    state.challenges.insert(id, Challenge { factor_id, expires_at });
+    Ok((StatusCode::CREATED, Json(body)))
 }

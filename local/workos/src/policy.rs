@@ -1,205 +1,176 @@
-//! What stands between an arrival and a session: proof of the address, the choice of an organization, and what that
-//! organization demands.
+//! The conditions for a session: a verified address, a chosen organization, and that organization's policy.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::codes::Arrival;
-use super::directory::User;
-use super::refusal::Refusal;
-use super::seed::{MembershipStatus, Method};
-use super::service::State;
-use super::sessions::{Client, Session};
-
-/// What an organization demands that an arrival does not have.
-enum Demand {
-    Sso,
-    OtherMethod,
-    SecondFactor,
-}
+use super::error::ApiError;
+use super::model::{Client, CodeKind, Exchange, SignIn, User};
+use super::settings::{MembershipStatus, Method};
+use super::state::State;
 
 impl State {
-    /// Lets an arrival in, or says which step is missing.
-    pub(super) fn admit(&mut self, mut arrival: Arrival, client: Client) -> Result<Value, Refusal> {
-        let Some(mut user) = self.users.get(&arrival.user_id).cloned() else {
-            return Err(Refusal::invalid_grant("The user no longer exists."));
+    /// Starts a session, or returns an error that names the missing step.
+    pub(super) fn admit(&mut self, mut sign_in: SignIn, client: Client) -> Result<Value, ApiError> {
+        let Some(user) = self.users.get_mut(&sign_in.user_id) else {
+            return Err(ApiError::invalid_grant("The user no longer exists."));
         };
-        if !self.settings.environment.authentication_methods.contains(&arrival.method) {
-            return Err(Refusal::coded(
-                StatusCode::FORBIDDEN,
-                "authentication_method_not_allowed",
-                "The authentication method is not allowed.",
-            ));
+        if !self.environment.authentication_methods.contains(&sign_in.method) {
+            let message = "The authentication method is not allowed.";
+            return Err(ApiError::forbidden("authentication_method_not_allowed", message));
         }
-        if arrival.email_proven && !user.email_verified {
-            user.email_verified = true;
-            self.users.insert(user.id.clone(), user.clone());
+        user.email_verified |= sign_in.email_verified;
+        let user = user.clone();
+        if !user.email_verified && self.environment.email_verification_required {
+            let message = "Email ownership must be verified before authentication.";
+            return Err(ApiError::forbidden("email_verification_required", message)
+                .with("email_verification_id", self.mail_code(CodeKind::EmailVerification, &user).id)
+                .with("pending_authentication_token", self.new_pending(sign_in))
+                .with("email", user.email));
         }
-        if !user.email_verified && self.settings.environment.email_verification_required {
-            let id = self.new_email_verification(&user.id, &user.email);
-            let token = self.new_pending(arrival);
-            return Err(Refusal::coded(
-                StatusCode::FORBIDDEN,
-                "email_verification_required",
-                "Email ownership must be verified before authentication.",
-            )
-            .with("pending_authentication_token", token.into())
-            .with("email", user.email.into())
-            .with("email_verification_id", id.into()));
-        }
-        match &arrival.organization {
+        match &sign_in.organization_id {
             Some(organization) => self.require_membership(&user.id, organization)?,
-            None => arrival.organization = self.choose_organization(&user, &arrival)?,
+            None => sign_in.organization_id = self.choose_organization(&user, &sign_in)?,
         }
-        if let Some(organization) = arrival.organization.clone()
-            && let Some(demand) = self.demand(&organization, &arrival)
-        {
-            return Err(self.demand_refusal(&demand, &organization, &user, Some(arrival)));
-        }
-        Ok(self.begin_session(&user, &arrival, client))
+        self.check_policy(&user, &sign_in, true)?;
+        Ok(self.start_session(sign_in, client))
     }
 
-    /// One membership decides, several ask, none is no organization.
-    fn choose_organization(&mut self, user: &User, arrival: &Arrival) -> Result<Option<String>, Refusal> {
-        let candidates: Vec<String> =
-            self.active_memberships(&user.id).map(|membership| membership.organization_id.clone()).collect();
-        match candidates.as_slice() {
-            [] => Ok(None),
-            [only] => Ok(Some(only.clone())),
-            _ => {
-                let organizations: Vec<Value> = candidates
-                    .iter()
-                    .filter_map(|id| self.organizations.get(id))
-                    .map(|organization| json!({"id": organization.id, "name": organization.name}))
-                    .collect();
-                let token = self.new_pending(arrival.clone());
-                Err(Refusal::coded(
-                    StatusCode::FORBIDDEN,
-                    "organization_selection_required",
-                    "The user must choose an organization to finish their authentication.",
-                )
-                .with("pending_authentication_token", token.into())
-                .with("user", user.json())
-                .with("organizations", organizations.into()))
-            }
+    /// The organization of the user's only active membership. With several, the user must choose.
+    fn choose_organization(&mut self, user: &User, sign_in: &SignIn) -> Result<Option<String>, ApiError> {
+        let memberships = self.memberships.values();
+        let active = memberships.filter(|m| m.user_id == user.id && m.status == MembershipStatus::Active);
+        let ids: Vec<String> = active.map(|membership| membership.organization_id.clone()).collect();
+        if ids.len() < 2 {
+            return Ok(ids.into_iter().next());
         }
+        let organizations = ids.iter().filter_map(|id| self.organizations.get(id));
+        let choices: Vec<Value> =
+            organizations.map(|found| json!({"id": found.id, "name": found.name})).collect();
+        let message = "The user must choose an organization to finish their authentication.";
+        Err(ApiError::forbidden("organization_selection_required", message)
+            .with("pending_authentication_token", self.new_pending(sign_in.clone()))
+            .with("user", json!(user))
+            .with("organizations", choices))
     }
 
     /// 404 for an unknown organization, 400 `organization_membership_not_found` without an active membership.
-    pub(super) fn require_membership(&self, user_id: &str, organization_id: &str) -> Result<(), Refusal> {
+    fn require_membership(&self, user_id: &str, organization_id: &str) -> Result<(), ApiError> {
         if !self.organizations.contains_key(organization_id) {
-            return Err(Refusal::not_found("Organization", organization_id));
+            return Err(ApiError::not_found("Organization", organization_id));
         }
         match self.membership(user_id, organization_id) {
             Some(membership) if membership.status == MembershipStatus::Active => Ok(()),
-            _ => Err(Refusal::oauth(
-                "organization_membership_not_found",
-                "The user is not an active member of the organization.",
-            )),
+            _ => {
+                let message = "The user is not an active member of the organization.";
+                Err(ApiError::oauth("organization_membership_not_found", message))
+            }
         }
     }
 
-    /// The policies again, at a refresh: here nothing is pending, so the answers carry no token.
-    pub(super) fn check_refresh_policy(&mut self, session: &Session) -> Result<(), Refusal> {
-        let (Some(organization), Some(user)) =
-            (&session.organization_id, self.users.get(&session.user_id).cloned())
+    /// Checks the policy of the sign-in's organization. Unless it is `resumable`, a missing second factor fails it.
+    fn check_policy(&mut self, user: &User, sign_in: &SignIn, resumable: bool) -> Result<(), ApiError> {
+        let Some(organization) = sign_in.organization_id.as_ref().and_then(|id| self.organizations.get(id))
         else {
             return Ok(());
         };
-        let arrival = Arrival {
-            user_id: session.user_id.clone(),
-            method: session.method,
-            sso_organization: session.sso_organization.clone(),
-            organization: session.organization_id.clone(),
-            email_proven: false,
-            second_factor: session.second_factor,
-        };
-        match self.demand(organization, &arrival) {
-            None => Ok(()),
-            Some(demand) => Err(self.demand_refusal(&demand, organization, &user, None)),
+        if sign_in.sso_organization.as_ref() == Some(&organization.id) {
+            return Ok(());
         }
-    }
-
-    fn demand(&self, organization_id: &str, arrival: &Arrival) -> Option<Demand> {
-        let policy = &self.organizations.get(organization_id)?.policy;
-        if arrival.sso_organization.as_deref() == Some(organization_id) {
-            return None;
-        }
+        let policy = &organization.policy;
+        let connections: Vec<_> =
+            self.active_connections(&organization.id).map(|connection| connection.id.clone()).collect();
         if policy.sso_required {
-            return Some(Demand::Sso);
+            if connections.is_empty() {
+                let message = "Must use SSO for selected organization";
+                return Err(ApiError::plain(StatusCode::BAD_REQUEST, message));
+            }
+            let message = "User must authenticate using one of the matching connections.";
+            let error = ApiError::oauth("sso_required", message);
+            return Err(error.with("email", user.email.as_str()).with("connection_ids", connections));
         }
-        if policy.authentication_methods.as_ref().is_some_and(|methods| !methods.contains(&arrival.method)) {
-            return Some(Demand::OtherMethod);
+        if let Some(methods) = &policy.authentication_methods
+            && !methods.contains(&sign_in.method)
+        {
+            let error = ApiError::oauth(
+                "organization_authentication_methods_required",
+                "User must authenticate using one of the methods allowed by the organization.",
+            );
+            let auth_methods = json!({
+                "apple_oauth": false,
+                "github_oauth": false,
+                "google_oauth": methods.contains(&Method::GoogleOauth),
+                "magic_auth": methods.contains(&Method::MagicAuth),
+                "microsoft_oauth": methods.contains(&Method::MicrosoftOauth),
+                "password": false,
+            });
+            return Err(error
+                .with("email", user.email.as_str())
+                .with("sso_connection_ids", connections)
+                .with("auth_methods", auth_methods));
         }
-        if policy.mfa_required && !arrival.second_factor {
-            return Some(Demand::SecondFactor);
+        if policy.mfa_required && !sign_in.second_factor {
+            return Err(self.second_factor_required(user, sign_in, resumable));
         }
-        None
+        Ok(())
     }
 
-    /// `arrival` is there at a sign-in, which can go on after the step, and absent at a refresh.
-    fn demand_refusal(
-        &mut self,
-        demand: &Demand,
-        organization_id: &str,
-        user: &User,
-        arrival: Option<Arrival>,
-    ) -> Refusal {
-        let connections = self.active_connections(organization_id);
-        match demand {
-            Demand::Sso if connections.is_empty() => {
-                Refusal::plain(StatusCode::BAD_REQUEST, "Must use SSO for selected organization")
-            }
-            Demand::Sso => Refusal::oauth(
-                "sso_required",
-                "User must authenticate using one of the matching connections.",
-            )
-            .with("email", user.email.as_str().into())
-            .with("connection_ids", connections.into()),
-            Demand::OtherMethod => {
-                let methods = self
-                    .organizations
-                    .get(organization_id)
-                    .and_then(|found| found.policy.authentication_methods.clone());
-                let takes = |method| methods.as_ref().is_some_and(|methods| methods.contains(&method));
-                let auth_methods = json!({
-                    "apple_oauth": false,
-                    "github_oauth": false,
-                    "google_oauth": takes(Method::GoogleOauth),
-                    "magic_auth": takes(Method::MagicAuth),
-                    "microsoft_oauth": takes(Method::MicrosoftOauth),
-                    "password": false,
-                });
-                Refusal::oauth(
-                    "organization_authentication_methods_required",
-                    "User must authenticate using one of the methods allowed by the organization.",
-                )
-                .with("email", user.email.as_str().into())
-                .with("sso_connection_ids", connections.into())
-                .with("auth_methods", auth_methods)
-            }
-            Demand::SecondFactor => self.second_factor_refusal(user, arrival),
+    fn second_factor_required(&mut self, user: &User, sign_in: &SignIn, resumable: bool) -> ApiError {
+        let enrollment = ("mfa_enrollment", "The user must enroll in MFA to finish authenticating.");
+        if !resumable {
+            return ApiError::oauth(enrollment.0, enrollment.1);
         }
-    }
-
-    fn second_factor_refusal(&mut self, user: &User, arrival: Option<Arrival>) -> Refusal {
-        let Some(arrival) = arrival else {
-            return Refusal::oauth("mfa_enrollment", "The user must enroll in MFA to finish authenticating.");
-        };
-        let token = self.new_pending(arrival);
-        let refusal = match &user.totp {
-            None => Refusal::coded(
-                StatusCode::FORBIDDEN,
-                "mfa_enrollment",
-                "The user must enroll in MFA to finish authenticating.",
-            ),
-            Some(factor) => Refusal::coded(
-                StatusCode::FORBIDDEN,
+        let error = match &user.factor {
+            None => ApiError::forbidden(enrollment.0, enrollment.1),
+            Some(factor) => ApiError::forbidden(
                 "mfa_challenge",
                 "The user must complete an MFA challenge to finish authenticating.",
             )
             .with("authentication_factors", json!([{"id": factor.id, "type": "totp"}])),
         };
-        refusal.with("pending_authentication_token", token.into()).with("user", user.json())
+        error
+            .with("pending_authentication_token", self.new_pending(sign_in.clone()))
+            .with("user", json!(user))
+    }
+
+    /// Exchanges a refresh token. Repeating the exchange within the replay window returns the same pair; a policy
+    /// error leaves the token unused.
+    pub(super) fn refresh(&mut self, token: &str, organization_id: Option<&str>) -> Result<Value, ApiError> {
+        let now = self.now();
+        let Some(found) = self.refresh_tokens.get(token).cloned() else {
+            return Err(ApiError::invalid_grant("Invalid refresh token."));
+        };
+        let session = self.sessions.get(&found.session_id).filter(|session| session.is_live(now));
+        let Some(mut session) = session.cloned() else {
+            return Err(ApiError::invalid_grant("Session has already ended."));
+        };
+        if let Some(exchange) = found.exchange {
+            let replay =
+                now < exchange.replayable_until && exchange.organization_id.as_deref() == organization_id;
+            return if replay {
+                Ok(exchange.response)
+            } else {
+                Err(ApiError::invalid_grant("Refresh token already exchanged."))
+            };
+        }
+        if let Some(id) = organization_id {
+            self.require_membership(&session.sign_in.user_id, id)?;
+            session.sign_in.organization_id = Some(id.to_owned());
+        }
+        if let Some(user) = self.users.get(&session.sign_in.user_id).cloned() {
+            self.check_policy(&user, &session.sign_in, false)?;
+        }
+        session.updated_at = now;
+        self.sessions.insert(session.id.clone(), session.clone());
+        let lifetime = self.next_refreshed_lifetime.take().unwrap_or(self.options.access_token_lifetime);
+        let response = self.issue(&session, lifetime);
+        let exchange = Exchange {
+            organization_id: organization_id.map(str::to_owned),
+            response: response.clone(),
+            replayable_until: now + self.options.replay_window,
+        };
+        if let Some(token) = self.refresh_tokens.get_mut(token) {
+            token.exchange = Some(exchange);
+        }
+        Ok(response)
     }
 }

@@ -1,132 +1,108 @@
-//! What a request carries: API key, body fields, query.
+//! Body fields and query parameters of a request.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
-use serde_json::{Map, Value};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
-use super::refusal::Refusal;
-use super::service::Service;
+use super::email::is_email;
+use super::error::{ApiError, Reply};
 
-/// Proof that the caller sent the API key as bearer.
-pub(super) struct ApiKey;
-
-impl FromRequestParts<Service> for ApiKey {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Refusal> {
-        let expected = service.state().settings.api_key.clone();
-        let sent = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "));
-        match sent {
-            Some(key) if key == expected => Ok(Self),
-            _ => Err(Refusal::plain(StatusCode::UNAUTHORIZED, "Unauthorized")),
-        }
-    }
-}
-
-/// The body's fields, from JSON or from a form. A null field counts as absent.
+/// The fields of a JSON or form body. A null field counts as absent.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
 
-impl FromRequest<Service> for Fields {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
 
-    async fn from_request(
-        request: Request<axum::body::Body>,
-        service: &Service,
-    ) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, ApiError> {
         let headers = request.headers().clone();
-        let body = Bytes::from_request(request, service)
-            .await
-            .map_err(|_| Refusal::plain(StatusCode::BAD_REQUEST, "Bad Request"))?;
-        Self::parse(&headers, &body).ok_or_else(|| Refusal::plain(StatusCode::BAD_REQUEST, "Bad Request"))
+        let body = Bytes::from_request(request, state).await.ok();
+        body.and_then(|body| Self::parse(&headers, &body))
+            .ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST, "Bad Request"))
     }
 }
 
 impl Fields {
-    /// `None` where the body is neither a JSON object nor a form.
+    /// `None` if the body is neither a JSON object nor a form.
     pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded")) {
-            let pairs = url::form_urlencoded::parse(body);
+            let pairs = form_urlencoded::parse(body);
             return Some(Self(pairs.map(|(name, value)| (name.into_owned(), Value::from(value))).collect()));
         }
         serde_json::from_slice(body).ok().map(Self)
     }
 
-    /// A string; `None` where it is absent or null, 422 where it is something else.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Refusal::invalid_field(name, "must_be_a_string")),
-        }
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// A string that must be there and hold something.
-    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.text(name)?
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| Refusal::invalid_field(name, "required"))
+    /// A string, if present; 422 if it is of another type.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        let invalid = || ApiError::invalid_field(name, "must_be_a_string");
+        self.get(name).map(|value| value.as_str().ok_or_else(invalid)).transpose()
+    }
+
+    /// As [`Self::text`], owned.
+    pub(super) fn owned(&self, name: &str) -> Result<Option<String>, ApiError> {
+        Ok(self.text(name)?.map(str::to_owned))
+    }
+
+    /// A required string that is not empty.
+    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
+        let text = self.text(name)?.filter(|text| !text.is_empty());
+        text.ok_or_else(|| ApiError::invalid_field(name, "required"))
     }
 
     /// The address in `email`.
-    pub(super) fn email(&self) -> Result<&str, Refusal> {
+    pub(super) fn email(&self) -> Result<&str, ApiError> {
         let email = self.required("email")?;
-        if is_email(email) { Ok(email) } else { Err(Refusal::invalid_field("email", "invalid")) }
+        if is_email(email) { Ok(email) } else { Err(ApiError::invalid_field("email", "invalid")) }
     }
 
-    /// A boolean; forms write it as a word.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(_) => Err(Refusal::invalid_field(name, "must_be_a_boolean")),
-        }
+    /// A boolean; absent means false.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        let flag = self.get(name).map_or(Some(false), Value::as_bool);
+        flag.ok_or_else(|| ApiError::invalid_field(name, "must_be_a_boolean"))
     }
 
-    /// A map of strings; absent means empty.
-    pub(super) fn metadata(&self) -> Result<Map<String, Value>, Refusal> {
-        match self.0.get("metadata") {
-            None | Some(Value::Null) => Ok(Map::new()),
-            Some(Value::Object(map)) if map.values().all(Value::is_string) => Ok(map.clone()),
-            Some(_) => Err(Refusal::coded(
-                StatusCode::BAD_REQUEST,
-                "invalid_metadata",
-                "Metadata values are strings.",
-            )),
-        }
+    /// The strings in `metadata`; absent means none.
+    pub(super) fn metadata(&self) -> Result<BTreeMap<String, String>, ApiError> {
+        let metadata = self.get("metadata").map(BTreeMap::deserialize).transpose();
+        let invalid = |_| ApiError::bad_request("invalid_metadata", "Metadata values are strings.");
+        Ok(metadata.map_err(invalid)?.unwrap_or_default())
     }
 }
 
-/// The query's pairs in their order.
+/// The query parameters in their order.
 #[derive(Clone, Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct Query(pub(super) Vec<(String, String)>);
 
-impl FromRequestParts<Service> for Query {
-    type Rejection = std::convert::Infallible;
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Service) -> Result<Self, Self::Rejection> {
-        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }
 }
 
 impl Query {
-    pub(super) fn parse(query: &str) -> Self {
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
-    }
-
     /// The first value that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// All values of a list parameter: `a=1,2`, `a=1&a=2` and `a[]=1&a[]=2` are the same.
+    /// All values of a list parameter, written as `a=1,2`, `a=1&a=2` or `a[]=1&a[]=2`.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
         self.0
             .iter()
@@ -135,21 +111,30 @@ impl Query {
             .filter(|value| !value.is_empty())
             .collect()
     }
-
-    /// Every pair.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    /// One page of a list with cursors (`limit`, `before`, `after`, `order`). `items` are oldest first; the page is newest
+    /// first unless the query says `order=asc`.
+    pub(super) fn page(&self, items: impl Iterator<Item = Value>) -> Reply {
+        let limit = match self.get("limit").map(str::parse::<usize>) {
+            None => 10,
+            Some(Ok(limit @ 1..=100)) => limit,
+            Some(_) => return Err(ApiError::invalid_field("limit", "out_of_range")),
+        };
+        let mut items: Vec<Value> = items.collect();
+        match self.get("order") {
+            None | Some("desc") => items.reverse(),
+            Some("asc" | "normal") => {}
+            Some(_) => return Err(ApiError::invalid_field("order", "invalid")),
+        }
+        let position = |cursor: &str| items.iter().position(|item| item["id"] == cursor);
+        let (start, end) = match (self.get("after").map(position), self.get("before").map(position)) {
+            (Some(None), _) | (_, Some(None)) => return Err(ApiError::invalid_field("cursor", "invalid")),
+            (Some(Some(after)), _) => (after + 1, (after + 1 + limit).min(items.len())),
+            (None, Some(Some(before))) => (before.saturating_sub(limit), before),
+            (None, None) => (0, limit.min(items.len())),
+        };
+        let data = items.get(start..end).unwrap_or_default();
+        let before = data.first().filter(|_| start > 0).map(|item| &item["id"]);
+        let after = data.last().filter(|_| end < items.len()).map(|item| &item["id"]);
+        Ok(Json(json!({"object": "list", "data": data, "list_metadata": {"before": before, "after": after}})))
     }
-}
-
-/// Enough of an address to send mail to: one `@`, something before it, a dotted domain after it, at most 254 bytes.
-pub(super) fn is_email(text: &str) -> bool {
-    text.len() <= 254
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty()
-                && !domain.contains('@')
-                && domain.contains('.')
-                && domain.split('.').all(|label| !label.is_empty())
-        })
 }

@@ -1,4 +1,4 @@
-//! Routes, and the names under which their calls are counted.
+//! Routes, and the names of their calls.
 
 use axum::Router;
 use axum::extract::State;
@@ -7,12 +7,12 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 
-use super::refusal::Refusal;
+use super::error::ApiError;
 use super::request::Fields;
-use super::service::Service;
-use super::{authenticate, authorize, mfa, organizations, random, session_api, users};
+use super::state::Service;
+use super::{api, authenticate, authorize, mfa, random};
 
 /// Every endpoint of the double.
 pub(super) fn router(service: Service) -> Router {
@@ -20,31 +20,28 @@ pub(super) fn router(service: Service) -> Router {
         .route("/user_management/authenticate", post(authenticate::authenticate))
         .route("/user_management/authorize", get(authorize::user_management))
         .route("/sso/authorize", get(authorize::sso))
-        .route("/sso/jwks/{client_id}", get(session_api::jwks))
-        .route("/user_management/magic_auth", post(users::create_magic_auth))
-        .route("/user_management/users", get(users::list).post(users::create))
-        .route("/user_management/users/{id}", get(users::get))
-        .route("/user_management/users/{id}/sessions", get(session_api::list))
-        .route("/user_management/sessions/revoke", post(session_api::revoke))
-        .route("/user_management/sessions/logout", get(session_api::logout))
+        .route("/sso/jwks/{client_id}", get(api::jwks))
+        .route("/user_management/magic_auth", post(api::create_magic_auth))
+        .route("/user_management/users", get(api::users).post(api::create_user))
+        .route("/user_management/users/{id}", get(api::user))
+        .route("/user_management/users/{id}/sessions", get(api::sessions))
+        .route("/user_management/sessions/revoke", post(api::revoke_session))
+        .route("/user_management/sessions/logout", get(api::logout))
         .route(
             "/user_management/organization_memberships",
-            get(organizations::list_memberships).post(organizations::create_membership),
+            get(api::memberships).post(api::create_membership),
         )
-        .route(
-            "/user_management/organization_memberships/{id}/deactivate",
-            put(organizations::deactivate_membership),
-        )
-        .route("/organizations", get(organizations::list))
-        .route("/organizations/{id}", get(organizations::get))
-        .route("/connections", get(organizations::list_connections))
+        .route("/user_management/organization_memberships/{id}/deactivate", put(api::deactivate_membership))
+        .route("/organizations", get(api::organizations))
+        .route("/organizations/{id}", get(api::organization))
+        .route("/connections", get(api::connections))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
-        .fallback(async || Refusal::plain(StatusCode::NOT_FOUND, "Not Found"))
+        .fallback(async || ApiError::plain(StatusCode::NOT_FOUND, "Not Found"))
         .layer(map_response_with_state(service.clone(), identify))
         .with_state(service)
 }
 
-/// Real answers carry an id that WorkOS' support can look up.
+/// Adds a request id, as the real service does.
 async fn identify(State(service): State<Service>, mut response: Response) -> Response {
     let id = random::ulid(service.state().now(), 0);
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -53,38 +50,36 @@ async fn identify(State(service): State<Service>, mut response: Response) -> Res
     response
 }
 
-/// The name of a call: what it is about and what it does, e.g. `users.list`; for authenticate, the grant. Anything
-/// else is named by its method and path.
+/// The name of a call, e.g. `users.list` or, with the grant, `authenticate.refresh_token`. An unknown call is named by
+/// its method and path.
 pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
-    let path = parts.uri.path();
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let name = match (&parts.method, segments.as_slice()) {
-        (&Method::POST, ["user_management", "authenticate"]) => {
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let segments: Vec<&str> =
+        path.strip_prefix("/user_management").unwrap_or(path).split('/').skip(1).collect();
+    let name = match (method, segments.as_slice()) {
+        ("POST", ["authenticate"]) => {
             let grant = Fields::parse(&parts.headers, body)
-                .and_then(|fields| authenticate::short_name(fields.text("grant_type").ok()??))
-                .unwrap_or("unknown");
-            return format!("authenticate.{grant}");
+                .and_then(|fields| authenticate::grant_name(fields.text("grant_type").ok()??));
+            return format!("authenticate.{}", grant.unwrap_or("unknown"));
         }
-        (&Method::GET, ["user_management", "authorize"]) => "authorize",
-        (&Method::GET, ["sso", "authorize"]) => "sso.authorize",
-        (&Method::GET, ["sso", "jwks", _]) => "jwks",
-        (&Method::POST, ["user_management", "magic_auth"]) => "magic_auth.create",
-        (&Method::GET, ["user_management", "users"]) => "users.list",
-        (&Method::POST, ["user_management", "users"]) => "users.create",
-        (&Method::GET, ["user_management", "users", _]) => "users.get",
-        (&Method::GET, ["user_management", "users", _, "sessions"]) => "sessions.list",
-        (&Method::POST, ["user_management", "sessions", "revoke"]) => "sessions.revoke",
-        (&Method::GET, ["user_management", "sessions", "logout"]) => "logout",
-        (&Method::GET, ["user_management", "organization_memberships"]) => "organization_memberships.list",
-        (&Method::POST, ["user_management", "organization_memberships"]) => "organization_memberships.create",
-        (&Method::PUT, ["user_management", "organization_memberships", _, "deactivate"]) => {
-            "organization_memberships.deactivate"
-        }
-        (&Method::GET, ["organizations"]) => "organizations.list",
-        (&Method::GET, ["organizations", _]) => "organizations.get",
-        (&Method::GET, ["connections"]) => "connections.list",
-        (&Method::POST, ["auth", "factors", _, "challenge"]) => "mfa.challenge",
-        (method, _) => return format!("{method} {path}"),
+        ("GET", ["authorize"]) => "authorize",
+        ("GET", ["sso", "authorize"]) => "sso.authorize",
+        ("GET", ["sso", "jwks", _]) => "jwks",
+        ("POST", ["magic_auth"]) => "magic_auth.create",
+        ("GET", ["users"]) => "users.list",
+        ("POST", ["users"]) => "users.create",
+        ("GET", ["users", _]) => "users.get",
+        ("GET", ["users", _, "sessions"]) => "sessions.list",
+        ("POST", ["sessions", "revoke"]) => "sessions.revoke",
+        ("GET", ["sessions", "logout"]) => "logout",
+        ("GET", ["organization_memberships"]) => "organization_memberships.list",
+        ("POST", ["organization_memberships"]) => "organization_memberships.create",
+        ("PUT", ["organization_memberships", _, "deactivate"]) => "organization_memberships.deactivate",
+        ("GET", ["organizations"]) => "organizations.list",
+        ("GET", ["organizations", _]) => "organizations.get",
+        ("GET", ["connections"]) => "connections.list",
+        ("POST", ["auth", "factors", _, "challenge"]) => "mfa.challenge",
+        _ => return format!("{method} {path}"),
     };
     name.to_owned()
 }

@@ -1,199 +1,116 @@
-//! Sessions, access tokens and rotating refresh tokens.
+//! Sessions and their tokens.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::clock::{Millis, iso, millis};
-use super::codes::Arrival;
-use super::directory::User;
+use super::model::{Client, RefreshToken, Session, SessionStatus, SignIn};
 use super::random;
-use super::refusal::Refusal;
-use super::seed::Method;
-use super::service::State;
-
-/// A session; several can live side by side.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub(super) id: String,
-    pub(super) user_id: String,
-    pub(super) method: Method,
-    pub(super) organization_id: Option<String>,
-    pub(super) sso_organization: Option<String>,
-    pub(super) second_factor: bool,
-    pub(super) client: Client,
-    pub(super) created_at: Millis,
-    pub(super) updated_at: Millis,
-    pub(super) expires_at: Millis,
-    pub(super) ended_at: Option<Millis>,
-}
-
-/// Where the person sits, as the caller passed it on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Client {
-    pub(super) ip_address: Option<String>,
-    pub(super) user_agent: Option<String>,
-}
-
-/// A refresh token.
-#[derive(Clone, Debug)]
-pub(super) struct RefreshToken {
-    pub(super) session_id: String,
-    /// What it was exchanged for, once it was.
-    pub(super) spent: Option<Spent>,
-}
-
-/// A refresh token's one exchange.
-#[derive(Clone, Debug)]
-pub(super) struct Spent {
-    pub(super) at: Millis,
-    /// The organization that the exchange asked for.
-    pub(super) asked: Option<String>,
-    pub(super) answer: Value,
-}
-
-impl Session {
-    pub(super) fn is_live(&self, now: Millis) -> bool {
-        self.ended_at.is_none() && self.expires_at > now
-    }
-
-    pub(super) fn json(&self, now: Millis) -> Value {
-        let status = match self.ended_at {
-            Some(_) => "revoked",
-            None if self.expires_at <= now => "expired",
-            None => "active",
-        };
-        let mut json = json!({
-            "object": "session",
-            "id": self.id,
-            "user_id": self.user_id,
-            "auth_method": self.method.session_name(),
-            "status": status,
-            "ip_address": self.client.ip_address,
-            "user_agent": self.client.user_agent,
-            "expires_at": iso(self.expires_at),
-            "ended_at": self.ended_at.map(iso),
-            "created_at": iso(self.created_at),
-            "updated_at": iso(self.updated_at),
-        });
-        if let (Some(id), Value::Object(fields)) = (&self.organization_id, &mut json) {
-            fields.insert("organization_id".to_owned(), id.as_str().into());
-        }
-        json
-    }
-}
+use super::settings::MembershipStatus;
+use super::state::State;
 
 impl State {
-    /// Begins a session for an arrival that no policy holds up; gives the authenticate answer.
-    pub(super) fn begin_session(&mut self, user: &User, arrival: &Arrival, client: Client) -> Value {
+    /// Starts a session; returns the authenticate response.
+    pub(super) fn start_session(&mut self, sign_in: SignIn, client: Client) -> Value {
         let now = self.now();
-        let session = Session {
-            id: self.new_id("session"),
-            user_id: user.id.clone(),
-            method: arrival.method,
-            organization_id: arrival.organization.clone(),
-            sso_organization: arrival.sso_organization.clone(),
-            second_factor: arrival.second_factor,
-            client,
-            created_at: now,
-            updated_at: now,
-            expires_at: now.saturating_add(millis(self.settings.session_lifetime)),
-            ended_at: None,
-        };
-        if let Some(user) = self.users.get_mut(&user.id) {
+        if let Some(user) = self.users.get_mut(&sign_in.user_id) {
             user.last_sign_in_at = Some(now);
             user.updated_at = now;
         }
-        let lifetime = self.settings.access_token_lifetime;
+        let session = Session {
+            id: self.new_id("session"),
+            sign_in,
+            client,
+            created_at: now,
+            updated_at: now,
+            expires_at: now + self.options.session_lifetime,
+            status: SessionStatus::Active,
+            ended_at: None,
+        };
         self.sessions.insert(session.id.clone(), session.clone());
-        self.issue(&session, lifetime)
+        self.issue(&session, self.options.access_token_lifetime)
     }
 
-    /// The claims of an access token of `session` that is issued now.
-    pub(super) fn claims(&mut self, session: &Session, lifetime: Duration) -> Value {
+    /// The claims of an access token of `session` issued now.
+    pub(super) fn claims(&self, session: &Session, lifetime: Duration) -> Value {
         let now = self.now();
-        let issued = now.div_euclid(1000);
-        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let mut claims = json!({
-            "iss": self.settings.issuer,
-            "sub": session.user_id,
+        let SignIn { user_id, organization_id, .. } = &session.sign_in;
+        let membership = organization_id.as_ref().and_then(|id| self.membership(user_id, id));
+        without_nulls(json!({
+            "iss": self.issuer,
+            "sub": user_id,
             "sid": session.id,
             "jti": random::ulid(now, 0),
-            "iat": issued,
-            "exp": issued.saturating_add(lifetime),
-            "client_id": self.settings.client_id,
-            "auth_time": session.created_at.div_euclid(1000),
-        });
-        if let (Some(organization), Value::Object(fields)) = (&session.organization_id, &mut claims) {
-            fields.insert("org_id".to_owned(), organization.as_str().into());
-            if let Some(membership) = self.membership(&session.user_id, organization) {
-                fields.insert("role".to_owned(), membership.role.as_str().into());
-                fields.insert("roles".to_owned(), json!([membership.role]));
-                fields.insert("permissions".to_owned(), json!(membership.permissions));
-            }
-        }
-        claims
+            "iat": now.seconds(),
+            "exp": (now + lifetime).seconds(),
+            "client_id": self.options.client_id,
+            "auth_time": session.created_at.seconds(),
+            "org_id": organization_id,
+            "role": membership.map(|found| &found.role),
+            "roles": membership.map(|found| [&found.role]),
+            "permissions": membership.map(|found| &found.permissions),
+        }))
     }
 
-    /// A new pair of tokens; gives the authenticate answer.
-    fn issue(&mut self, session: &Session, lifetime: Duration) -> Value {
-        let claims = self.claims(session, lifetime);
-        let access_token = self.key().access_token(&claims);
+    /// Issues a pair of tokens; returns the authenticate response.
+    pub(super) fn issue(&mut self, session: &Session, lifetime: Duration) -> Value {
+        let access_token = self.key().access_token(&self.claims(session, lifetime));
         self.access_tokens.push(access_token.clone());
         let refresh_token = random::token();
-        let unspent = RefreshToken { session_id: session.id.clone(), spent: None };
-        self.refresh_tokens.insert(refresh_token.clone(), unspent);
-        let mut answer = json!({
-            "user": self.users.get(&session.user_id).map(User::json),
+        let unused = RefreshToken { session_id: session.id.clone(), exchange: None };
+        self.refresh_tokens.insert(refresh_token.clone(), unused);
+        without_nulls(json!({
+            "user": self.users.get(&session.sign_in.user_id),
+            "organization_id": session.sign_in.organization_id,
             "access_token": access_token,
             "refresh_token": refresh_token,
-            "authentication_method": session.method.name(),
+            "authentication_method": session.sign_in.method.name(),
+        }))
+    }
+
+    /// The user's live sessions, oldest first.
+    pub(super) fn live_sessions(&self, user_id: &str) -> impl Iterator<Item = &Session> {
+        let now = self.now();
+        self.sessions
+            .values()
+            .filter(move |session| session.sign_in.user_id == user_id && session.is_live(now))
+    }
+
+    /// Ends the matching live sessions; returns their number.
+    pub(super) fn end_sessions(&mut self, matches: impl Fn(&Session) -> bool) -> usize {
+        let now = self.now();
+        let live = self.sessions.values_mut().filter(|session| session.is_live(now) && matches(session));
+        let end = |session: &mut Session| {
+            session.status = SessionStatus::Revoked;
+            session.ended_at = Some(now);
+        };
+        live.map(end).count()
+    }
+
+    /// Removes a user with its memberships, and ends its sessions.
+    pub(super) fn remove_user(&mut self, user_id: &str) {
+        self.end_sessions(|session| session.sign_in.user_id == user_id);
+        self.memberships.retain(|_, membership| membership.user_id != user_id);
+        self.users.remove(user_id);
+    }
+
+    /// Deactivates a membership and ends the user's sessions in the organization.
+    pub(super) fn deactivate_membership(&mut self, user_id: &str, organization_id: &str) {
+        for membership in self.memberships.values_mut() {
+            if membership.user_id == user_id && membership.organization_id == organization_id {
+                membership.status = MembershipStatus::Inactive;
+            }
+        }
+        self.end_sessions(|Session { sign_in, .. }| {
+            sign_in.user_id == user_id && sign_in.organization_id.as_deref() == Some(organization_id)
         });
-        if let (Some(organization), Value::Object(fields)) = (&session.organization_id, &mut answer) {
-            fields.insert("organization_id".to_owned(), organization.as_str().into());
-        }
-        answer
     }
+}
 
-    /// Exchanges a refresh token. The same exchange again, within the replay window, gives the same pair; a refusal
-    /// by a policy spends nothing.
-    pub(super) fn refresh(&mut self, token: &str, asked: Option<&str>) -> Result<Value, Refusal> {
-        let now = self.now();
-        let Some(found) = self.refresh_tokens.get(token).cloned() else {
-            return Err(Refusal::invalid_grant("Invalid refresh token."));
-        };
-        let session = self.sessions.get(&found.session_id).filter(|session| session.is_live(now)).cloned();
-        let Some(mut session) = session else {
-            return Err(Refusal::invalid_grant("Session has already ended."));
-        };
-        if let Some(spent) = found.spent {
-            let replay = now - spent.at <= millis(self.settings.replay_window);
-            return if replay && spent.asked.as_deref() == asked {
-                Ok(spent.answer)
-            } else {
-                Err(Refusal::invalid_grant("Refresh token already exchanged."))
-            };
-        }
-        if let Some(organization) = asked {
-            self.require_membership(&session.user_id, organization)?;
-            session.organization_id = Some(organization.to_owned());
-        }
-        self.check_refresh_policy(&session)?;
-
-        session.updated_at = now;
-        self.sessions.insert(session.id.clone(), session.clone());
-        let lifetime = self.next_refreshed_lifetime.take().unwrap_or(self.settings.access_token_lifetime);
-        let answer = self.issue(&session, lifetime);
-        if let Some(token) = self.refresh_tokens.get_mut(token) {
-            token.spent = Some(Spent { at: now, asked: asked.map(str::to_owned), answer: answer.clone() });
-        }
-        Ok(answer)
+/// Removes the null fields of an object.
+fn without_nulls(mut object: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|_, value| !value.is_null());
     }
-
-    /// Ends the live sessions that `which` picks; gives how many there were.
-    pub(super) fn end_sessions(&mut self, which: impl Fn(&Session) -> bool) -> usize {
-        let now = self.now();
-        let live = self.sessions.values_mut().filter(|session| session.is_live(now) && which(session));
-        live.map(|session| session.ended_at = Some(now)).count()
-    }
+    object
 }

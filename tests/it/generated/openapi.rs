@@ -178,13 +178,14 @@ fn operation(
         Some(input) if route.method == api::endpoint::Method::Post => {
             let body = without_path_parameters(input, route);
             let takes_none = body.name == "Nothing";
-            parameters.extend(
-                path_parameters(route)
-                    .map(|name| parameter(name, "path", &json!({ "type": "string" }), true)),
-            );
+            let text = json!({ "type": "string" });
+            parameters.extend(path_parameters(route).map(|name| input_parameter(route, name, &text, true)));
             let mut content = json!({ "schema": { "$ref": add(schemas, name, body, "Request") } });
             if !route.example.is_empty() {
-                content["example"] = parse(route.example);
+                let mut example = parse(route.example);
+                let fields = example.as_object_mut().expect("an example is an object");
+                fields.retain(|field, _| !path_parameters(route).any(|each| each == field));
+                content["example"] = example;
             }
             operation["requestBody"] =
                 json!({ "required": !takes_none, "content": { "application/json": content } });
@@ -226,11 +227,20 @@ fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
     };
     let fields = schema["properties"].as_object().into_iter().flatten();
     fields
-        .map(|(name, schema)| {
-            let place = if path_parameters(route).any(|each| each == name) { "path" } else { "query" };
-            parameter(name, place, &tidy(never_null(schema.clone())), required(name))
-        })
+        .map(|(name, schema)| input_parameter(route, name, &tidy(never_null(schema.clone())), required(name)))
         .collect()
+}
+
+/// A field that comes from the path or the query, with its value in the route's example.
+fn input_parameter(route: &Route, name: &str, schema: &Value, required: bool) -> Value {
+    let place = if path_parameters(route).any(|each| each == name) { "path" } else { "query" };
+    let mut parameter = parameter(name, place, schema, required);
+    if !route.example.is_empty()
+        && let Some(example) = parse(route.example).get(name)
+    {
+        parameter["example"] = example.clone();
+    }
+    parameter
 }
 
 /// The body of a `POST`: the fields that do not come from the path.

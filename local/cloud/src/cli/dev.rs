@@ -193,10 +193,8 @@ impl Dev {
         let path = path.strip_prefix(".").unwrap_or(path);
         terminal.line("");
         terminal.line(&format!("  Users who can sign in ({}):", path.display()));
-        for user in &seed.users {
-            let organizations: Vec<_> =
-                user.memberships.iter().map(|each| each.organization.as_str()).collect();
-            terminal.line(&format!("    {:<26} {}", user.email, terminal.dim(&organizations.join(", "))));
+        for (email, organizations) in seed.users() {
+            terminal.line(&format!("    {email:<26} {}", terminal.dim(&organizations.join(", "))));
         }
     }
 }

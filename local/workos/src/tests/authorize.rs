@@ -1,6 +1,6 @@
-//! The pages where a browser chooses who it is.
+//! The authorize endpoints and their sign-in page.
 
-use super::{Bed, Outcome, refusal};
+use super::{TestBed, TestResult, error};
 use crate::ConnectionState;
 
 const UM: &str = "/user_management/authorize";
@@ -9,8 +9,8 @@ const ACME: &str = "org_01JACME0000000000000000000";
 const ACME_CONNECTION: &str = "conn_01JACME0000000000000000000";
 
 #[tokio::test]
-async fn sso_by_connection_ends_in_the_connection_s_organization() -> Outcome {
-    let bed = Bed::new().await?;
+async fn sso_signs_in_to_the_organization_of_the_connection() -> TestResult {
+    let bed = TestBed::new().await?;
     for (path, selector) in [(UM, ("connection_id", ACME_CONNECTION)), (SSO, ("connection", ACME_CONNECTION))]
     {
         let back = bed.authorize(path, &[selector, ("login_hint", "ann@acme.test")]).await?;
@@ -25,8 +25,8 @@ async fn sso_by_connection_ends_in_the_connection_s_organization() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_first_sso_sign_in_makes_the_user_and_the_membership() -> Outcome {
-    let bed = Bed::new().await?;
+async fn the_first_sso_sign_in_creates_the_user_and_the_membership() -> TestResult {
+    let bed = TestBed::new().await?;
     let pairs = [("organization_id", ACME), ("login_hint", "carl@acme.test")];
     let code = bed.authorize(UM, &pairs).await?.redirected("code")?;
     let session = bed.exchange(&code).await?;
@@ -39,8 +39,8 @@ async fn a_first_sso_sign_in_makes_the_user_and_the_membership() -> Outcome {
 }
 
 #[tokio::test]
-async fn errors_arrive_at_the_redirect_uri() -> Outcome {
-    let bed = Bed::new().await?;
+async fn errors_go_to_the_redirect_uri() -> TestResult {
+    let bed = TestBed::new().await?;
     let hint = ("login_hint", "ann@acme.test");
     let cases: [(&[(&str, &str)], &str); 8] = [
         (&[hint], "invalid_connection_selector"),
@@ -72,19 +72,19 @@ async fn errors_arrive_at_the_redirect_uri() -> Outcome {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_an_address_that_is_not_allowed() -> Outcome {
-    let bed = Bed::new().await?;
+async fn an_unknown_client_or_redirect_uri_is_not_redirected() -> TestResult {
+    let bed = TestBed::new().await?;
     for pair in [("redirect_uri", "https://evil.example/callback"), ("client_id", "client_other")] {
-        let answer =
+        let response =
             bed.authorize(UM, &[pair, ("provider", "GoogleOAuth"), ("login_hint", "a@b.test")]).await?;
-        assert_eq!((answer.status.as_u16(), answer.headers.get("location")), (400, None));
+        assert_eq!((response.status.as_u16(), response.headers.get("location")), (400, None));
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_page_offers_the_people_and_escapes_what_it_shows() -> Outcome {
-    let bed = Bed::new().await?;
+async fn the_page_lists_the_users_and_escapes_its_input() -> TestResult {
+    let bed = TestBed::new().await?;
     let page = bed.authorize(UM, &[("provider", "GoogleOAuth"), ("state", "\"><script>x</script>")]).await?;
     assert_eq!(page.status, 200);
     assert!(page.headers["content-type"].to_str()?.starts_with("text/html"));
@@ -93,7 +93,7 @@ async fn the_page_offers_the_people_and_escapes_what_it_shows() -> Outcome {
 
     let page = bed.authorize(SSO, &[("connection", ACME_CONNECTION)]).await?;
     assert!(page.text.contains("ann@acme.test") && !page.text.contains("jane.doe@example.com"));
-    // A person is a link: the same address again, with the address as login_hint.
+    // Each user is a link to the same request with a login_hint.
     let link = page.text.split("href=\"").find(|part| part.contains("login_hint=ann")).unwrap_or_default();
     let path = link.split('"').next().unwrap_or_default().replace("&amp;", "&");
     let code = bed.get(&path).await?.redirected("code")?;
@@ -102,12 +102,12 @@ async fn the_page_offers_the_people_and_escapes_what_it_shows() -> Outcome {
 }
 
 #[tokio::test]
-async fn google_makes_a_user_where_sign_up_is_allowed() -> Outcome {
-    let bed = Bed::new().await?;
+async fn google_creates_the_user_if_sign_up_is_allowed() -> TestResult {
+    let bed = TestBed::new().await?;
     let code = bed.google("fresh@example.com").await?;
     assert_eq!(bed.exchange(&code).await?.body["user"]["email_verified"], true);
     let dead = bed.google("fresh@example.com").await?;
     bed.workos.delete_user(&bed.workos.user_id("fresh@example.com").unwrap_or_default());
-    assert_eq!(refusal(&bed.exchange(&dead).await?), (400, "invalid_grant"));
+    assert_eq!(error(&bed.exchange(&dead).await?), (400, "invalid_grant"));
     Ok(())
 }

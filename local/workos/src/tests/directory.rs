@@ -3,19 +3,19 @@
 use http::{Method, header};
 use serde_json::json;
 
-use super::{Bed, Outcome, refusal};
+use super::{TestBed, TestResult, error};
 use crate::Seed;
 
 #[tokio::test]
-async fn every_call_needs_the_key_and_every_answer_has_an_id() -> Outcome {
-    let bed = Bed::new().await?;
+async fn calls_need_the_api_key_and_responses_have_a_request_id() -> TestResult {
+    let bed = TestBed::new().await?;
     for path in ["/user_management/users", "/organizations", "/connections"] {
         for key in ["", "Bearer sk_test_other", "Basic sk_test_default"] {
             let request = bed.request(Method::GET, path).header(header::AUTHORIZATION, key);
-            let answer = bed.send(request, String::new()).await?;
-            assert_eq!(answer.status, 401);
-            assert_eq!(answer.body, json!({"message": "Unauthorized"}));
-            assert!(answer.headers.contains_key("x-request-id"));
+            let response = bed.send(request, String::new()).await?;
+            assert_eq!(response.status, 401);
+            assert_eq!(response.body, json!({"message": "Unauthorized"}));
+            assert!(response.headers.contains_key("x-request-id"));
         }
     }
     assert_eq!(bed.get("/nowhere").await?.status, 404);
@@ -23,17 +23,17 @@ async fn every_call_needs_the_key_and_every_answer_has_an_id() -> Outcome {
 }
 
 #[tokio::test]
-async fn an_address_is_taken_once() -> Outcome {
-    let bed = Bed::new().await?;
+async fn an_address_belongs_to_one_user() -> TestResult {
+    let bed = TestBed::new().await?;
     let path = "/user_management/users";
     let made = bed.post(path, json!({"email": "kim@example.com", "first_name": "Kim"})).await?;
     assert_eq!((made.status.as_u16(), made.text("first_name")), (201, "Kim"));
     let again = bed.post(path, json!({"email": "KIM@example.com"})).await?;
-    assert_eq!(refusal(&again), (400, "user_creation_error"));
+    assert_eq!(error(&again), (400, "user_creation_error"));
     assert_eq!(again.body["errors"][0]["code"], "email_not_available");
     for email in [json!("no-address"), json!(null), json!(7), json!("a@b")] {
         let invalid = bed.post(path, json!({"email": email})).await?;
-        assert_eq!(refusal(&invalid), (422, "invalid_request_parameters"));
+        assert_eq!(error(&invalid), (422, "invalid_request_parameters"));
     }
     let one = format!("{path}/{}", made.text("id"));
     assert_eq!(bed.get(&one).await?.body, made.body);
@@ -43,8 +43,8 @@ async fn an_address_is_taken_once() -> Outcome {
 }
 
 #[tokio::test]
-async fn lists_are_paged_with_cursors() -> Outcome {
-    let bed = Bed::new().await?;
+async fn lists_have_cursor_pages() -> TestResult {
+    let bed = TestBed::new().await?;
     let all = bed.get("/user_management/users?limit=100").await?;
     let ids: Vec<_> = all.body["data"].as_array().into_iter().flatten().map(|user| &user["id"]).collect();
     assert_eq!(all.body["list_metadata"], json!({"before": null, "after": null}));
@@ -64,8 +64,8 @@ async fn lists_are_paged_with_cursors() -> Outcome {
 }
 
 #[tokio::test]
-async fn connections_and_organizations_are_found_by_domain() -> Outcome {
-    let bed = Bed::new().await?;
+async fn connections_and_organizations_can_be_filtered_by_domain() -> TestResult {
+    let bed = TestBed::new().await?;
     let found = bed.get("/connections?domain=ACME.test&limit=10").await?;
     let connection = &found.body["data"][0];
     assert_eq!(connection["state"], "active");
@@ -83,8 +83,8 @@ async fn connections_and_organizations_are_found_by_domain() -> Outcome {
 }
 
 #[tokio::test]
-async fn data_can_be_prepared_over_http() -> Outcome {
-    let bed = Bed::new().await?;
+async fn users_and_memberships_can_be_created_over_http() -> TestResult {
+    let bed = TestBed::new().await?;
     let organization_id = bed.workos.add_organization("New", &[]);
     let user = bed.post("/user_management/users", json!({"email": "lee@new.test"})).await?;
 
@@ -92,7 +92,7 @@ async fn data_can_be_prepared_over_http() -> Outcome {
     let user_id = user.text("id");
     let wanted =
         |role: &str| json!({"user_id": user_id, "organization_id": organization_id, "role_slug": role});
-    assert_eq!(refusal(&bed.post(path, wanted("king")).await?), (422, "invalid_role"));
+    assert_eq!(error(&bed.post(path, wanted("king")).await?), (422, "invalid_role"));
     let made = bed.post(path, wanted("admin")).await?;
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(made.body["role"]["slug"], "admin");
@@ -105,12 +105,12 @@ async fn data_can_be_prepared_over_http() -> Outcome {
     assert_eq!(bed.send(request, String::new()).await?.body["status"], "inactive");
     assert_eq!(bed.get(&list("active")).await?.body["data"], json!([]));
     assert_eq!(bed.get(&list("inactive,pending")).await?.body["data"][0]["id"], made.body["id"]);
-    assert_eq!(refusal(&bed.get(path).await?), (400, "missing_user_id_or_organization_id"));
+    assert_eq!(error(&bed.get(path).await?), (400, "missing_user_id_or_organization_id"));
     Ok(())
 }
 
 #[test]
-fn a_seed_with_a_mistake_says_what_to_mend() {
+fn seed_errors_name_the_problem() {
     let cases = [
         ("users: [{email: nobody}]", "nobody is not an email address"),
         ("users: [{email: a@b.test}, {email: A@b.test}]", "A@b.test occurs twice"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use super::{Bed, Outcome, VERIFIER, refusal};
+use super::{TestBed, TestResult, VERIFIER, error};
 use crate::{Options, Seed};
 
 const JANE: &str = "jane.doe@example.com";
@@ -13,8 +13,8 @@ const MASADAS: &str = "org_01K2Z1R2MEJK6B41WW7428G9YC";
 const TAUNTA: &str = "org_01K3BK4YS5SDH22RV4P9QYJR7Z";
 
 #[tokio::test]
-async fn a_mailed_code_signs_in_once() -> Outcome {
-    let bed = Bed::new().await?;
+async fn a_mailed_code_works_once() -> TestResult {
+    let bed = TestBed::new().await?;
     let made = bed.post("/user_management/magic_auth", json!({"email": JANE})).await?;
     assert_eq!(made.status, 201);
     assert_eq!(made.body["object"], "magic_auth");
@@ -33,33 +33,30 @@ async fn a_mailed_code_signs_in_once() -> Outcome {
     assert_eq!(claims["iss"], bed.workos.issuer());
     assert_eq!(claims["exp"].as_i64(), claims["iat"].as_i64().map(|iat| iat + 300));
 
-    assert_eq!(refusal(&bed.redeem(JANE, code).await?), (400, "one_time_code_previously_used"));
+    assert_eq!(error(&bed.redeem(JANE, code).await?), (400, "one_time_code_previously_used"));
     Ok(())
 }
 
 #[tokio::test]
-async fn wrong_and_expired_codes_are_refused_and_counted() -> Outcome {
-    let bed = Bed::new().await?;
+async fn wrong_and_expired_codes_fail_and_count() -> TestResult {
+    let bed = TestBed::new().await?;
     let made = bed.post("/user_management/magic_auth", json!({"email": JANE})).await?;
     let wrong = if made.text("code") == "000000" { "000001" } else { "000000" };
     for _ in 0..10 {
-        assert_eq!(refusal(&bed.redeem(JANE, wrong).await?), (400, "invalid_one_time_code"));
+        assert_eq!(error(&bed.redeem(JANE, wrong).await?), (400, "invalid_one_time_code"));
     }
-    assert_eq!(
-        refusal(&bed.redeem(JANE, made.text("code")).await?),
-        (400, "one_time_code_too_many_attempts")
-    );
+    assert_eq!(error(&bed.redeem(JANE, made.text("code")).await?), (400, "one_time_code_too_many_attempts"));
 
     let other = bed.post("/user_management/magic_auth", json!({"email": "admin@cazzi.com"})).await?;
     bed.workos.advance(Duration::from_secs(600));
     let late = bed.redeem("admin@cazzi.com", other.text("code")).await?;
-    assert_eq!(refusal(&late), (400, "one_time_code_expired"));
+    assert_eq!(error(&late), (400, "one_time_code_expired"));
     Ok(())
 }
 
 #[tokio::test]
-async fn magic_auth_makes_the_user_and_redeeming_verifies_the_address() -> Outcome {
-    let bed = Bed::new().await?;
+async fn magic_auth_creates_the_user_and_redeeming_verifies_the_address() -> TestResult {
+    let bed = TestBed::new().await?;
     let email = "New.User@example.com";
     bed.post("/user_management/magic_auth", json!({"email": email})).await?;
     let path = "/user_management/users?email=new.user%40EXAMPLE.com&limit=1";
@@ -76,10 +73,10 @@ async fn magic_auth_makes_the_user_and_redeeming_verifies_the_address() -> Outco
 }
 
 #[tokio::test]
-async fn several_memberships_ask_for_a_choice_and_the_choice_is_checked() -> Outcome {
-    let bed = Bed::new().await?;
+async fn several_memberships_require_a_valid_choice() -> TestResult {
+    let bed = TestBed::new().await?;
     let asked = bed.sign_in("123@gmail.com").await?;
-    assert_eq!(refusal(&asked), (403, "organization_selection_required"));
+    assert_eq!(error(&asked), (403, "organization_selection_required"));
     assert_eq!(asked.body["user"]["id"], "user_01JY16X8FCYMX981HC4GYQ6S01");
     assert_eq!(
         asked.body["organizations"],
@@ -91,40 +88,40 @@ async fn several_memberships_ask_for_a_choice_and_the_choice_is_checked() -> Out
     assert_eq!(unknown.status, 404);
     assert_eq!(unknown.body, json!({"message": "Organization not found: 'org_unknown'."}));
     let foreign = bed.workos.add_organization("Foreign", &[]);
-    assert_eq!(refusal(&bed.select(pending, &foreign).await?), (400, "organization_membership_not_found"));
+    assert_eq!(error(&bed.select(pending, &foreign).await?), (400, "organization_membership_not_found"));
 
     let session = bed.select(pending, TAUNTA).await?;
     assert_eq!(session.status, 200, "{}", session.text);
     assert_eq!(session.claims()?["role"], "admin");
     let again = bed.select(pending, TAUNTA).await?;
-    assert_eq!(refusal(&again), (400, "invalid_pending_authentication_token"));
+    assert_eq!(error(&again), (400, "invalid_pending_authentication_token"));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_code_is_bound_to_its_verifier_and_good_once() -> Outcome {
-    let bed = Bed::new().await?;
+async fn a_code_is_bound_to_its_verifier_and_works_once() -> TestResult {
+    let bed = TestBed::new().await?;
     let code = bed.google(JANE).await?;
     let session = bed.exchange(&code).await?;
     assert_eq!(session.status, 200, "{}", session.text);
     assert_eq!(session.body["authentication_method"], "GoogleOAuth");
-    assert_eq!(refusal(&bed.exchange(&code).await?), (400, "invalid_grant"));
+    assert_eq!(error(&bed.exchange(&code).await?), (400, "invalid_grant"));
 
     let code = bed.google(JANE).await?;
     let wrong = json!({"code": code, "code_verifier": "another-verifier-another-verifier-another-00"});
-    assert_eq!(refusal(&bed.grant("authorization_code", wrong).await?), (400, "invalid_grant"));
+    assert_eq!(error(&bed.grant("authorization_code", wrong).await?), (400, "invalid_grant"));
     let code = bed.google(JANE).await?;
     let without = bed.grant("authorization_code", json!({"code": code})).await?;
-    assert_eq!(refusal(&without), (400, "invalid_grant"));
+    assert_eq!(error(&without), (400, "invalid_grant"));
     let code = bed.google(JANE).await?;
     bed.workos.expire_codes();
-    assert_eq!(refusal(&bed.exchange(&code).await?), (400, "invalid_grant"));
+    assert_eq!(error(&bed.exchange(&code).await?), (400, "invalid_grant"));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_verifier_needs_a_challenge_and_a_public_client_needs_a_verifier() -> Outcome {
-    let bed = Bed::new().await?;
+async fn a_verifier_needs_a_challenge_and_a_public_client_needs_a_verifier() -> TestResult {
+    let bed = TestBed::new().await?;
     let plain = [
         ("provider", "GoogleOAuth"),
         ("login_hint", JANE),
@@ -132,7 +129,7 @@ async fn a_verifier_needs_a_challenge_and_a_public_client_needs_a_verifier() -> 
         ("code_challenge_method", ""),
     ];
     let code = bed.authorize("/user_management/authorize", &plain).await?.redirected("code")?;
-    assert_eq!(refusal(&bed.exchange(&code).await?), (400, "code_challenge_not_found"));
+    assert_eq!(error(&bed.exchange(&code).await?), (400, "code_challenge_not_found"));
 
     let code = bed.google(JANE).await?;
     let public = |verifier: Value| {
@@ -142,14 +139,14 @@ async fn a_verifier_needs_a_challenge_and_a_public_client_needs_a_verifier() -> 
         })
     };
     let path = "/user_management/authenticate";
-    assert_eq!(refusal(&bed.post(path, public(Value::Null)).await?), (400, "invalid_request"));
+    assert_eq!(error(&bed.post(path, public(Value::Null)).await?), (400, "invalid_request"));
     assert_eq!(bed.post(path, public(VERIFIER.into())).await?.status, 200);
     Ok(())
 }
 
 #[tokio::test]
-async fn authenticate_takes_forms_and_refuses_strangers() -> Outcome {
-    let bed = Bed::new().await?;
+async fn authenticate_accepts_forms_and_checks_the_client() -> TestResult {
+    let bed = TestBed::new().await?;
     let code = bed.google(JANE).await?;
     let form = |client: &str, secret: &str, grant: &str| {
         url::form_urlencoded::Serializer::new(String::new())
@@ -171,8 +168,8 @@ async fn authenticate_takes_forms_and_refuses_strangers() -> Outcome {
         let request = bed
             .request(Method::POST, "/user_management/authenticate")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer = bed.send(request, form(client, secret, grant)).await?;
-        assert_eq!(refusal(&answer), expected, "{}", answer.text);
+        let response = bed.send(request, form(client, secret, grant)).await?;
+        assert_eq!(error(&response), expected, "{}", response.text);
     }
     let counted = bed.workos.proxy().count("authenticate.authorization_code");
     assert_eq!(counted, 4, "{:?}", bed.workos.proxy().calls());
@@ -180,13 +177,14 @@ async fn authenticate_takes_forms_and_refuses_strangers() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_documented_limits_per_address_can_be_switched_on() -> Outcome {
-    let bed = Bed::with(Options { rate_limits: true, seed: Seed::bundled()?, ..Options::default() }).await?;
+async fn the_documented_limits_per_address_can_be_switched_on() -> TestResult {
+    let bed =
+        TestBed::with(Options { rate_limits: true, seed: Seed::bundled()?, ..Options::default() }).await?;
     for _ in 0..3 {
         assert_eq!(bed.post("/user_management/magic_auth", json!({"email": JANE})).await?.status, 201);
     }
     let refused = bed.post("/user_management/magic_auth", json!({"email": JANE})).await?;
-    assert_eq!(refusal(&refused), (429, "too_many_requests"));
+    assert_eq!(error(&refused), (429, "too_many_requests"));
     assert!(refused.headers.contains_key(header::RETRY_AFTER));
     bed.workos.advance(Duration::from_secs(60));
     assert_eq!(bed.post("/user_management/magic_auth", json!({"email": JANE})).await?.status, 201);

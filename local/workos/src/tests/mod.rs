@@ -1,4 +1,4 @@
-//! The double over real HTTP.
+//! Tests of the double over HTTP.
 
 mod authorize;
 mod directory;
@@ -23,25 +23,25 @@ use url::Url;
 use super::authenticate::s256;
 use super::{Options, Seed, WorkOs, start};
 
-type Outcome = Result<(), Box<dyn Error>>;
+type TestResult = Result<(), Box<dyn Error>>;
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CALLBACK: &str = "http://localhost:3000/callback";
 
-/// A double and a client of it.
-struct Bed {
+/// A double and a client.
+struct TestBed {
     workos: WorkOs,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-struct Answer {
+struct Response {
     status: StatusCode,
     headers: HeaderMap,
     text: String,
     body: Value,
 }
 
-impl Answer {
+impl Response {
     fn text(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Answer {
         claims(self.text("access_token"))
     }
 
-    /// The query of the address that the browser is sent to.
+    /// The query of the redirect.
     fn redirect(&self) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let location = self.headers.get(header::LOCATION).ok_or("no location")?.to_str()?;
         Ok(Url::parse(location)?.query_pairs().into_owned().collect())
@@ -69,7 +69,7 @@ fn claims(token: &str) -> Result<Value, Box<dyn Error>> {
     Ok(serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part)?)?)
 }
 
-impl Bed {
+impl TestBed {
     async fn new() -> Result<Self, Box<dyn Error>> {
         Self::with(Options { seed: Seed::bundled()?, ..Options::default() }).await
     }
@@ -80,24 +80,24 @@ impl Bed {
         Ok(Self { workos: start(listener, options).await, client })
     }
 
-    async fn send(&self, request: http::request::Builder, body: String) -> Result<Answer, Box<dyn Error>> {
+    async fn send(&self, request: http::request::Builder, body: String) -> Result<Response, Box<dyn Error>> {
         let response = self.client.request(request.body(Full::from(body))?).await?;
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status: parts.status, headers: parts.headers, text, body })
+        Ok(Response { status: parts.status, headers: parts.headers, text, body })
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("{}{path}", self.workos.url()))
     }
 
-    async fn get(&self, path: &str) -> Result<Answer, Box<dyn Error>> {
+    async fn get(&self, path: &str) -> Result<Response, Box<dyn Error>> {
         let request = self.request(Method::GET, path);
         self.send(request.header(header::AUTHORIZATION, "Bearer sk_test_default"), String::new()).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Result<Answer, Box<dyn Error>> {
+    async fn post(&self, path: &str, body: Value) -> Result<Response, Box<dyn Error>> {
         let request = self
             .request(Method::POST, path)
             .header(header::AUTHORIZATION, "Bearer sk_test_default")
@@ -106,7 +106,7 @@ impl Bed {
     }
 
     /// Authenticate with a grant and its fields, as a confidential client.
-    async fn grant(&self, grant: &str, fields: Value) -> Result<Answer, Box<dyn Error>> {
+    async fn grant(&self, grant: &str, fields: Value) -> Result<Response, Box<dyn Error>> {
         let mut body =
             json!({"client_id": "client_local", "client_secret": "sk_test_default", "grant_type": grant});
         if let (Value::Object(body), Value::Object(fields)) = (&mut body, fields) {
@@ -115,18 +115,18 @@ impl Bed {
         self.post("/user_management/authenticate", body).await
     }
 
-    async fn redeem(&self, email: &str, code: &str) -> Result<Answer, Box<dyn Error>> {
+    async fn redeem(&self, email: &str, code: &str) -> Result<Response, Box<dyn Error>> {
         self.grant("urn:workos:oauth:grant-type:magic-auth:code", json!({"email": email, "code": code})).await
     }
 
     /// Signs in with a code by mail.
-    async fn sign_in(&self, email: &str) -> Result<Answer, Box<dyn Error>> {
+    async fn sign_in(&self, email: &str) -> Result<Response, Box<dyn Error>> {
         self.post("/user_management/magic_auth", json!({"email": email})).await?;
         let code = self.workos.last_code(email).ok_or("no mail")?;
         self.redeem(email, &code).await
     }
 
-    async fn select(&self, pending: &str, organization: &str) -> Result<Answer, Box<dyn Error>> {
+    async fn select(&self, pending: &str, organization: &str) -> Result<Response, Box<dyn Error>> {
         self.grant(
             "urn:workos:oauth:grant-type:organization-selection",
             json!({"pending_authentication_token": pending, "organization_id": organization}),
@@ -134,12 +134,12 @@ impl Bed {
         .await
     }
 
-    async fn refresh(&self, token: &str, organization: Option<&str>) -> Result<Answer, Box<dyn Error>> {
+    async fn refresh(&self, token: &str, organization: Option<&str>) -> Result<Response, Box<dyn Error>> {
         self.grant("refresh_token", json!({"refresh_token": token, "organization_id": organization})).await
     }
 
-    /// Goes to an authorize endpoint with PKCE and a state, plus `pairs`, which win.
-    async fn authorize(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Answer, Box<dyn Error>> {
+    /// Calls an authorize endpoint with PKCE and a state; `pairs` override the defaults.
+    async fn authorize(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Response, Box<dyn Error>> {
         let challenge = s256(VERIFIER);
         let defaults = [
             ("client_id", "client_local"),
@@ -155,7 +155,7 @@ impl Bed {
         self.get(&format!("{path}?{}", query.finish())).await
     }
 
-    async fn exchange(&self, code: &str) -> Result<Answer, Box<dyn Error>> {
+    async fn exchange(&self, code: &str) -> Result<Response, Box<dyn Error>> {
         self.grant("authorization_code", json!({"code": code, "code_verifier": VERIFIER})).await
     }
 
@@ -167,8 +167,8 @@ impl Bed {
     }
 }
 
-/// The refusal's status and stable word, or its bare message.
-fn refusal(answer: &Answer) -> (u16, &str) {
-    let word = ["code", "error", "message"].into_iter().find_map(|field| answer.body[field].as_str());
-    (answer.status.as_u16(), word.unwrap_or_default())
+/// The status and the error code, or the bare message.
+fn error(response: &Response) -> (u16, &str) {
+    let code = ["code", "error", "message"].into_iter().find_map(|field| response.body[field].as_str());
+    (response.status.as_u16(), code.unwrap_or_default())
 }

@@ -1,13 +1,13 @@
-//! The keys verify what the double signs, and nothing that was forged.
+//! Access tokens and the JWKS.
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Value, json};
 
-use super::{Bed, Outcome};
+use super::{TestBed, TestResult};
 
-/// The claims, verified against the JWKS as a careful client does.
-async fn verify(bed: &Bed, token: &str) -> Result<Value, Box<dyn std::error::Error>> {
+/// The claims, verified against the JWKS.
+async fn verify(bed: &TestBed, token: &str) -> Result<Value, Box<dyn std::error::Error>> {
     let keys = bed.get("/sso/jwks/client_local").await?;
     let keys: JwkSet = serde_json::from_value(keys.body)?;
     let kid = decode_header(token)?.kid.ok_or("no kid")?;
@@ -20,8 +20,8 @@ async fn verify(bed: &Bed, token: &str) -> Result<Value, Box<dyn std::error::Err
 }
 
 #[tokio::test]
-async fn the_jwks_verifies_what_the_double_signs_and_no_forgery() -> Outcome {
-    let bed = Bed::new().await?;
+async fn the_jwks_verifies_access_tokens_and_no_forgery() -> TestResult {
+    let bed = TestBed::new().await?;
     let session = bed.sign_in("jane.doe@example.com").await?;
     let token = session.text("access_token");
     let claims = verify(&bed, token).await?;
@@ -56,8 +56,8 @@ async fn the_jwks_verifies_what_the_double_signs_and_no_forgery() -> Outcome {
 }
 
 #[tokio::test]
-async fn keys_rotate_with_or_without_the_old_one() -> Outcome {
-    let bed = Bed::new().await?;
+async fn keys_rotate_with_or_without_the_old_one() -> TestResult {
+    let bed = TestBed::new().await?;
     let session = bed.sign_in("jane.doe@example.com").await?;
     let (old, kid) = (session.text("access_token"), bed.workos.kid());
     bed.workos.rotate_keys(true);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::project::Failure;
 
@@ -59,6 +59,8 @@ pub(super) struct Operation {
     pub(super) summary: String,
     /// The example of its request.
     pub(super) example: Option<Value>,
+    /// The statuses of its responses.
+    pub(super) statuses: BTreeSet<u16>,
 }
 
 /// The tour and the API that it visits.
@@ -70,14 +72,14 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Fails if a step is malformed or an operation has no step.
+    /// Adds a step for each operation that has none. Fails if a step is malformed.
     pub(super) fn load(root: &Path) -> Result<Self, Failure> {
         let path = root.join("openapi.yaml");
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let tour: Value = serde_yaml_ng::from_str(include_str!("tour.yaml"))?;
         let chapters: Vec<Chapter> = serde_json::from_value(tour)?;
         let document: Value = serde_yaml_ng::from_str(&text)?;
-        let script = Self { chapters, operations: operations(&document), document };
+        let mut script = Self { chapters, operations: operations(&document), document };
 
         let mut visited = BTreeSet::new();
         for step in script.chapters.iter().flat_map(|chapter| &chapter.steps) {
@@ -86,14 +88,13 @@ impl Script {
                 visited.insert(id.to_owned());
             }
         }
-        let missing: Vec<_> = script.operations.iter().filter(|(id, _)| !visited.contains(*id)).collect();
-        if missing.is_empty() {
-            return Ok(script);
+        let others: Vec<_> = script.operations.keys().filter(|id| !visited.contains(*id)).collect();
+        if !others.is_empty() {
+            let steps = others.iter().map(|id| json!({ "do": format!("call {id}"), "as": "jane" })).collect();
+            let intro = "Endpoints without a step of their own are called with their examples.".to_owned();
+            script.chapters.push(Chapter { title: "Other endpoints".to_owned(), intro, steps });
         }
-        let missing = missing.iter().map(|(id, found)| format!("{id} ({} {})", found.method, found.path));
-        let missing = missing.collect::<Vec<_>>().join(", ");
-        Err(format!("the tour does not visit {missing}: add a step to local/cloud/src/cli/demo/tour.yaml")
-            .into())
+        Ok(script)
     }
 
     pub(super) fn operation(&self, id: &str) -> Result<&Operation, Failure> {
@@ -121,11 +122,31 @@ fn operations(document: &Value) -> BTreeMap<String, Operation> {
         for (method, operation) in methods.as_object().into_iter().flatten() {
             let text =
                 |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let example = operation.pointer("/requestBody/content/application~1json/example").cloned();
-            let (method, path) = (method.to_uppercase(), path.clone());
-            operations
-                .insert(text("operationId"), Operation { method, path, summary: text("summary"), example });
+            let responses = operation.get("responses").and_then(Value::as_object).into_iter().flatten();
+            let found = Operation {
+                method: method.to_uppercase(),
+                path: with_examples(path, operation),
+                summary: text("summary"),
+                example: operation.pointer("/requestBody/content/application~1json/example").cloned(),
+                statuses: responses.filter_map(|(status, _)| status.parse().ok()).collect(),
+            };
+            operations.insert(text("operationId"), found);
         }
     }
     operations
+}
+
+/// The path and query of an operation, with the examples of its parameters.
+fn with_examples(path: &str, operation: &Value) -> String {
+    let (mut path, mut query) = (path.to_owned(), Vec::new());
+    for parameter in operation.get("parameters").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| parameter.get(name).and_then(Value::as_str);
+        let (Some(name), Some(example)) = (text("name"), text("example")) else { continue };
+        match text("in") {
+            Some("path") => path = path.replace(&format!("{{{name}}}"), example),
+            Some("query") => query.push(format!("{name}={example}")),
+            _ => {}
+        }
+    }
+    if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
 }

@@ -1,0 +1,219 @@
+//! Endpoints for users, organizations, memberships, connections and sessions.
+
+use axum::Json;
+use axum::extract::{Path, State as Shared};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::error::{ApiError, Reply};
+use super::model::{CodeKind, Connection, Organization, User};
+use super::page;
+use super::request::{Fields, Query};
+use super::settings::{MembershipStatus, Method};
+use super::state::{Authorized, Service};
+
+type Created<T = Value> = Reply<(StatusCode, Json<T>)>;
+
+/// `POST /user_management/magic_auth`: creates the user if necessary, and mails and returns a code.
+pub(super) async fn create_magic_auth(Authorized(service): Authorized, fields: Fields) -> Created {
+    let email = fields.email()?;
+    if fields.text("invitation_token")?.is_some() {
+        return Err(ApiError::invalid_invitation());
+    }
+    let mut state = service.state();
+    if !state.environment.authentication_methods.contains(&Method::MagicAuth) {
+        return Err(ApiError::oauth("authentication_method_not_allowed", "Magic Auth is not allowed."));
+    }
+    state.limit("magic_auth", email, 3)?;
+    let user = state.sign_up(email, false)?;
+    let code = state.mail_code(CodeKind::MagicAuth, &user);
+    let body = json!({
+        "object": "magic_auth",
+        "id": code.id,
+        "user_id": code.user_id,
+        "email": code.email,
+        "code": code.code,
+        "expires_at": code.expires_at,
+        "created_at": code.created_at,
+        "updated_at": code.created_at,
+    });
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// `GET /user_management/users`
+pub(super) async fn users(Authorized(service): Authorized, query: Query) -> Reply {
+    let state = service.state();
+    let email = query.get("email");
+    let organization = query.get("organization_id").or(query.get("organization"));
+    let matching = state.users.values().filter(|user| {
+        email.is_none_or(|email| user.email.eq_ignore_ascii_case(email))
+            && organization.is_none_or(|id| state.membership(&user.id, id).is_some())
+    });
+    query.page(matching.map(|user| json!(user)))
+}
+
+/// `POST /user_management/users`
+pub(super) async fn create_user(Authorized(service): Authorized, fields: Fields) -> Created<User> {
+    let email = fields.email()?;
+    let metadata = fields.metadata()?;
+    let email_verified = fields.flag("email_verified")?;
+    let (first_name, last_name) = (fields.owned("first_name")?, fields.owned("last_name")?);
+    let external_id = fields.owned("external_id")?;
+    let mut state = service.state();
+    if state.user_by_email(email).is_some() {
+        // The inner code was observed on the live service: https://github.com/workos/emulate/pull/108.
+        let taken = json!([{"code": "email_not_available", "message": "This email is not available."}]);
+        let error = ApiError::bad_request("user_creation_error", "Could not create user.");
+        return Err(error.with("errors", taken));
+    }
+    let email = email.to_owned();
+    let user =
+        User { email, email_verified, first_name, last_name, external_id, metadata, ..User::default() };
+    Ok((StatusCode::CREATED, Json(state.insert_user(user))))
+}
+
+/// `GET /user_management/users/{id}`
+pub(super) async fn user(Authorized(service): Authorized, Path(id): Path<String>) -> Reply<Json<User>> {
+    let user = service.state().users.get(&id).cloned();
+    user.map(Json).ok_or_else(|| ApiError::not_found("User", &id))
+}
+
+/// `GET /organizations`
+pub(super) async fn organizations(Authorized(service): Authorized, query: Query) -> Reply {
+    let state = service.state();
+    let domains = query.all("domains");
+    let search = query.get("search").map(str::to_lowercase);
+    let matching = state.organizations.values().filter(|organization| {
+        (domains.is_empty() || domains.iter().any(|domain| organization.has_domain(domain)))
+            && search.as_ref().is_none_or(|part| organization.name.to_lowercase().contains(part))
+    });
+    query.page(matching.map(|organization| json!(organization)))
+}
+
+/// `GET /organizations/{id}`
+pub(super) async fn organization(
+    Authorized(service): Authorized,
+    Path(id): Path<String>,
+) -> Reply<Json<Organization>> {
+    let organization = service.state().organizations.get(&id).cloned();
+    organization.map(Json).ok_or_else(|| ApiError::not_found("Organization", &id))
+}
+
+/// `GET /user_management/organization_memberships`: by default the active ones.
+pub(super) async fn memberships(Authorized(service): Authorized, query: Query) -> Reply {
+    let (user, organization) = (query.get("user_id"), query.get("organization_id"));
+    if user.is_none() && organization.is_none() {
+        return Err(ApiError::bad_request(
+            "missing_user_id_or_organization_id",
+            "Either user_id or organization_id is required.",
+        ));
+    }
+    let mut statuses = query.all("statuses");
+    if statuses.iter().any(|status| !["active", "inactive", "pending"].contains(status)) {
+        return Err(ApiError::invalid_field("statuses", "invalid"));
+    }
+    if statuses.is_empty() {
+        statuses.push("active");
+    }
+    let state = service.state();
+    let matching = state.memberships.values().filter(|membership| {
+        user.is_none_or(|id| membership.user_id == id)
+            && organization.is_none_or(|id| membership.organization_id == id)
+            && statuses.iter().any(|status| json!(membership.status) == *status)
+    });
+    query.page(matching.map(|membership| state.membership_json(membership)))
+}
+
+/// `POST /user_management/organization_memberships`
+pub(super) async fn create_membership(Authorized(service): Authorized, fields: Fields) -> Created {
+    let (user_id, organization_id) = (fields.required("user_id")?, fields.required("organization_id")?);
+    let role = fields.text("role_slug")?.unwrap_or("member");
+    let mut state = service.state();
+    if !state.users.contains_key(user_id) {
+        return Err(ApiError::not_found("User", user_id));
+    }
+    if !state.organizations.contains_key(organization_id) {
+        return Err(ApiError::not_found("Organization", organization_id));
+    }
+    if !state.roles.contains_key(role) {
+        return Err(ApiError::unprocessable("invalid_role", "The role does not exist."));
+    }
+    if state.membership(user_id, organization_id).is_some() {
+        let message = "The user is already a member of the organization.";
+        return Err(ApiError::unprocessable("invalid_request_parameters", message));
+    }
+    let membership = state.insert_membership(user_id, organization_id, role, None, MembershipStatus::Active);
+    Ok((StatusCode::CREATED, Json(state.membership_json(&membership))))
+}
+
+/// `PUT /user_management/organization_memberships/{id}/deactivate`: ends the user's sessions in the organization.
+pub(super) async fn deactivate_membership(Authorized(service): Authorized, Path(id): Path<String>) -> Reply {
+    let mut state = service.state();
+    if let Some(found) = state.memberships.get(&id).cloned() {
+        state.deactivate_membership(&found.user_id, &found.organization_id);
+    }
+    let membership = state.memberships.get(&id).map(|membership| state.membership_json(membership));
+    membership.map(Json).ok_or_else(|| ApiError::not_found("Organization Membership", &id))
+}
+
+/// `GET /connections`
+pub(super) async fn connections(Authorized(service): Authorized, query: Query) -> Reply {
+    let state = service.state();
+    let matching = state.connections.values().filter(|connection| {
+        let covers =
+            |domain: &str| connection.domains.iter().any(|(_, own)| own.eq_ignore_ascii_case(domain));
+        query.get("domain").is_none_or(covers)
+            && query.get("organization_id").is_none_or(|id| connection.organization_id == id)
+            && query.get("connection_type").is_none_or(|kind| connection.connection_type == kind)
+    });
+    query.page(matching.map(Connection::json))
+}
+
+/// `GET /user_management/users/{id}/sessions`: the live ones.
+pub(super) async fn sessions(
+    Authorized(service): Authorized,
+    Path(user_id): Path<String>,
+    query: Query,
+) -> Reply {
+    let state = service.state();
+    if !state.users.contains_key(&user_id) {
+        return Err(ApiError::not_found("User", &user_id));
+    }
+    query.page(state.live_sessions(&user_id).map(|session| json!(session)))
+}
+
+/// `POST /user_management/sessions/revoke`
+pub(super) async fn revoke_session(Authorized(service): Authorized, fields: Fields) -> Reply<StatusCode> {
+    let id = fields.required("session_id")?;
+    if service.state().end_sessions(|session| session.id == id) == 0 {
+        return Err(ApiError::plain(StatusCode::BAD_REQUEST, format!("Session not found: '{id}'.")));
+    }
+    Ok(StatusCode::OK)
+}
+
+/// `GET /user_management/sessions/logout`: ends the session, if it is live, and redirects the browser to `return_to`,
+/// which must be one of the sign-out redirects.
+pub(super) async fn logout(Shared(service): Shared<Service>, query: Query) -> Reply<Response> {
+    let id = query.get("session_id").ok_or_else(|| ApiError::invalid_field("session_id", "required"))?;
+    let mut state = service.state();
+    let redirects = &state.options.sign_out_redirects;
+    let target = match query.get("return_to") {
+        Some(uri) if !redirects.iter().any(|allowed| allowed == uri) => {
+            return Ok(page::problem("The return_to URL is not one of the sign-out redirects."));
+        }
+        Some(uri) => Some(uri.to_owned()),
+        None => redirects.first().cloned(),
+    };
+    state.end_sessions(|session| session.id == id);
+    Ok(target.map_or_else(|| page::problem("No sign-out redirect is configured."), page::found))
+}
+
+/// `GET /sso/jwks/{client_id}`
+pub(super) async fn jwks(Shared(service): Shared<Service>, Path(client_id): Path<String>) -> Reply {
+    let state = service.state();
+    if client_id != state.options.client_id {
+        return Err(ApiError::not_found("Client", &client_id));
+    }
+    Ok(Json(json!({"keys": state.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})))
+}
