@@ -1,5 +1,8 @@
 //! Responses, and what tests assert of them.
 
+#![expect(clippy::panic, reason = "assertions")]
+#![expect(clippy::indexing_slicing, reason = "only JSON values are indexed; a missing field reads as null")]
+
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
