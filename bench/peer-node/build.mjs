@@ -1,15 +1,15 @@
-// `node build.mjs <folder>` bundles each function into `<folder>/<name>/bootstrap`, one executable file, as it would go
-// into a zip for Lambda.
+// `node build.mjs <folder>` bundles each function into one executable file, `<folder>/<name>/bootstrap`, as in a zip for
+// Lambda.
 //
-// Minified and in CommonJS: both start faster on Node.js than their alternatives. The shebang names this very
-// Node.js, because a function's PATH is Lambda's.
+// Minified CommonJS starts fastest on Node.js. The shebang has the path of this Node.js, because a function has Lambda's
+// PATH.
 
 import { chmod, readdir, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const here = new URL('.', import.meta.url).pathname;
 const out = process.argv[2];
-if (out === undefined) throw new Error('Say where to: node build.mjs <folder>');
+if (out === undefined) throw new Error('usage: node build.mjs <folder>');
 const functions = (await readdir(`${here}src/functions`)).map((file) => file.replace(/\.mjs$/, ''));
 
 await rm(out, { recursive: true, force: true });

@@ -1,12 +1,14 @@
-//! The test bed: the local cloud with the release binaries, and a second host of the same kind for the floor, the bare
-//! read and the peer.
+//! The test bed: the product's functions in a local cloud, and the programs that they are compared with, all hosted in
+//! the same way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use api::Access;
 use bytes::Bytes;
+use catalog::Function;
 use local::{Cloud, CloudOptions};
 use local_dynamodb::DynamoDb;
 use local_livekit::LiveKit;
@@ -15,20 +17,23 @@ use local_runtime::{Account, FunctionConfig, Invocation, Logs, Runtime, Source};
 use local_workos::WorkOs;
 use serde_json::Value;
 
+use crate::events::function;
 use crate::{Outcome, say};
 
+/// The function that authorizes requests.
+pub(crate) const AUTHORIZER: &str = "authorizer";
 /// The program that does nothing.
 pub(crate) const FLOOR: &str = "floor";
 /// The program that reads one item.
 pub(crate) const GET_ITEM: &str = "get-item";
 
 /// A program under measurement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Subject {
     /// The name it is hosted under.
     pub(crate) name: String,
-    /// The function whose events it takes.
-    pub(crate) function: String,
+    /// The function whose events it receives. The bare read has events of its own and the environment of this function.
+    pub(crate) function: &'static Function,
     /// The executable.
     pub(crate) program: PathBuf,
     pub(crate) kind: Kind,
@@ -48,7 +53,8 @@ type Processes = Arc<Mutex<HashMap<String, u32>>>;
 
 pub(crate) struct Bed {
     cloud: Cloud,
-    beside: Runtime,
+    /// Hosts the programs that the functions are compared with.
+    references: Runtime,
     processes: Processes,
     subjects: Vec<Subject>,
 }
@@ -56,57 +62,43 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) async fn start(root: &Path, binaries: &Path, peer: Option<&Path>) -> Outcome<Self> {
         let (cloud, processes) = start_cloud(root, binaries).await?;
+        let subject = |name: &str, program: &str, like: &str, kind| {
+            let program = binaries.join(program);
+            Ok::<_, crate::Error>(Subject { name: name.to_owned(), function: function(like)?, program, kind })
+        };
         let mut subjects = vec![
-            Subject {
-                name: FLOOR.to_owned(),
-                function: "continue-with-google".to_owned(),
-                program: binaries.join(FLOOR),
-                kind: Kind::Floor,
-            },
-            // The event of a protected route with a body takes longer to read, whoever reads it.
-            Subject {
-                name: "floor-room-auth".to_owned(),
-                function: "room-auth".to_owned(),
-                program: binaries.join(FLOOR),
-                kind: Kind::Floor,
-            },
-            Subject {
-                name: GET_ITEM.to_owned(),
-                function: GET_ITEM.to_owned(),
-                program: binaries.join(GET_ITEM),
-                kind: Kind::GetItem,
-            },
+            subject(FLOOR, FLOOR, "continue-with-google", Kind::Floor)?,
+            // The event of a protected route with a body takes longer to parse, in every function.
+            subject("floor-room-auth", FLOOR, "room-auth", Kind::Floor)?,
+            subject(GET_ITEM, GET_ITEM, AUTHORIZER, Kind::GetItem)?,
         ];
-        subjects.extend(cloud.template().functions.values().map(|function| Subject {
-            name: function.binary.clone(),
-            function: function.binary.clone(),
-            program: binaries.join(&function.binary),
-            kind: Kind::Function,
-        }));
+        for function in catalog::functions() {
+            subjects.push(subject(function.name, function.name, function.name, Kind::Function)?);
+        }
         if let Some(folder) = peer {
             let mut names = Vec::new();
             for entry in std::fs::read_dir(folder)? {
                 names.push(entry?.file_name().to_string_lossy().into_owned());
             }
             names.sort();
-            subjects.extend(names.into_iter().map(|name| Subject {
-                program: folder.join(&name).join("bootstrap"),
-                name: format!("peer-{name}"),
-                function: name,
-                kind: Kind::Peer,
-            }));
+            for name in names {
+                subjects.push(Subject {
+                    name: format!("peer-{name}"),
+                    function: function(&name)?,
+                    program: folder.join(&name).join("bootstrap"),
+                    kind: Kind::Peer,
+                });
+            }
         }
         for subject in &subjects {
             if !subject.program.exists() {
                 return Err(format!("{} is missing: run bench/run", subject.program.display()).into());
             }
         }
-        let beside = subjects.iter().filter(|subject| subject.kind != Kind::Function);
-        let beside = beside.map(|subject| config(subject, &cloud)).collect();
-        let deployment = &cloud.template().deployment;
-        let account = Account { region: deployment.region.clone(), id: deployment.account.clone() };
-        let beside = Runtime::new(beside, account, cloud.logs().clone());
-        Ok(Self { cloud, beside, processes, subjects })
+        let references = subjects.iter().filter(|subject| subject.kind != Kind::Function);
+        let references = references.map(|subject| config(subject, &cloud)).collect();
+        let references = Runtime::new(references, account(&cloud), cloud.logs().clone());
+        Ok(Self { cloud, references, processes, subjects })
     }
 
     pub(crate) fn subjects(&self) -> &[Subject] {
@@ -114,11 +106,11 @@ impl Bed {
     }
 
     pub(crate) fn product(&self, function: &str) -> Option<&Subject> {
-        self.subjects.iter().find(|each| each.kind == Kind::Function && each.function == function)
+        self.subjects.iter().find(|each| each.kind == Kind::Function && each.function.name == function)
     }
 
     pub(crate) fn peer(&self, function: &str) -> Option<&Subject> {
-        self.subjects.iter().find(|each| each.kind == Kind::Peer && each.function == function)
+        self.subjects.iter().find(|each| each.kind == Kind::Peer && each.function.name == function)
     }
 
     pub(crate) fn cloud(&self) -> &Cloud {
@@ -128,15 +120,18 @@ impl Bed {
     pub(crate) fn runtime(&self, subject: &Subject) -> Outcome<&Runtime> {
         match subject.kind {
             Kind::Function => hosted(&self.cloud),
-            Kind::Floor | Kind::GetItem | Kind::Peer => Ok(&self.beside),
+            Kind::Floor | Kind::GetItem | Kind::Peer => Ok(&self.references),
         }
     }
 
-    /// Invokes a program; an answer that is no success is an error.
+    /// Invokes a program and expects success.
     pub(crate) async fn invoke(&self, subject: &Subject, event: Bytes) -> Outcome<Invocation> {
         let invoked = self.runtime(subject)?.invoke(&subject.name, event).await;
         let invocation = invoked.map_err(|error| format!("{}: {error}", subject.name))?;
-        succeeded(&subject.name, &invocation)?;
+        let response: Value = serde_json::from_slice(&invocation.payload)?;
+        if !succeeded(subject, &response) {
+            return Err(format!("{} returned {response}", subject.name).into());
+        }
         Ok(invocation)
     }
 
@@ -152,12 +147,12 @@ impl Bed {
     }
 
     pub(crate) async fn stop(self) {
-        self.beside.stop().await;
+        self.references.stop().await;
         self.cloud.stop().await;
     }
 }
 
-/// A cloud whose log lines are dropped unless they tell of an error, and which process served each function last.
+/// A cloud that prints errors and drops all other log lines, and the process that served each function last.
 pub(crate) async fn start_cloud(root: &Path, binaries: &Path) -> Outcome<(Cloud, Processes)> {
     let processes = Processes::default();
     let mut options = CloudOptions::new(root, binaries);
@@ -168,42 +163,39 @@ pub(crate) async fn start_cloud(root: &Path, binaries: &Path) -> Outcome<(Cloud,
                 let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
                 processes.insert(line.function.to_string(), line.process);
             }
-            // Nothing that is measured fails; where it does, this is why.
+            // No measured request fails; if one does, this says why.
             Source::Stdout if line.text.contains(r#""level":"ERROR""#) => say(&line.text),
             Source::Stderr => say(&line.text),
             Source::Platform | Source::Stdout => {}
         }
     });
-    // What LiveKit tells by itself would run beside what is measured.
-    options.livekit.automatic = false;
     let cloud = Cloud::start(options).await?;
+    // Webhooks would run during a measurement.
     livekit(&cloud)?.set_webhook_url(None);
     Ok((cloud, processes))
 }
 
-/// Whether an answer is a success: an HTTP answer below 300, an authorizer that lets pass, or no HTTP at all.
-fn succeeded(name: &str, invocation: &Invocation) -> Outcome<()> {
-    let answer: Value = serde_json::from_slice(&invocation.payload)?;
-    let ok = match (answer.get("statusCode"), answer.get("isAuthorized"), answer.get("found")) {
-        (Some(status), None, None) => status.as_u64().is_some_and(|status| status < 300),
-        (None, Some(authorized), None) => {
-            authorized == true && answer.pointer("/context/userId").is_some_and(Value::is_string)
+fn succeeded(subject: &Subject, response: &Value) -> bool {
+    let route = &subject.function.route;
+    match (subject.kind, route.access) {
+        (Kind::Floor, _) => response["statusCode"] == 200,
+        (Kind::GetItem, _) => response["found"] == true,
+        (Kind::Function | Kind::Peer, Access::Authorizer) => {
+            response["isAuthorized"] == true && response["context"]["userId"].is_string()
         }
-        (None, None, Some(found)) => found == true,
-        _ => false,
-    };
-    if ok { Ok(()) } else { Err(format!("{name} answered {answer}").into()) }
+        (Kind::Function | Kind::Peer, Access::Scheduled) => response.is_null(),
+        (Kind::Function | Kind::Peer, _) => response["statusCode"] == route.success,
+    }
 }
 
-/// Hosts a program as the function it stands for is hosted.
+/// How a program is hosted: as the function is whose events it receives.
 fn config(subject: &Subject, cloud: &Cloud) -> FunctionConfig {
-    let like = if subject.kind == Kind::Peer { subject.function.as_str() } else { "authorizer" };
     let mut environment = match subject.kind {
         Kind::Floor => BTreeMap::new(),
-        _ => cloud.environment_of(like).cloned().unwrap_or_default(),
+        _ => cloud.environment_of(subject.function.name).cloned().unwrap_or_default(),
     };
     if subject.kind == Kind::Peer {
-        // The SDK would print at every start that Node.js 20 is old, which takes time.
+        // The SDK warns at every start that Node.js 20 is old, which takes time.
         environment.insert("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED".to_owned(), "true".to_owned());
     }
     FunctionConfig {
@@ -216,6 +208,11 @@ fn config(subject: &Subject, cloud: &Cloud) -> FunctionConfig {
         environment,
         max_concurrency: 1000,
     }
+}
+
+pub(crate) fn account(cloud: &Cloud) -> Account {
+    let deployment = &cloud.template().deployment;
+    Account { region: deployment.region.clone(), id: deployment.account.clone() }
 }
 
 pub(crate) fn hosted(cloud: &Cloud) -> Outcome<&Runtime> {

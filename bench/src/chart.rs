@@ -1,4 +1,4 @@
-//! The chart of the README: start, memory and CPU of each function beside its Node.js peer.
+//! The chart of the README: start, memory and CPU of each function next to its Node.js peer.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ const GAP: f64 = 20.0;
 const TOP: f64 = 64.0;
 const ROW: f64 = 40.0;
 const BAR: f64 = 12.0;
-/// Room for the figure behind a bar.
+/// Space for the figure after a bar.
 const FIGURE: f64 = 62.0;
 
-/// A panel: its title, its unit, and what of a program it shows.
+/// A panel: title, unit, and the figure that it shows.
 type Panel = (&'static str, &'static str, fn(&Program) -> f64);
 
 const PANELS: [Panel; 3] = [
@@ -23,7 +23,7 @@ const PANELS: [Panel; 3] = [
     ("CPU per warm request", "µs", |program| program.cpu_us),
 ];
 
-/// Text and lines follow the reader's light or dark scheme; both series keep their contrast in either.
+/// Colors follow the reader's light or dark scheme.
 const STYLE: &str = "\
 text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2328}\
 .title{font-weight:600}.quiet{fill:#59636e;font-size:12px}.axis{stroke:#d1d9e0}\
@@ -50,7 +50,7 @@ fn render(figures: &Figures, svg: &mut String) -> std::fmt::Result {
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-labelledby=\"title description\">\n\
-         <title id=\"title\">Start, peak memory and CPU time of the functions beside the same work in Node.js</title>"
+         <title id=\"title\">Start, peak memory and CPU time of the functions and of the same work in Node.js</title>"
     )?;
     write!(svg, "<desc id=\"description\">")?;
     for (name, ours, peer) in &pairs {
@@ -112,7 +112,7 @@ fn render(figures: &Figures, svg: &mut String) -> std::fmt::Result {
     )
 }
 
-/// Three digits are enough.
+/// A figure as a short label.
 fn figure(value: f64) -> String {
     match value {
         0.0..10.0 => format!("{value:.1}"),

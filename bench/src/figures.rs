@@ -1,4 +1,4 @@
-//! Everything that a run measures, as it is kept in `bench/results/`.
+//! The figures of a run, as stored in `bench/results/latest.json`. Earlier ones are in the history of that file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,12 @@ use crate::Outcome;
 use crate::machine::Machine;
 use crate::spread::Spread;
 
-/// How often what is done.
+/// How much is measured.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Counts {
-    /// Starts of each program.
+    /// Starts per program.
     pub(crate) spawns: usize,
-    /// Warm requests to each program.
+    /// Warm requests per program.
     pub(crate) warm: usize,
     /// Sessions in the fullest table.
     pub(crate) sessions: usize,
@@ -41,17 +41,17 @@ pub(crate) struct Program {
     pub(crate) cpu_us: f64,
     /// Peak memory after the warm requests, in KiB.
     pub(crate) peak_memory_kib: u64,
-    /// The binary, or the bundle.
+    /// Size of the binary or bundle.
     pub(crate) binary_bytes: u64,
-    /// Deflated.
+    /// Its size after deflate.
     pub(crate) zip_bytes: u64,
     /// The upstream calls of a warm request.
     pub(crate) calls: Vec<String>,
-    /// How many of them are made one after the other.
+    /// How many of them follow one another.
     pub(crate) rounds: u32,
 }
 
-/// Requests at a time, and what came of it.
+/// Throughput with so many requests under way.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Throughput {
     pub(crate) target: String,
@@ -62,21 +62,21 @@ pub(crate) struct Throughput {
     pub(crate) failures: usize,
 }
 
-/// Authorization with so many sessions in the table.
+/// Warm authorizations with so many sessions in the table.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Sessions {
     pub(crate) sessions: usize,
-    /// A warm authorization, in microseconds.
+    /// Latency in microseconds.
     pub(crate) authorize_us: Spread,
 }
 
-/// Many requests at once whose access token has run out.
+/// Concurrent requests with one session whose access token is about to expire.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Storm {
     pub(crate) requests: usize,
     pub(crate) refreshes: usize,
     pub(crate) failures: usize,
-    /// Until the last one was answered, in milliseconds.
+    /// Time to the last response, in milliseconds.
     pub(crate) milliseconds: f64,
 }
 
@@ -85,16 +85,17 @@ pub(crate) struct Storm {
 pub(crate) struct Figures {
     pub(crate) machine: Machine,
     pub(crate) counts: Counts,
-    /// The `lambda_http` hello world.
+    /// The `lambda_http` hello world, with an event without a body.
     pub(crate) floor: Program,
-    /// The same with the events of these functions.
+    /// The same with the events of other functions, by name.
     pub(crate) floor_with_event_of: BTreeMap<String, Program>,
-    /// The bare read: its program, and the read alone in microseconds.
+    /// The bare read.
     pub(crate) get_item: Program,
+    /// The read alone, in microseconds.
     pub(crate) get_item_read_us: Spread,
-    /// By name.
+    /// The product's functions, by name.
     pub(crate) functions: BTreeMap<String, Program>,
-    /// The Node.js peer, by the name of the function that it stands beside.
+    /// The functions of the Node.js peer, by the name of ours.
     pub(crate) peer: BTreeMap<String, Program>,
     pub(crate) throughput: Vec<Throughput>,
     pub(crate) sessions: Vec<Sessions>,
@@ -118,16 +119,9 @@ impl Figures {
         }
     }
 
-    /// Writes them as `bench/results/<date>-<commit>.json` and as the last ones.
-    pub(crate) fn keep(&self, root: &Path) -> Outcome<()> {
-        fs::create_dir_all(folder(root))?;
-        self.write(&folder(root).join(format!("{}-{}.json", self.machine.date, self.machine.commit)))?;
-        self.write(&Self::last(root))
-    }
-
-    /// The file of the last results.
-    pub(crate) fn last(root: &Path) -> PathBuf {
-        folder(root).join("latest.json")
+    /// The file of the latest figures.
+    pub(crate) fn latest(root: &Path) -> PathBuf {
+        root.join("bench/results/latest.json")
     }
 
     pub(crate) fn write(&self, file: &Path) -> Outcome<()> {
@@ -137,8 +131,4 @@ impl Figures {
     pub(crate) fn read(file: &Path) -> Outcome<Self> {
         Ok(serde_json::from_str(&fs::read_to_string(file)?)?)
     }
-}
-
-fn folder(root: &Path) -> PathBuf {
-    root.join("bench/results")
 }

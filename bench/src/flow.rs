@@ -1,16 +1,17 @@
-//! One flow through the product and the peer: what is compared must do the same work, so the same events get answers of
-//! the same status, headers, cookies and body shape.
+//! Compares the peer with the product before anything is measured. They must do the same work: the same events get
+//! responses with the same status, headers, cookies and body fields.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use serde_json::Value;
+use session::SESSION_COOKIE;
 
-use crate::bed::{Bed, Kind};
-use crate::events::{Events, authorizer_event, cookie};
+use crate::bed::{AUTHORIZER, Bed, Kind};
+use crate::events::{Events, with_session};
 use crate::{Outcome, say};
 
-/// An event that is refused, and by what the answer says why.
+/// Changes to an event that make a function refuse it: function, field of the body, value.
 const REFUSALS: [(&str, &str, &str); 4] = [
     ("finalize-magic-auth", "/code", "000"),
     ("finalize-magic-auth", "/email", "nobody"),
@@ -18,57 +19,54 @@ const REFUSALS: [(&str, &str, &str); 4] = [
     ("room-auth", "/roomId", ""),
 ];
 
-/// Compares the peer with the product; an error names the first difference.
+/// Compares all functions that have a peer; an error describes the first difference.
 pub(crate) async fn compare(bed: &Bed) -> Outcome<()> {
-    let events = Events::new(bed.cloud())?;
-    let functions: Vec<_> = bed
-        .subjects()
-        .iter()
-        .filter(|subject| subject.kind == Kind::Peer)
-        .map(|subject| subject.function.clone())
-        .collect();
+    let events = Events::new(bed.cloud());
+    let peers = bed.subjects().iter().filter(|subject| subject.kind == Kind::Peer);
+    let functions: Vec<_> = peers.map(|subject| subject.function).collect();
     for function in &functions {
+        let name = function.name;
         let (ours, theirs) =
-            pair(bed, function, &events.next(function).await?, &events.next(function).await?).await?;
-        same(function, &ours, &theirs)?;
-        if function == "finalize-magic-auth" {
-            // Each one's sessions are good for the other one's authorizer: they keep the same items.
-            for answer in [&ours, &theirs] {
-                let token = cookie(answer, "__Host-session")?;
-                let event = authorizer_event(0, token.trim_start_matches("__Host-session="));
-                let (ours, theirs) = pair(bed, "authorizer", &event, &event).await?;
-                same("authorizer", &ours, &theirs)?;
-                if ours != theirs || ours.get("isAuthorized") != Some(&Value::Bool(true)) {
-                    return Err(format!("authorizer: {ours} and {theirs}").into());
-                }
-            }
-        }
-    }
-    for (function, field, value) in REFUSALS {
-        if functions.iter().any(|each| each == function) {
+            pair(bed, name, &events.next(function).await?, &events.next(function).await?).await?;
+        same(name, &ours, &theirs)?;
+        for (_, field, value) in REFUSALS.into_iter().filter(|(refusing, ..)| *refusing == name) {
             let event = spoil(&events.next(function).await?, field, value)?;
-            let (ours, theirs) = pair(bed, function, &event, &event).await?;
-            same(function, &ours, &theirs)?;
-            let reason = |answer: &Value| crate::events::body(answer).map(|body| body["reason"].clone());
-            if reason(&ours)? != reason(&theirs)? {
-                return Err(format!("{function} refuses {field}: {ours} and {theirs}").into());
+            let (ours, theirs) = pair(bed, name, &event, &event).await?;
+            same(name, &ours, &theirs)?;
+            if body(&ours)?["reason"] != body(&theirs)?["reason"] {
+                return Err(format!("{name} refuses {field}: {ours} and {theirs}").into());
             }
         }
-    }
-    for function in ["authorizer"] {
-        if functions.iter().any(|each| each == function) {
-            let event = authorizer_event(0, &"A".repeat(43));
-            let (ours, theirs) = pair(bed, function, &event, &event).await?;
-            if ours["isAuthorized"] != false || theirs["isAuthorized"] != false {
-                return Err(format!("{function} lets nobody pass: {ours} and {theirs}").into());
-            }
+        if name == "finalize-magic-auth" {
+            compare_sessions(bed, &events, [&ours, &theirs]).await?;
         }
     }
-    say(&format!("  {} functions, the same answers", functions.len()));
+    say(&format!("  {} functions respond alike", functions.len()));
     Ok(())
 }
 
-/// The answers of both, each to its own event: a code counts once.
+/// Both authorizers accept the sessions of both sign-ins, so the items are alike, and refuse an unknown session.
+async fn compare_sessions(bed: &Bed, events: &Events<'_>, sign_ins: [&Value; 2]) -> Outcome<()> {
+    let Some(authorizer) = bed.peer(AUTHORIZER) else { return Ok(()) };
+    let event = events.next(authorizer.function).await?;
+    let mut sessions = vec![("A".repeat(43), false)];
+    for response in sign_ins {
+        sessions.push((session_of(response)?, true));
+    }
+    for (token, is_authorized) in sessions {
+        let event = with_session(&event, &token)?;
+        let (ours, theirs) = pair(bed, AUTHORIZER, &event, &event).await?;
+        if ours["isAuthorized"] != is_authorized || theirs["isAuthorized"] != is_authorized {
+            return Err(format!("authorizer, expected {is_authorized}: {ours} and {theirs}").into());
+        }
+        if is_authorized && ours != theirs {
+            return Err(format!("authorizer: {ours} and {theirs}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The responses of both, each to its own event: a code can be redeemed once.
 async fn pair(bed: &Bed, function: &str, ours: &Bytes, theirs: &Bytes) -> Outcome<(Value, Value)> {
     let (product, peer) = bed.product(function).zip(bed.peer(function)).ok_or("no such pair")?;
     let ours = bed.runtime(product)?.invoke(&product.name, ours.clone()).await?;
@@ -76,45 +74,61 @@ async fn pair(bed: &Bed, function: &str, ours: &Bytes, theirs: &Bytes) -> Outcom
     Ok((serde_json::from_slice(&ours.payload)?, serde_json::from_slice(&theirs.payload)?))
 }
 
-/// The event with another value at a field of its body.
+/// The event with another value in a field of its body.
 fn spoil(event: &Bytes, field: &str, value: &str) -> Outcome<Bytes> {
     let mut event: Value = serde_json::from_slice(event)?;
-    let mut body = crate::events::body(&event)?;
+    let mut body = body(&event)?;
     *body.pointer_mut(field).ok_or("no such field")? = value.into();
     event["body"] = body.to_string().into();
     Ok(Bytes::from(event.to_string()))
 }
 
+/// The body of an event or a response.
+fn body(value: &Value) -> Outcome<Value> {
+    let text = value["body"].as_str().ok_or_else(|| format!("no body in {value}"))?;
+    Ok(serde_json::from_str(text)?)
+}
+
+/// The session token that a response sets.
+fn session_of(response: &Value) -> Outcome<String> {
+    let mut cookies = response["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let token = cookies.find_map(|cookie| {
+        let (name, rest) = cookie.split_once('=')?;
+        (name == SESSION_COOKIE).then(|| rest.split(';').next().unwrap_or_default().to_owned())
+    });
+    Ok(token.ok_or_else(|| format!("no session in {response}"))?)
+}
+
 fn same(function: &str, ours: &Value, theirs: &Value) -> Outcome<()> {
-    let (ours_shape, theirs_shape) = (shape_of_answer(ours)?, shape_of_answer(theirs)?);
-    if ours_shape == theirs_shape {
+    let (our_shape, their_shape) = (shape(ours)?, shape(theirs)?);
+    if our_shape == their_shape {
         return Ok(());
     }
-    let differences: Vec<_> = ours_shape.symmetric_difference(&theirs_shape).collect();
+    let differences: Vec<_> = our_shape.symmetric_difference(&their_shape).collect();
     Err(format!("{function} and its peer differ in {differences:?}: {ours} and {theirs}").into())
 }
 
 /// Status, header values, cookies without their values, and the body's fields with their types.
-fn shape_of_answer(answer: &Value) -> Outcome<BTreeSet<String>> {
+fn shape(response: &Value) -> Outcome<BTreeSet<String>> {
     let mut shape = BTreeSet::new();
-    if answer.get("statusCode").is_none() {
-        fields("", answer, &mut shape);
+    if response.get("statusCode").is_none() {
+        fields("", response, &mut shape);
         return Ok(shape);
     }
-    shape.insert(format!("status {}", answer["statusCode"]));
-    let listed = |name: &str| answer.get(name).and_then(Value::as_object).into_iter().flatten();
+    shape.insert(format!("status {}", response["statusCode"]));
+    let listed = |name: &str| response.get(name).and_then(Value::as_object).into_iter().flatten();
     for (name, value) in listed("headers").chain(listed("multiValueHeaders")) {
         let value = value.get(0).unwrap_or(value).as_str().unwrap_or_default();
         if name != "retry-after" && name != "set-cookie" {
             shape.insert(format!("{}: {value}", name.to_lowercase()));
         }
     }
-    for cookie in answer["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for cookie in response["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
         let name = pair.split('=').next().unwrap_or_default();
         shape.insert(format!("cookie {name}={} characters;{attributes}", pair.len()));
     }
-    fields("", &crate::events::body(answer)?, &mut shape);
+    fields("", &body(response)?, &mut shape);
     Ok(shape)
 }
 

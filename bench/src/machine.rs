@@ -1,4 +1,4 @@
-//! Where and of what the figures are.
+//! The machine and the commit that figures belong to.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The machine and the commit.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Machine {
-    /// The commit, with `-dirty` where the tree had changes.
+    /// The commit, with `-dirty` if the tree had changes.
     pub(crate) commit: String,
-    /// The day, in UTC.
+    /// The date, in UTC.
     pub(crate) date: String,
     pub(crate) cpu: String,
     pub(crate) cores: usize,
@@ -35,7 +35,7 @@ impl Machine {
     }
 }
 
-/// What a program prints; `unknown` where it does not run.
+/// The output of a program; `unknown` if it fails.
 fn output(root: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(root).output();
     let printed = output.ok().filter(|output| output.status.success());

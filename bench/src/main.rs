@@ -1,13 +1,11 @@
-//! `bench`: measures the release binaries of the functions beside the floor and the Node.js peer, in one run, through
-//! the host that `local` uses and against its doubles. `bench/run` builds everything and calls it.
+//! `bench run` measures the release binaries of the functions, the floor and the Node.js peer in one run, hosted as in the
+//! local cloud and against its doubles. `bench/run` builds everything and calls it. It writes the figures to
+//! `bench/results/latest.json`, the tables to `docs/performance.md` and the chart to `docs/performance.svg`, and fails if a
+//! budget is exceeded.
 //!
-//! It writes the figures to `bench/results/`, the tables into `docs/performance.md` and the chart to
-//! `docs/performance.svg`, and ends with an error where a budget of `bench/budgets.json` is exceeded.
+//! `bench instructions` counts the instructions of each start; `bench/instructions` calls it.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "only JSON values are indexed: what is missing there reads as null"
-)]
+#![expect(clippy::indexing_slicing, reason = "only JSON values are indexed; a missing field reads as null")]
 
 mod bed;
 mod budget;
@@ -15,6 +13,7 @@ mod chart;
 mod events;
 mod figures;
 mod flow;
+mod instructions;
 mod machine;
 mod measure;
 mod process;
@@ -23,7 +22,6 @@ mod scale;
 mod size;
 mod spread;
 
-use std::error::Error;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,13 +30,15 @@ use bed::Bed;
 use clap::{Parser, Subcommand};
 use figures::{Counts, Figures};
 
-/// Errors of a development program: one line for the person who runs it.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+/// An error of a development program: one line for the person who runs it.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+type Outcome<T> = Result<T, Error>;
 
 #[derive(Parser)]
 #[command(about = "Measures the release binaries of the functions")]
 struct Arguments {
-    /// The folder of the project.
+    /// Root folder of the project.
     #[arg(long, default_value = ".")]
     root: PathBuf,
     #[command(subcommand)]
@@ -47,29 +47,36 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures, writes the results and checks the budgets.
+    /// Measure, write the figures and check the budgets.
     Run {
-        /// The folder of the release binaries.
+        /// Folder of the release binaries.
         #[arg(long)]
         binaries: PathBuf,
-        /// The folder of the bundled Node.js functions; without it, the peer is not measured.
+        /// Folder of the bundled Node.js functions; without it, the peer is not measured.
         #[arg(long)]
         peer: Option<PathBuf>,
-        /// Small counts: shows that everything runs. The figures are worth little, so nothing is written or refused.
+        /// Use small counts, to show that everything runs. Nothing is written and no budget is enforced.
         #[arg(long)]
         quick: bool,
-        /// The most sessions to fill the table with.
+        /// Sessions in the fullest table.
         #[arg(long)]
         sessions: Option<usize>,
-        /// Writes the figures to this file, and neither results nor documentation: to compare what is being tried.
+        /// Write the figures to this file only, to compare variants.
         #[arg(long)]
         save: Option<PathBuf>,
     },
-    /// Writes tables and chart again.
+    /// Write tables and chart again.
     Report {
-        /// The figures; without it, the last results.
+        /// File of the figures; by default the latest ones.
         #[arg(long)]
         figures: Option<PathBuf>,
+    },
+    /// Count the instructions of each start with callgrind.
+    Instructions {
+        /// Folder of release binaries.
+        binaries: PathBuf,
+        /// Another such folder, to compare with the first.
+        other: Option<PathBuf>,
     },
 }
 
@@ -85,19 +92,23 @@ async fn main() -> ExitCode {
     }
 }
 
-/// A line for the person who waits.
+/// Prints a line.
 fn say(line: &str) {
-    // Nobody reads any more when the pipe is closed.
+    // Fails if the reader has closed the pipe.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Whether all budgets are kept.
+/// Returns whether all budgets are met.
 async fn run(arguments: Arguments) -> Outcome<bool> {
     let root = arguments.root.canonicalize()?;
     let (binaries, peer, quick, sessions, save) = match arguments.command {
         Command::Report { figures } => {
-            let figures = figures.unwrap_or_else(|| Figures::last(&root));
+            let figures = figures.unwrap_or_else(|| Figures::latest(&root));
             report::write(&root, &Figures::read(&figures)?)?;
+            return Ok(true);
+        }
+        Command::Instructions { binaries, other } => {
+            instructions::run(&root, &binaries, other.as_deref()).await?;
             return Ok(true);
         }
         Command::Run { binaries, peer, quick, sessions, save } => (binaries, peer, quick, sessions, save),
@@ -106,7 +117,7 @@ async fn run(arguments: Arguments) -> Outcome<bool> {
     counts.sessions = sessions.unwrap_or(counts.sessions);
 
     let bed = Bed::start(&root, &binaries, peer.as_deref()).await?;
-    say("Flow: the peer answers as the product does");
+    say("Comparing the responses of the peer and the product");
     flow::compare(&bed).await?;
     let mut figures = Figures::new(machine::Machine::of(&root), counts);
     measure::run(&bed, &mut figures).await?;
@@ -120,9 +131,9 @@ async fn run(arguments: Arguments) -> Outcome<bool> {
         Some(file) => figures.write(&file)?,
         None if quick => return Ok(true),
         None => {
-            figures.keep(&root)?;
+            figures.write(&Figures::latest(&root))?;
             report::write(&root, &figures)?;
         }
     }
-    Ok(verdicts.iter().all(|verdict| verdict.is_kept()))
+    Ok(verdicts.iter().all(|verdict| verdict.is_met()))
 }

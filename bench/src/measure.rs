@@ -1,6 +1,6 @@
-//! Every program, one beside the other: starts, first requests, warm requests, CPU time, memory, sizes, calls, rounds.
+//! Measures all programs side by side: starts, first requests, warm requests, CPU time, memory, sizes, calls and rounds.
 //!
-//! Programs take turns, start by start and batch by batch, so that whatever else the machine does hits all of them.
+//! Programs take turns, start by start and batch by batch, so that other work on the machine affects all of them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,17 +16,17 @@ use crate::figures::{Figures, Program};
 use crate::spread::Spread;
 use crate::{Outcome, process, say, size};
 
-/// Warm requests that each program serves in its turn.
+/// Warm requests per program and turn.
 const BATCH: usize = 100;
 
-/// Requests before the first batch: connections, key sets and caches are there then, and a just-in-time compiler has
-/// seen the code.
+/// Requests to a new process that are not measured: they open connections, fill caches and let a just-in-time compiler
+/// see the code.
 const WARM_UP: usize = 20;
 
-/// By how much each upstream call is held up to count the rounds: far above what a request takes by itself.
+/// The delay of each upstream call while rounds are counted: far more than a request takes by itself.
 const ROUND: Duration = Duration::from_millis(150);
 
-/// What is gathered about one program.
+/// The measurements of one program.
 #[derive(Default)]
 struct Series {
     start_ms: Vec<f64>,
@@ -41,7 +41,7 @@ struct Series {
 
 /// Measures all programs of the bed.
 pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
-    let events = Events::new(bed.cloud())?;
+    let events = Events::new(bed.cloud());
     let mut all: HashMap<String, Series> = HashMap::new();
 
     say(&format!("Starts: {} of each of {} programs", figures.counts.spawns, bed.subjects().len()));
@@ -52,7 +52,6 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
     }
     say(&format!("Warm requests: {} to each", figures.counts.warm));
     for subject in bed.subjects() {
-        warm_up(bed, &events, subject).await?;
         count_calls(bed, &events, subject, all.entry(subject.name.clone()).or_default()).await?;
     }
     for turn in 0..figures.counts.warm.div_ceil(BATCH) {
@@ -67,10 +66,10 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
         let program = program(subject, series, figures.counts.warm)?;
         match subject.kind {
             Kind::Floor if subject.name == FLOOR => figures.floor = program,
-            Kind::Floor => _ = figures.floor_with_event_of.insert(subject.function.clone(), program),
+            Kind::Floor => _ = figures.floor_with_event_of.insert(subject.function.name.to_owned(), program),
             Kind::GetItem => (figures.get_item, figures.get_item_read_us) = (program, read),
-            Kind::Function => _ = figures.functions.insert(subject.function.clone(), program),
-            Kind::Peer => _ = figures.peer.insert(subject.function.clone(), program),
+            Kind::Function => _ = figures.functions.insert(subject.function.name.to_owned(), program),
+            Kind::Peer => _ = figures.peer.insert(subject.function.name.to_owned(), program),
         }
     }
     Ok(())
@@ -91,8 +90,8 @@ fn program(subject: &Subject, series: Series, requests: usize) -> Outcome<Progra
     })
 }
 
-/// The programs in another order each time: a program may leave work behind for a moment, and nobody shall always come
-/// after the same one.
+/// The programs in a different order each turn: a program may leave work behind for a moment, and no program should
+/// always run after the same one.
 fn in_turn(subjects: &[Subject], turn: usize) -> Vec<&Subject> {
     let mut order: Vec<_> = subjects.iter().collect();
     order.sort_by_cached_key(|subject| {
@@ -103,31 +102,30 @@ fn in_turn(subjects: &[Subject], turn: usize) -> Vec<&Subject> {
     order
 }
 
+/// Prepares events for the next requests to a program. Those before have been used.
 async fn prepare(events: &Events<'_>, subject: &Subject, count: usize) -> Outcome<Vec<Bytes>> {
+    events.forget_people()?;
     let mut prepared = Vec::with_capacity(count);
     for _ in 0..count {
-        prepared.push(events.next(&subject.function).await?);
+        prepared.push(match subject.kind {
+            Kind::GetItem => events.session_key().await?,
+            Kind::Function | Kind::Floor | Kind::Peer => events.next(subject.function).await?,
+        });
     }
     Ok(prepared)
 }
 
-/// Serves the requests that do not count.
-async fn warm_up(bed: &Bed, events: &Events<'_>, subject: &Subject) -> Outcome<()> {
-    for event in prepare(events, subject, WARM_UP).await? {
-        bed.invoke(subject, event).await?;
-    }
-    Ok(())
-}
-
 /// A cold start with its first request.
 async fn start(bed: &Bed, events: &Events<'_>, subject: &Subject, series: &mut Series) -> Outcome<()> {
-    let event = events.next(&subject.function).await?;
+    let prepared = prepare(events, subject, 1).await?;
     bed.runtime(subject)?.kill(&subject.name).await?;
-    let report = bed.invoke(subject, event).await?.report;
-    let init = report.init.ok_or("the process was warm")?;
-    series.start_ms.push(init.as_secs_f64() * 1e3);
-    series.first_ms.push(report.duration.as_secs_f64() * 1e3);
-    // A fresh process of Node.js goes on compiling for a while, beside whoever comes next.
+    for event in prepared {
+        let report = bed.invoke(subject, event).await?.report;
+        let init = report.init.ok_or("the process was warm")?;
+        series.start_ms.push(init.as_secs_f64() * 1e3);
+        series.first_ms.push(report.duration.as_secs_f64() * 1e3);
+    }
+    // A new process of Node.js goes on compiling for a while, during the turn of the next program.
     bed.runtime(subject)?.kill(&subject.name).await?;
     Ok(())
 }
@@ -140,21 +138,23 @@ async fn warm(
     count: usize,
     series: &mut Series,
 ) -> Outcome<()> {
-    // Where a process happens to lie in memory is worth up to a tenth of a short request: each batch has a process of its
-    // own. A just-in-time compiler keeps the process whose code it has seen.
+    let mut prepared = prepare(events, subject, WARM_UP + count).await?;
+    // The memory layout of a process changes short requests by up to a tenth, so each batch has a new process. A peer
+    // keeps the process whose code the compiler has seen.
     if subject.kind != Kind::Peer {
         bed.runtime(subject)?.kill(&subject.name).await?;
-        warm_up(bed, events, subject).await?;
     }
-    let prepared = prepare(events, subject, count).await?;
+    for event in prepared.drain(..WARM_UP) {
+        bed.invoke(subject, event).await?;
+    }
     let process = bed.process(subject)?;
     let before = process::cpu_nanoseconds(process)?;
     for event in prepared {
         let invocation = bed.invoke(subject, event).await?;
         series.warm_us.push(invocation.report.duration.as_secs_f64() * 1e6);
         if subject.kind == Kind::GetItem {
-            let answer: Value = serde_json::from_slice(&invocation.payload)?;
-            series.read_us.push(answer["nanoseconds"].as_f64().unwrap_or_default() / 1e3);
+            let response: Value = serde_json::from_slice(&invocation.payload)?;
+            series.read_us.push(response["nanoseconds"].as_f64().unwrap_or_default() / 1e3);
         }
     }
     series.cpu_ns += process::cpu_nanoseconds(process)?.saturating_sub(before);
@@ -165,23 +165,27 @@ async fn warm(
     Ok(())
 }
 
-/// The upstream calls of one warm request, and how many of them follow one another: each call is held up by the same
-/// time, so the request is held up by that time for every round.
+/// The upstream calls of one warm request, and how many of them follow one another: each call is delayed by the same
+/// time, so each round delays the request by that time.
 async fn count_calls(bed: &Bed, events: &Events<'_>, subject: &Subject, series: &mut Series) -> Outcome<()> {
-    let undisturbed = bed.invoke(subject, events.next(&subject.function).await?).await?.report.duration;
-    let event = events.next(&subject.function).await?;
+    let mut prepared = prepare(events, subject, WARM_UP + 1).await?;
+    let last = prepared.pop().ok_or("no event")?;
+    let mut undelayed = Duration::ZERO;
+    for event in prepared {
+        undelayed = bed.invoke(subject, event).await?.report.duration;
+    }
     let proxies = bed.proxies()?;
     for proxy in proxies {
         proxy.reset_calls();
         proxy.inject(Fault::new("*", Effect::Serve).delay(ROUND));
     }
-    let outcome = bed.invoke(subject, event).await;
+    let outcome = bed.invoke(subject, last).await;
     for proxy in proxies {
         proxy.clear_faults();
         series.calls.extend(proxy.calls());
     }
     series.calls.sort();
-    let held_up = outcome?.report.duration.saturating_sub(undisturbed);
-    series.rounds = (held_up.as_secs_f64() / ROUND.as_secs_f64()).round() as u32;
+    let delay = outcome?.report.duration.saturating_sub(undelayed);
+    series.rounds = (delay.as_secs_f64() / ROUND.as_secs_f64()).round() as u32;
     Ok(())
 }

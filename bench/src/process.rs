@@ -1,4 +1,4 @@
-//! What Linux tells about a process: `proc(5)`.
+//! CPU time and memory of a process, from `proc(5)`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::Outcome;
 
 /// CPU time of all threads so far, in nanoseconds.
 ///
-/// From `schedstat`, which counts nanoseconds: `stat` counts ticks of 10 ms, too coarse for requests of microseconds.
+/// `stat` counts ticks of 10 ms, too coarse for requests of microseconds; `schedstat` counts nanoseconds.
 pub(crate) fn cpu_nanoseconds(process: u32) -> Outcome<u64> {
     let mut total = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -17,7 +17,7 @@ pub(crate) fn cpu_nanoseconds(process: u32) -> Outcome<u64> {
     Ok(total)
 }
 
-/// The most memory that it has held so far, in KiB: `VmHWM`.
+/// Peak memory so far (`VmHWM`), in KiB.
 pub(crate) fn peak_memory_kib(process: u32) -> Outcome<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

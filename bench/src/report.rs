@@ -1,4 +1,4 @@
-//! The tables of `docs/performance.md` and the chart, made from the figures.
+//! Renders the figures as the tables of `docs/performance.md`, and writes these and the chart.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,13 +11,13 @@ use crate::figures::{Figures, Program};
 const BEGIN: &str = "<!-- figures: written by `make bench` -->";
 const END: &str = "<!-- end of figures -->";
 
-/// Puts the tables between their marks in `docs/performance.md` and writes `docs/performance.svg`.
+/// Replaces the tables between the markers of `docs/performance.md` and writes `docs/performance.svg`.
 pub(crate) fn write(root: &Path, figures: &Figures) -> Outcome<()> {
     let document = root.join("docs/performance.md");
     let text = fs::read_to_string(&document)?;
-    let (before, rest) = text.split_once(BEGIN).ok_or("docs/performance.md has no mark for the figures")?;
+    let (before, rest) = text.split_once(BEGIN).ok_or("docs/performance.md has no marker for the figures")?;
     let (_, after) =
-        rest.split_once(END).ok_or("docs/performance.md has no mark for the end of the figures")?;
+        rest.split_once(END).ok_or("docs/performance.md has no marker for the end of the figures")?;
     fs::write(&document, format!("{before}{BEGIN}\n\n{}\n{END}{after}", tables(figures)))?;
     Ok(fs::write(root.join("docs/performance.svg"), chart::draw(figures))?)
 }
@@ -34,7 +34,7 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
     let (machine, counts) = (&figures.machine, figures.counts);
     writeln!(
         text,
-        "Commit `{}`, {}. {}, {} cores, {}, {}, Node.js {}. {} starts and {} warm requests of each program.\n",
+        "Commit `{}`, {}; {}, {} cores; {}.\n{}, Node.js {}; {} starts and {} warm requests per program.\n",
         machine.commit,
         machine.date,
         machine.cpu,
@@ -61,12 +61,12 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\nThe read of the bare `GetItem` alone takes {:.0} µs.\n",
+        "\nOf the bare `GetItem`, the read itself takes {:.0} µs.\n",
         figures.get_item_read_us.median
     )?;
 
     if !figures.peer.is_empty() {
-        writeln!(text, "The same work in Node.js, and how many times less the function needs:\n")?;
+        writeln!(text, "The same work in Node.js, and its multiple of the function's figure:\n")?;
         writeln!(
             text,
             "| | start, ms | | first request, ms | | warm request, µs | | CPU, µs | | memory, MiB | | zip, MB |"
@@ -96,7 +96,7 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
 
     writeln!(
         text,
-        "| at a time | authorizer, requests/s | median, ms | p99 | room-auth through the gateway, requests/s | median, ms | p99 |"
+        "| concurrent requests | authorizer, requests/s | median, ms | p99 | room-auth through the gateway, requests/s | median, ms | p99 |"
     )?;
     writeln!(text, "|--:|--:|--:|--:|--:|--:|--:|")?;
     for pair in figures.throughput.chunks(2) {
@@ -117,7 +117,8 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
     if let Some(storm) = figures.storm {
         writeln!(
             text,
-            "\n{} requests at once with an access token that runs out: {} refresh, {} failures, all answered in {:.0} ms.",
+            "\n{} concurrent requests with an access token that is about to expire: {} refresh, {} failures, {:.0} ms \
+             in all.",
             storm.requests, storm.refreshes, storm.failures, storm.milliseconds
         )?;
     }
@@ -142,7 +143,7 @@ fn row(text: &mut String, name: &str, program: &Program) -> std::fmt::Result {
     )
 }
 
-/// The calls, each once with its number; they are sorted.
+/// Sorted calls, equal ones with their count.
 fn calls(calls: &[String]) -> String {
     let groups = calls.chunk_by(|one, other| one == other);
     let named = groups.filter_map(|group| {

@@ -1,4 +1,4 @@
-//! Many requests at once, many sessions in the table, and many requests whose access token has run out.
+//! Concurrent requests, a table full of sessions, and concurrent requests whose access token is about to expire.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,24 +7,27 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join_all, try_join_all};
 use local::Cloud;
 use serde_json::{Value, json};
+use session::SessionToken;
 
-use crate::bed::{dynamodb, hosted, start_cloud, workos};
-use crate::events::{Events, authorizer_event, cookie, http, new_token, session_item};
+use crate::bed::{AUTHORIZER, dynamodb, hosted, start_cloud, workos};
+use crate::events::{Events, client, function, with_session};
 use crate::figures::{Counts, Figures, Sessions, Storm, Throughput};
 use crate::spread::Spread;
 use crate::{Outcome, say};
 
 const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
 const STORM: usize = 100;
-/// How many different sessions of a table are asked for.
+/// Sessions of a table that are authorized.
 const SAMPLE: usize = 1000;
+/// A protected endpoint that makes no upstream call.
+const PROTECTED: &str = "room-auth";
 
 /// Measures on a cloud of its own.
 pub(crate) async fn run(root: &Path, binaries: &Path, figures: &mut Figures) -> Outcome<()> {
     let (cloud, _) = start_cloud(root, binaries).await?;
     for concurrency in CONCURRENCY {
         say(&format!("Throughput: {concurrency} at a time"));
-        for target in ["authorizer", "room-auth"] {
+        for target in [AUTHORIZER, PROTECTED] {
             figures.throughput.push(throughput(&cloud, target, concurrency, figures.counts).await?);
         }
     }
@@ -35,40 +38,37 @@ pub(crate) async fn run(root: &Path, binaries: &Path, figures: &mut Figures) -> 
     Ok(())
 }
 
-/// Keeps `concurrency` requests under way: to the authorizer straight, to room-auth through the gateway and so through
-/// the authorizer as well.
+/// Keeps `concurrency` requests under way: to the authorizer directly, or through the gateway and the authorizer.
 async fn throughput(cloud: &Cloud, target: &str, concurrency: usize, counts: Counts) -> Outcome<Throughput> {
-    let (token, _) = Events::new(cloud)?.session()?;
-    let http = http()?;
-    let url = format!("{}/api/v1/livekit/room-auth", cloud.url());
-    let event = authorizer_event(1, &token);
-    let ask = async || -> Outcome<bool> {
-        if target == "authorizer" {
-            let answer = hosted(cloud)?.invoke("authorizer", event.clone()).await?;
-            let answer: Value = serde_json::from_slice(&answer.payload)?;
-            return Ok(answer["isAuthorized"] == true);
+    let events = Events::new(cloud);
+    let event = events.next(function(AUTHORIZER)?).await?;
+    let outgoing = events.outgoing(function(PROTECTED)?).await?;
+    let http = client(None)?;
+    let send = async || -> Outcome<bool> {
+        if target == AUTHORIZER {
+            let invocation = hosted(cloud)?.invoke(AUTHORIZER, event.clone()).await?;
+            let response: Value = serde_json::from_slice(&invocation.payload)?;
+            return Ok(response["isAuthorized"] == true);
         }
-        let body = json!({ "username": "Jane Doe", "roomId": "room123" });
-        let request = http.post(&url).header("cookie", format!("__Host-session={token}")).json(&body);
-        let answer = request.send().await?;
-        let success = answer.status().is_success();
-        answer.bytes().await?;
+        let response = outgoing.request(&http, cloud.url())?.send().await?;
+        let success = response.status().is_success();
+        response.bytes().await?;
         Ok(success)
     };
-    // As many processes as will be needed, and each has its connections.
+    // Starts as many processes as are needed and opens their connections.
     for _ in 0..3 {
-        try_join_all((0..concurrency).map(|_| ask())).await?;
+        try_join_all((0..concurrency).map(|_| send())).await?;
     }
     let failures = AtomicUsize::new(0);
     let (began, length) = (Instant::now(), Duration::from_millis(counts.throughput_ms));
     let workers = (0..concurrency).map(|_| async {
         let mut latencies = Vec::new();
         while began.elapsed() < length {
-            let asked = Instant::now();
-            if !matches!(ask().await, Ok(true)) {
+            let sent = Instant::now();
+            if !matches!(send().await, Ok(true)) {
                 failures.fetch_add(1, Ordering::Relaxed);
             }
-            latencies.push(asked.elapsed().as_secs_f64() * 1e3);
+            latencies.push(sent.elapsed().as_secs_f64() * 1e3);
         }
         latencies
     });
@@ -83,27 +83,21 @@ async fn throughput(cloud: &Cloud, target: &str, concurrency: usize, counts: Cou
     })
 }
 
-/// Many requests at once with one session whose access token is about to run out.
+/// Concurrent requests with one session whose access token is about to expire.
 async fn storm(cloud: &Cloud) -> Outcome<Storm> {
     let workos = workos(cloud)?;
-    let events = Events::new(cloud)?;
     workos.set_access_token_lifetime(Duration::from_secs(20));
-    let answer =
-        hosted(cloud)?.invoke("finalize-magic-auth", events.next("finalize-magic-auth").await?).await?;
+    let outgoing = Events::new(cloud).outgoing(function(PROTECTED)?).await?;
     workos.set_access_token_lifetime(Duration::from_secs(300));
-    let cookie = cookie(&serde_json::from_slice(&answer.payload)?, "__Host-session")?;
 
-    let http = http()?;
-    let url = format!("{}/api/v1/livekit/room-auth", cloud.url());
+    let http = client(None)?;
     workos.proxy().reset_calls();
     let began = Instant::now();
-    let answers = join_all((0..STORM).map(|_| {
-        let body = json!({ "username": "Jane Doe", "roomId": "room123" });
-        http.post(&url).header("cookie", &cookie).json(&body).send()
-    }))
-    .await;
+    let requests = (0..STORM)
+        .map(async |_| outgoing.request(&http, cloud.url())?.send().await.map_err(crate::Error::from));
+    let responses = join_all(requests).await;
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
-    let succeeded = answers.iter().flatten().filter(|answer| answer.status().is_success()).count();
+    let succeeded = responses.iter().flatten().filter(|response| response.status().is_success()).count();
     Ok(Storm {
         requests: STORM,
         refreshes: workos.proxy().count("authenticate.refresh_token"),
@@ -118,40 +112,47 @@ async fn sessions(root: &Path, binaries: &Path, counts: Counts) -> Outcome<Vec<S
     for sessions in [10, 10_000, 1_000_000].into_iter().filter(|each| *each <= counts.sessions) {
         say(&format!("Sessions: filling a table with {sessions}"));
         let (cloud, _) = start_cloud(root, binaries).await?;
+        // Nothing is refreshed, however long the rest takes.
+        workos(&cloud)?.set_access_token_lifetime(Duration::from_secs(86_400));
+        let event = Events::new(&cloud).next(function(AUTHORIZER)?).await?;
         let tokens = fill(&cloud, sessions)?;
-        tables.push((sessions, cloud, tokens, Vec::new()));
+        tables.push((sessions, cloud, event, tokens, Vec::new()));
     }
     let batch = 100;
     for turn in 0..counts.warm.div_ceil(batch) + 1 {
-        for (_, cloud, tokens, series) in &mut tables {
-            for (number, token) in tokens.iter().cycle().skip(turn * batch).take(batch).enumerate() {
-                let answer = hosted(cloud)?.invoke("authorizer", authorizer_event(number, token)).await?;
+        for (_, cloud, event, tokens, series) in &mut tables {
+            for token in tokens.iter().cycle().skip(turn * batch).take(batch) {
+                let invocation = hosted(cloud)?.invoke(AUTHORIZER, with_session(event, token)?).await?;
                 // The first turn is the warm-up.
                 if turn > 0 {
-                    series.push(answer.report.duration.as_secs_f64() * 1e6);
+                    series.push(invocation.report.duration.as_secs_f64() * 1e6);
                 }
             }
         }
     }
     let mut measured = Vec::new();
-    for (sessions, cloud, _, series) in tables {
+    for (sessions, cloud, _, _, series) in tables {
         cloud.stop().await;
         measured.push(Sessions { sessions, authorize_us: Spread::of(series) });
     }
     Ok(measured)
 }
 
-/// Puts sessions into the table; the tokens of some of them, from all over it.
+/// Copies the session in the table under new tokens, for three sessions per user; returns a sample of the tokens.
 fn fill(cloud: &Cloud, sessions: usize) -> Outcome<Vec<String>> {
     let table = cloud.table().ok_or("no table")?;
     let database = dynamodb(cloud)?;
+    let is_session = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("session#"));
+    let mut item = database.scan(table)?.into_iter().find(is_session).ok_or("no session")?;
     let every = (sessions / SAMPLE).max(1);
     let mut tokens = Vec::new();
     for number in 0..sessions {
-        let (token, key) = new_token()?;
-        database.put(table, &session_item(&key, &format!("user_{}", number / 3)))?;
+        let token = SessionToken::generate().map_err(|error| error.cause())?;
+        item["pk"] = json!({ "S": token.key().pk() });
+        item["user_id"] = json!({ "S": format!("user_{}", number / 3) });
+        database.put(table, &item)?;
         if number.is_multiple_of(every) {
-            tokens.push(token);
+            tokens.push(token.reveal());
         }
     }
     Ok(tokens)

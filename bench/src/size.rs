@@ -1,13 +1,13 @@
-//! How large a function is, on the disk and on its way to Lambda.
+//! Sizes of a function: the file, and the zip that deploys it.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
 
-/// Bytes of the file, and of the zip that deploys it.
+/// Bytes of the file and of its zip.
 ///
-/// A zip of one file is its deflate stream and some 130 bytes; gzip makes the same stream. Level 6 is what `sam` uses.
+/// A zip of one file is its deflate stream and some 130 bytes; gzip makes the same stream. `sam` uses level 6.
 pub(crate) fn of(program: &Path) -> Outcome<(u64, u64)> {
     let packed = Command::new("gzip").args(["-6", "-n", "-c"]).arg(program).output()?;
     if !packed.status.success() {

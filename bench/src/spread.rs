@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a series of measurements comes to, in their unit.
+/// A series of measurements, summarized in their unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,

@@ -26,7 +26,7 @@ MARKER = "  # Access to the table that several functions need."
 # The tests that compare generated files, and can write them; then all tests about endpoints.
 GENERATED = r"test(/^(generated|events)::/)"
 TESTS = (
-    "package(tests) and test(/^(boot|events|faults|generated|links|policies|reasons|schedules|secrets|stage|template)::/)"
+    "package(tests) and test(/^(boot|demo|events|faults|generated|links|policies|reasons|secrets|stage|template)::/)"
     " or package(catalog) or package(say-hello) or package(get-greeting) or package(sweep-greetings)"
 )
 

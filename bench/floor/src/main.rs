@@ -1,5 +1,5 @@
-//! The floor: a `lambda_http` function that does nothing, built with the profile of the functions. What it costs,
-//! every function costs.
+//! The floor: a `lambda_http` function that does nothing, built with the profile of the functions. No function can cost
+//! less.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

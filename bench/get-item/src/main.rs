@@ -1,5 +1,5 @@
-//! One read of one item through the product's own store client, and nothing else: what a bare `GetItem` costs inside a
-//! function. The authorizer's budget is stated in it.
+//! The bare read: one `GetItem` through the product's own store client, and nothing else. The authorizer's budget is a
+//! multiple of it.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde::{Deserialize, Serialize};
 use store::{SessionKey, Table};
 
-/// Which item.
+/// The event.
 #[derive(Deserialize)]
 struct Input {
-    /// The hash in the item's key.
+    /// The hash of a session token.
     key: String,
 }
 
-/// What it cost.
+/// The response.
 #[derive(Serialize)]
 struct Output {
-    /// Whether there is such an item.
+    /// Whether the session exists.
     found: bool,
-    /// Time of the read in nanoseconds.
+    /// Duration of the read, in nanoseconds.
     nanoseconds: u64,
 }
 

@@ -1,4 +1,4 @@
-// PKCE and state of a sign-in through the browser, bound to it by a cookie.
+// PKCE and state of a sign-in through the browser, bound to the browser by a cookie.
 
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { cookie, setCookie } from './http.mjs';
@@ -7,13 +7,13 @@ import { clientId, workos } from './workos.mjs';
 const COOKIE = '__Host-oauth';
 const LIFETIME = 600;
 
-/** Begins a flow to `selector` (`provider` or `connectionId`): its URL, state and cookie. */
+/** Starts a flow with `selector` (`provider` or `connectionId`) and returns its URL, state and cookie. */
 export function begin(event, selector) {
   const verifier = randomBytes(32).toString('base64url');
   const state = createHmac('sha256', verifier).update('authentication-api oauth state v1').digest('base64url');
   const now = Math.floor(Date.now() / 1000);
-  const held = (cookie(event, COOKIE) ?? '').split('~').filter((flow) => now - Number(flow.split('.')[0]) < LIFETIME && flow !== '');
-  const flows = [`${now}.${verifier}`, ...held].slice(0, 4);
+  const earlier = (cookie(event, COOKIE) ?? '').split('~').filter((flow) => now - Number(flow.split('.')[0]) < LIFETIME && flow !== '');
+  const flows = [`${now}.${verifier}`, ...earlier].slice(0, 4);
   const redirectURL = workos.userManagement.getAuthorizationUrl({
     clientId,
     redirectUri: process.env.OAUTH_REDIRECT_URI,

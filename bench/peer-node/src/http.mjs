@@ -1,4 +1,4 @@
-// The frame around every endpoint: origin, body, answer, errors, one log line.
+// What all endpoints share: origin check, body, response, errors and one log line.
 
 import { run } from './runtime.mjs';
 
@@ -25,7 +25,7 @@ const MESSAGES = {
 
 const allowedOrigins = (process.env.ALLOWED_ORIGINS ?? '').split(',');
 
-/** A refusal that the client sees. */
+/** An error for the client. */
 export class ApiError extends Error {
   constructor(status, reason, { field, retryAfter, cause } = {}) {
     super(reason, { cause });
@@ -51,7 +51,7 @@ function readBody(event) {
   }
 }
 
-/** A text of `body` that is there and not too long. */
+/** A required text field of `body`, at most `max` bytes long. */
 export function text(body, field, max) {
   const value = typeof body[field] === 'string' ? body[field].trim() : '';
   if (value === '') throw new ApiError(400, 'missing_field', { field });
@@ -59,7 +59,7 @@ export function text(body, field, max) {
   return value;
 }
 
-/** An email address, its domain in lower case. */
+/** The email address of `body`, its domain in lower case. */
 export function email(body) {
   const value = text(body, 'email', 254);
   const at = value.lastIndexOf('@');
@@ -76,12 +76,12 @@ export function setCookie(name, value, maxAge) {
   return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${maxAge}`;
 }
 
-/** Serves `handle({ body, event, client, caller })`, which answers `{ body, cookies }` or throws an ApiError. */
+/** Serves `handle({ body, event, client, caller })`, which returns `{ body, cookies }` or throws an ApiError. */
 export function serve(route, handle) {
   return run(async (event, context) => {
     const started = Date.now();
     const respond = (statusCode, body, cookies = [], more = {}) => {
-      log(statusCode >= 500 ? 'ERROR' : 'INFO', 'answered', {
+      log(statusCode >= 500 ? 'ERROR' : 'INFO', 'responded', {
         route, status: statusCode, reason: body.reason, duration_ms: Date.now() - started, function_request_id: context.awsRequestId,
       });
       return { statusCode, headers: { ...HEADERS, ...more }, cookies, body: JSON.stringify(body), isBase64Encoded: false };
@@ -90,13 +90,13 @@ export function serve(route, handle) {
       const origin = event.headers?.origin;
       if (origin !== undefined && !allowedOrigins.includes(origin)) throw new ApiError(403, 'origin_not_allowed');
       const { sourceIp, userAgent } = event.requestContext.http;
-      const answer = await handle({
+      const response = await handle({
         body: readBody(event),
         event,
         client: { ip: sourceIp, userAgent },
         caller: event.requestContext.authorizer?.lambda,
       });
-      return respond(200, answer.body, answer.cookies);
+      return respond(200, response.body, response.cookies);
     } catch (error) {
       const { status = 500, reason = 'internal', field, retryAfter } = error instanceof ApiError ? error : {};
       if (status >= 500) log('ERROR', 'failed', { cause: String(error.cause ?? error) });

@@ -1,4 +1,5 @@
-// The Lambda Runtime API, as AWS' own client for Node.js speaks it: one kept connection, the next event, the answer.
+// Client of the Lambda Runtime API, like AWS' own for Node.js: it keeps one connection, gets an event and posts the
+// response.
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 import http from 'node:http';
@@ -20,15 +21,15 @@ function call(method, path, body) {
   });
 }
 
-/** Serves events with `handler(event, context)` for ever. */
+/** Serves events with `handler(event, context)`; never returns. */
 export async function run(handler) {
   for (;;) {
     const { headers, body } = await call('GET', 'invocation/next');
     const id = headers['lambda-runtime-aws-request-id'];
     process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
     try {
-      const answer = await handler(JSON.parse(body), { awsRequestId: id });
-      await call('POST', `invocation/${id}/response`, JSON.stringify(answer));
+      const result = await handler(JSON.parse(body), { awsRequestId: id });
+      await call('POST', `invocation/${id}/response`, JSON.stringify(result));
     } catch (error) {
       const report = { errorType: error.name, errorMessage: error.message, trace: error.stack?.split('\n') };
       await call('POST', `invocation/${id}/error`, JSON.stringify(report));

@@ -6,7 +6,7 @@ import { ApiError } from './http.mjs';
 
 const TableName = process.env.SESSION_TABLE;
 
-// One client for the life of the sandbox; the SDK keeps its connections alive.
+// One client per sandbox; the SDK keeps its connections alive.
 const client = new DynamoDBClient({ endpoint: process.env.AWS_ENDPOINT_URL_DYNAMODB });
 
 const sha256 = (value) => createHash('sha256').update(value).digest('base64url');
@@ -21,7 +21,7 @@ async function send(command) {
 
 const pk = (token) => ({ S: `session#${sha256(token)}` });
 
-/** Reads the session of a token, consistently. */
+/** Reads the session of a token (strongly consistent). */
 export async function readSession(token) {
   const { Item } = await send(new GetItemCommand({ TableName, Key: { pk: pk(token) }, ConsistentRead: true }));
   return Item;
@@ -45,7 +45,7 @@ async function count(scope, key, { max, seconds }) {
   if (Number(Attributes.requests.N) > max) throw new ApiError(429, 'rate_limited', { retryAfter: end - now });
 }
 
-/** Counts a request against the limits per address and per source. */
+/** Counts a request against the limits per email address and per source IP. */
 export function admit(scope, { perAddress, perSource }, address, client) {
   return Promise.all([
     count(scope, `address:${sha256(address.toLowerCase())}`, perAddress),

@@ -1,4 +1,4 @@
-// WorkOS, by its own SDK.
+// The client of the official WorkOS SDK.
 
 import { WorkOS } from '@workos-inc/node';
 

@@ -32,6 +32,24 @@ pub struct Outgoing {
     pub body: Option<Vec<u8>>,
 }
 
+impl Outgoing {
+    /// The request, addressed to the gateway at `url`.
+    ///
+    /// # Errors
+    /// If HTTP does not know the method.
+    pub fn request(&self, http: &reqwest::Client, url: &str) -> Outcome<reqwest::RequestBuilder> {
+        let method = reqwest::Method::from_bytes(self.function.route.method.name().as_bytes())?;
+        let mut request = http.request(method, format!("{url}{}", self.target));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        Ok(match &self.body {
+            Some(body) => request.body(body.clone()),
+            None => request,
+        })
+    }
+}
+
 /// A person with an address, a room and a browser of their own.
 pub struct Person<'a> {
     cloud: &'a Cloud,
@@ -100,15 +118,7 @@ impl<'a> Person<'a> {
     /// # Errors
     /// If there is no response.
     pub async fn send(&mut self, outgoing: &Outgoing) -> Outcome<Answer> {
-        let url = format!("{}{}", self.cloud.url(), outgoing.target);
-        let method = reqwest::Method::from_bytes(outgoing.function.route.method.name().as_bytes())?;
-        let mut request = self.http.request(method, url);
-        for (name, value) in &outgoing.headers {
-            request = request.header(name, value);
-        }
-        if let Some(body) = &outgoing.body {
-            request = request.body(body.clone());
-        }
+        let request = outgoing.request(&self.http, self.cloud.url())?;
         let answer = Answer::read(request.send().await?).await?;
         self.keep(&answer);
         Ok(answer)

@@ -1,7 +1,7 @@
-// The Lambda authorizer: a session is good, or not.
+// The Lambda authorizer.
 //
-// It reads and judges like the product's, for the warm path that is compared. What the product does when an access
-// token runs out (the election of one refresher, the grace period) is left out, which is in the peer's favour.
+// It checks a session as the product does on the warm path, which is what is compared. Refreshing an expired access token
+// (election of one refresher, grace period) is left out, in the peer's favor.
 
 import { cookie, log } from '../http.mjs';
 import { run } from '../runtime.mjs';
@@ -10,7 +10,7 @@ import { readSession } from '../table.mjs';
 const IDLE = Number(process.env.SESSION_IDLE_SECONDS ?? 604_800);
 const ABSOLUTE = Number(process.env.SESSION_ABSOLUTE_SECONDS ?? 2_592_000);
 
-function heldToken(event) {
+function sessionToken(event) {
   const bearer = /^Bearer (.+)$/i.exec(event.headers?.authorization ?? '')?.[1];
   const token = Buffer.from(bearer ?? cookie(event, '__Host-session') ?? '', 'base64url');
   return token.length === 32 ? token : undefined;
@@ -18,7 +18,7 @@ function heldToken(event) {
 
 run(async (event) => {
   const refused = { isAuthorized: false, context: {} };
-  const token = heldToken(event);
+  const token = sessionToken(event);
   if (token === undefined) return refused;
   let item;
   try {

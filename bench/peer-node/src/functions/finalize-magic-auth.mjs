@@ -13,7 +13,7 @@ const ABSOLUTE = Number(process.env.SESSION_ABSOLUTE_SECONDS ?? 2_592_000);
 const keys = createRemoteJWKSet(new URL(process.env.WORKOS_JWKS_URL ?? workos.userManagement.getJwksUrl(clientId)));
 const issuer = process.env.WORKOS_ISSUERS?.split(',');
 
-/** Seals the refresh token under a key that only the session token gives. */
+/** Seals the refresh token under a key derived from the session token. */
 function seal(token, refreshToken) {
   const key = Buffer.from(hkdfSync('sha256', token, '', 'authentication-api refresh token v1', 32));
   const nonce = randomBytes(12);
@@ -62,7 +62,7 @@ serve('/auth/finalize-magic-auth', async ({ body, client }) => {
       workos.userManagement.authenticateWithMagicAuth({
         clientId, email: address, code, ipAddress: client.ip, userAgent: client.userAgent,
       }),
-      // Beside the grant, so that the keys are at hand when it is answered. A failure shows at the check.
+      // Concurrent with the grant, so that the keys are cached when it returns. A failure surfaces at the verification.
       keys.fresh ? undefined : keys.reload().catch(() => undefined),
     ]);
     const { user } = authentication;

@@ -9,7 +9,7 @@ const LIMITS = { perAddress: { max: 10, seconds: 600 }, perSource: { max: 120, s
 
 const cache = new Map();
 
-/** The active connection of an organization that owns the domain, remembered for a minute. */
+/** The active connection of an organization that owns the domain, cached for a minute. */
 async function ssoConnection(domain) {
   const cached = cache.get(domain);
   if (cached !== undefined && Date.now() - cached.at < 60_000) return cached.connection;
