@@ -74,7 +74,7 @@ def run_or_exit(*command):
 
 
 def nextest(expression, *arguments, environment=()):
-    return run("cargo", "nextest", "run", "--locked", *arguments, "-E", expression, environment=environment)
+    return run("cargo", "nextest", "run", "--locked", "--no-fail-fast", *arguments, "-E", expression, environment=environment)
 
 
 def create():

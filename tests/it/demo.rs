@@ -33,7 +33,9 @@ fn every_step_passes() {
     let headings: Vec<_> = shown.lines().filter(|line| CHAPTERS.contains(line)).collect();
     assert_eq!(headings, CHAPTERS);
     for path in paths() {
-        assert!(shown.contains(&path), "{path} is not shown");
+        // A parameter is shown with its example.
+        let shown_path = path.split('{').next().unwrap();
+        assert!(shown.contains(shown_path), "{path} is not shown");
     }
     assert!(!shown.contains('\u{1b}'), "colours although it is no terminal");
     assert!(!shown.contains('✗'));
