@@ -22,6 +22,7 @@ async fn every_event_gets_the_response_in_its_snapshot() {
         let mut events: Vec<_> =
             std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         events.sort();
+        assert!(!events.is_empty(), "{function} has no event");
         for event in events {
             // A new cloud for each event, so that no response depends on earlier events.
             let app = App::start().await;
