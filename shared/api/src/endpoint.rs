@@ -326,7 +326,13 @@ impl Route {
     }
 
     pub(crate) const fn http(&self) -> HttpRoute {
-        HttpRoute { path: self.path, access: self.access, success: self.success, method: self.method }
+        HttpRoute {
+            path: self.path,
+            access: self.access,
+            success: self.success,
+            method: self.method,
+            has_parameters: has_parameters(self.path.as_bytes()),
+        }
     }
 }
 
@@ -337,4 +343,14 @@ pub struct HttpRoute {
     pub(crate) access: Access,
     pub(crate) success: u16,
     pub(crate) method: Method,
+    /// Whether the path has a `{name}` segment.
+    pub(crate) has_parameters: bool,
+}
+
+const fn has_parameters(path: &[u8]) -> bool {
+    match path {
+        [] => false,
+        [b'{', ..] => true,
+        [_, rest @ ..] => has_parameters(rest),
+    }
 }

@@ -78,9 +78,8 @@ where
             async |context| {
                 let (config, endpoint) = context;
                 lambda_http::run(service_fn(move |event| async move {
-                    let route = const { E::ROUTE.http() };
                     let handle = move |request| Box::pin(self(endpoint, request));
-                    Ok::<_, lambda_http::Error>(invoke::respond(route, config, handle, event).await)
+                    Ok::<_, lambda_http::Error>(invoke::respond::<E, _, _, _>(config, handle, event).await)
                 }))
                 .await
             },

@@ -1,6 +1,5 @@
 //! Deserializes the input of a request into the endpoint's own type: the JSON body or the query, and the path.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderMap, header};
@@ -52,6 +51,7 @@ pub struct RawBody {
 impl Input for RawBody {
     const SCHEMA: Option<SchemaFn> = None;
 
+    #[inline(always)]
     fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError> {
         let signature = match route.access {
             Access::Signed(header) => request.headers().get(header).and_then(|value| value.to_str().ok()),
@@ -64,12 +64,13 @@ impl Input for RawBody {
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
     const SCHEMA: Option<SchemaFn> = Some(NamedSchema::of::<T>);
 
+    #[inline(always)]
     fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError> {
         let mut fields = match route.method {
             Method::Post => Fields::from_body(request.headers(), request.body())?,
             Method::Get | Method::Delete => Fields::from_query(&request.query_string_parameters())?,
         };
-        if route.path.contains('{') {
+        if route.has_parameters {
             for (name, value) in request.path_parameters().iter() {
                 fields.set(name, value);
             }
@@ -88,7 +89,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The fields of an input by name, not yet deserialized.
 #[derive(Default)]
-struct Fields(BTreeMap<String, Field>);
+struct Fields(Vec<(String, Field)>);
 
 /// The value of a field.
 enum Field {
@@ -122,7 +123,7 @@ impl Fields {
     fn from_query(query: &QueryMap) -> Result<Self, ApiError> {
         let mut fields = Self::default();
         for (name, value) in query.iter() {
-            if fields.set(name, value).is_some() {
+            if !fields.set(name, value) {
                 return Err(ApiError::new(Reason::InvalidField)
                     .field(name)
                     .because("appears twice in the query"));
@@ -131,8 +132,13 @@ impl Fields {
         Ok(fields)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Option<Field> {
-        self.0.insert(name.to_owned(), Field::Text(value.to_owned()))
+    /// Sets a field to text, in place of another value. Returns whether it had none.
+    fn set(&mut self, name: &str, value: &str) -> bool {
+        let others = self.0.len();
+        self.0.retain(|(each, _)| each != name);
+        let is_new = self.0.len() == others;
+        self.0.push((name.to_owned(), Field::Text(value.to_owned())));
+        is_new
     }
 
     fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
@@ -149,7 +155,7 @@ impl Fields {
 
 /// Adds the name of the field to each error.
 struct FieldAccess {
-    rest: std::collections::btree_map::IntoIter<String, Field>,
+    rest: std::vec::IntoIter<(String, Field)>,
     value: Option<(String, Field)>,
 }
 

@@ -11,29 +11,31 @@ use lambda_http::{Body, RequestExt as _};
 use serde::Serialize;
 
 use crate::caller::Verdict;
-use crate::endpoint::HttpRoute;
 use crate::input::Input;
 use crate::{
-    Access, ApiConfig, ApiError, Client, Cookies, Reason, Request, Response, Secret, deadline, logs, request,
-    response,
+    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, deadline,
+    logs, request, response,
 };
 
 /// Responds to one request and logs one line about it.
-pub(crate) async fn respond<I, O, Fut>(
-    route: HttpRoute,
+///
+/// The route is a constant of `E` here and in [`read`], so the code for other methods is not part of the binary.
+pub(crate) async fn respond<E, I, O, Fut>(
     config: &ApiConfig,
     handle: impl FnOnce(Request<I>) -> Fut,
     event: lambda_http::Request,
 ) -> http::Response<Body>
 where
+    E: Endpoint,
     I: Input,
     O: Serialize,
     Fut: Future<Output = Result<Response<O>, ApiError>>,
 {
+    let route = const { E::ROUTE.http() };
     let started = Instant::now();
     let invocation = event.lambda_context();
     let response = async {
-        let result = async { handle(read(route, config, event)?).await };
+        let result = async { handle(read::<E, I>(config, event)?).await };
         let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
@@ -103,8 +105,7 @@ fn millis_since(started: Instant) -> u64 {
 }
 
 /// Checks the origin first, so that a page of a foreign origin learns nothing else; then the caller, then the input.
-fn read<I: Input>(
-    route: HttpRoute,
+fn read<E: Endpoint, I: Input>(
     config: &ApiConfig,
     event: lambda_http::Request,
 ) -> Result<Request<I>, ApiError> {
@@ -119,6 +120,7 @@ fn read<I: Input>(
         ),
         _ => (Client::default(), None),
     };
+    let route = const { E::ROUTE.http() };
     let caller = match route.access {
         Access::Session => {
             let context = authorizer.map(|fields| fields.clone().into_iter().collect());
