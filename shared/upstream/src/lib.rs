@@ -156,11 +156,16 @@ impl Http {
 }
 
 impl Response {
-    /// `Retry-After` in seconds, clamped to 1 to 60; `None` for a missing header or a date.
+    /// See [`retry_after`].
     pub fn retry_after(&self) -> Option<u64> {
-        let seconds: u64 = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(seconds.clamp(1, 60))
+        retry_after(&self.headers)
     }
+}
+
+/// `Retry-After` in seconds, clamped to 1 to 60; `None` for a missing header or a date.
+pub fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(seconds.clamp(1, 60))
 }
 
 fn tls(roots: Roots) -> Result<ClientConfig, rustls::Error> {

@@ -10,7 +10,7 @@
 use std::fmt;
 
 use api::{ApiError, Reason, Secret};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use workos_sdk::transport::TransportErrorKind;
@@ -113,7 +113,7 @@ impl CallError {
         let error = Self {
             kind,
             details: Details::decode(&fields),
-            retry_after: retry_after(headers),
+            retry_after: upstream::retry_after(headers),
             cause: Cause::Response {
                 status,
                 code: code.filter(|code| is_word(code)).map(str::to_owned),
@@ -343,12 +343,6 @@ fn names_the_email(fields: &Map<String, Value>) -> bool {
         .any(|value| value.to_string().to_ascii_lowercase().contains("email"))
 }
 
-/// `Retry-After` in seconds, clamped to 1 to 60. Dates are ignored: WorkOS sends none.
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(seconds.clamp(1, 60))
-}
-
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     (id.len() <= 128).then(|| id.to_owned())
@@ -385,6 +379,8 @@ impl std::error::Error for Cause {}
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     fn decode(status: u16, body: &str) -> CallError {
