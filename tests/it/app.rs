@@ -176,7 +176,12 @@ impl App {
 
     /// Edits the session item of `browser` in the table, for example to simulate the passing of time.
     pub fn edit_session(&self, browser: &Browser<'_>, edit: impl FnOnce(&mut Value)) {
-        let mut item = self.session_item(browser).expect("a session item");
+        self.edit_item(&session_key(&browser.token()), edit);
+    }
+
+    /// Edits the item with this key.
+    pub fn edit_item(&self, pk: &str, edit: impl FnOnce(&mut Value)) {
+        let mut item = self.item(pk).expect("an item");
         edit(&mut item);
         let table = self.cloud.table().expect("a table");
         self.dynamodb().put(table, &item).expect("the item is stored");
@@ -184,10 +189,11 @@ impl App {
 
     /// The session item of `browser`.
     pub fn session_item(&self, browser: &Browser<'_>) -> Option<Value> {
-        let token = URL_SAFE_NO_PAD.decode(browser.token()).expect("a session token is base64url");
-        let hash = ring::digest::digest(&ring::digest::SHA256, &token);
-        let key = format!("session#{}", URL_SAFE_NO_PAD.encode(hash));
-        self.items().into_iter().find(|item| item["pk"]["S"] == key.as_str())
+        self.item(&session_key(&browser.token()))
+    }
+
+    fn item(&self, pk: &str) -> Option<Value> {
+        self.items().into_iter().find(|item| item["pk"]["S"] == pk)
     }
 
     /// Backdates the expiry of the access token in `browser`'s session to `age` seconds ago.
@@ -212,6 +218,13 @@ impl App {
         let matches = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix));
         self.items().into_iter().filter(matches).collect()
     }
+}
+
+/// The key of a session's item.
+pub fn session_key(token: &str) -> String {
+    let token = URL_SAFE_NO_PAD.decode(token).expect("a session token is base64url");
+    let hash = ring::digest::digest(&ring::digest::SHA256, &token);
+    format!("session#{}", URL_SAFE_NO_PAD.encode(hash))
 }
 
 /// The parameters of an identity provider's redirect to the front end.
