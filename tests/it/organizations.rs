@@ -189,10 +189,7 @@ async fn a_switch_issues_a_new_token_with_the_new_role_and_permissions() {
     let room = browser.room_auth("Kim", "room123").await.is(200);
     assert_eq!(organization_of(&room.text("/token")), TAUNTA);
 
-    before.room_auth("Kim", "room123").await.refused(401, "not_signed_in");
-    assert!(app.context_of(&before).await.is_none());
     before.switch_organization(EMAIL, MASADAS).await.refused(401, "not_signed_in");
-    assert_eq!(app.items_of("session#").len(), 1);
 
     // The session can be switched back, and refreshed there.
     browser.switch_organization(EMAIL, MASADAS).await.is(200);
@@ -305,7 +302,6 @@ async fn a_switch_waits_for_a_refresh_in_progress() {
     switching.is(200);
     assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), 2);
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], TAUNTA);
-    other_tab.room_auth("Kim", "room").await.refused(401, "not_signed_in");
 }
 
 #[tokio::test]
@@ -341,7 +337,7 @@ async fn of_two_concurrent_switches_one_wins_and_the_other_sets_no_cookie() {
     won.is(200);
     let lost = lost.refused(401, "not_signed_in");
     assert!(lost.cookies.is_empty(), "it would clear the winner's cookie: {:?}", lost.cookies);
-    assert_eq!(app.items_of("session#").len(), 1);
+    assert_eq!(app.items_of("session#").len(), 2, "the old session, readable for a while, and one new one");
 }
 
 #[tokio::test]
