@@ -165,13 +165,14 @@ impl App {
         Return { code: text("code"), state: text("state"), error: text("error") }
     }
 
-    /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it refuses.
+    /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it is not signed in.
     pub async fn context_of(&self, browser: &Browser<'_>) -> Option<Value> {
         let event = std::fs::read_to_string(root().join("events/authorizer/no-session.json"));
         let mut event: Value = serde_json::from_str(&event.expect("the event")).expect("JSON");
         event["cookies"] = json!([format!("__Host-session={}", browser.token())]);
         let response = self.invoke("authorizer", &event.to_string()).await;
-        if response["isAuthorized"] == true { Some(response["context"].clone()) } else { None }
+        assert_eq!(response["isAuthorized"], true, "{response}");
+        (response["context"]["verdict"] != "not_signed_in").then(|| response["context"].clone())
     }
 
     /// Edits the session item of `browser` in the table, for example to simulate the passing of time.

@@ -198,7 +198,7 @@ async fn refreshes() -> BTreeSet<Access> {
 
     let mut ended = app.signed_in(NEWCOMER).await;
     app.workos().revoke_sessions(&app.workos().user_id(NEWCOMER).unwrap());
-    ended.room_auth("New", "room").await.is(403);
+    ended.room_auth("New", "room").await.refused(401, "not_signed_in");
     app.dynamodb().accesses()
 }
 

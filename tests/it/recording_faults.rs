@@ -67,7 +67,7 @@ fn check(answer: Answer, (status, reason): (u16, &str), what: &str) {
     let answer = answer.refused(status, reason);
     assert_eq!(answer.header("retry-after").is_some(), status == 503, "{what}");
     let fields = answer.body.as_object().expect("an object");
-    assert_eq!(fields.len(), 4, "{what}: {}", answer.body);
+    assert_eq!(fields.len(), 5, "{what}: {}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{what}");
 }
 

@@ -397,8 +397,8 @@ async fn an_unauthorized_request_starts_and_stops_nothing() {
         john_inside.stop_recording(wrong).await.refused(404, "recording_not_found");
     }
     // Not signed in.
-    app.browser().start_recording(start(ROOM)).await.is(403);
-    app.browser().stop_recording(stop(ROOM, &egress)).await.is(403);
+    app.browser().start_recording(start(ROOM)).await.refused(401, "not_signed_in");
+    app.browser().stop_recording(stop(ROOM, &egress)).await.refused(401, "not_signed_in");
     // On a page of another origin.
     let mut lured = jane_inside.clone().header("origin", "https://evil.example");
     lured.stop_recording(stop(ROOM, &egress)).await.refused(403, "origin_not_allowed");

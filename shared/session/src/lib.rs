@@ -9,6 +9,7 @@
 //! credential, and there is no server key to keep or rotate.
 
 mod authenticate;
+mod chain;
 pub mod examples;
 mod lease;
 mod lifetimes;
@@ -19,7 +20,8 @@ mod switch;
 mod token;
 
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
-pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS};
+pub use chain::Chain;
+pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, Standing, ended_with};
 pub use sessions::{SESSION_COOKIE, Sessions};
 pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;

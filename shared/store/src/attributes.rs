@@ -59,13 +59,10 @@ impl Reader<'_> {
         self.optional_number(name).ok_or_else(|| corrupt(name))
     }
 
-    /// Bytes.
-    ///
-    /// # Errors
-    /// As [`Reader::text`].
-    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, ApiError> {
+    /// Optional bytes.
+    pub fn optional_bytes(&self, name: &str) -> Option<Vec<u8>> {
         let value = self.0.get(name).and_then(|value| value.as_b().ok());
-        value.map(|blob| blob.as_ref().to_vec()).ok_or_else(|| corrupt(name))
+        value.map(|blob| blob.as_ref().to_vec())
     }
 
     /// A list of strings; empty if it is missing.
