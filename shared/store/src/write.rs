@@ -36,6 +36,7 @@ pub(crate) struct Write {
     set: Vec<String>,
     add: Vec<String>,
     remove: Vec<String>,
+    take: Vec<String>,
     condition: Option<String>,
     // DynamoDB refuses empty maps.
     names: Option<HashMap<String, String>>,
@@ -91,10 +92,16 @@ impl Write {
         self.name(name).bind(name, value)
     }
 
-    /// Adds to a number, which counts as 0 if it is missing.
+    /// Adds to a number, which counts as 0 if it is missing, or to a set, which counts as empty.
     pub(crate) fn add(mut self, name: &str, value: AttributeValue) -> Self {
         self.add.push(format!("#{name} :{name}"));
         self.name(name).bind(name, value)
+    }
+
+    /// Takes elements out of a set. Without its last element, the attribute is gone.
+    pub(crate) fn take(mut self, name: &str, elements: AttributeValue) -> Self {
+        self.take.push(format!("#{name} :{name}"));
+        self.name(name).bind(name, elements)
     }
 
     /// Sets an attribute, or removes it if there is no value.
@@ -135,7 +142,8 @@ impl Write {
     }
 
     fn update_expression(&self) -> String {
-        let clauses = [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove)];
+        let clauses =
+            [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove), ("DELETE ", &self.take)];
         let clauses = clauses.into_iter().filter(|(_, actions)| !actions.is_empty());
         clauses
             .map(|(keyword, actions)| keyword.to_owned() + &actions.join(", "))
@@ -239,8 +247,8 @@ impl Table {
         written(result.map(|output| output.attributes))
     }
 
-    /// Writes both steps or neither; `None` if they are written. It retries on TransactionConflict.
-    pub(crate) async fn transact(&self, steps: [Step; 2]) -> Result<Option<Refused>, ApiError> {
+    /// Writes all steps or none; `None` if they are written. It retries on TransactionConflict.
+    pub(crate) async fn transact(&self, steps: impl IntoIterator<Item = Step>) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
         within_time(self.retry_on_conflict(steps)).await?
