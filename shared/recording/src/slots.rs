@@ -34,10 +34,8 @@ pub(crate) fn leaked(user_id: &str, slots: &[Slot], rooms: &[Option<RoomItem>], 
                 Phase::Starting { .. } => now < slot.started_at.saturating_add(CLAIM_SECONDS),
             }
     };
-    let leaked = slots
-        .iter()
-        .zip(rooms)
-        .filter(|(slot, room)| !room.as_ref().is_some_and(|item| is_held(slot, item)));
+    let leaked =
+        slots.iter().zip(rooms).filter(|(slot, room)| !room.as_ref().is_some_and(|item| is_held(slot, item)));
     leaked.map(|(slot, _)| slot.clone()).collect()
 }
 

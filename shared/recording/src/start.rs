@@ -300,8 +300,10 @@ impl Start<'_> {
         let table = &self.recorder.table;
         let rooms = try_join_all(self.taken.iter().map(|slot| table.room(&slot.room))).await?;
         let replaced = abandoned.map(|item| Slot::of(&item.claim));
-        let rooms: Vec<_> =
-            rooms.into_iter().map(|room| room.filter(|item| replaced != Some(Slot::of(&item.claim)))).collect();
+        let rooms: Vec<_> = rooms
+            .into_iter()
+            .map(|room| room.filter(|item| replaced != Some(Slot::of(&item.claim))))
+            .collect();
         let leaked = slots::leaked(&self.caller.user_id, &self.taken, &rooms, clock::now());
         if leaked.is_empty() {
             return Err(Reason::TooManyRecordings.into());

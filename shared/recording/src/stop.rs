@@ -75,8 +75,9 @@ impl Stopper {
             self.table.room(room.as_str()),
             self.policy.authorize(&self.server, &room, caller, deadline)
         );
-        let record =
-            record?.filter(|record| is_named(record, &room, &stop.zone_id)).ok_or(Reason::RecordingNotFound)?;
+        let record = record?
+            .filter(|record| is_named(record, &room, &stop.zone_id))
+            .ok_or(Reason::RecordingNotFound)?;
         may_stop(&record, caller, self.policy, presence)?;
         let stopped_at = match stopped_at(&record) {
             Some(stopped_at) => {
@@ -89,7 +90,12 @@ impl Stopper {
     }
 
     /// Ends the egress, then brings the table up to date. Returns when the recording was stopped.
-    async fn end(&self, record: &RecordingItem, caller: &Caller, deadline: Deadline) -> Result<u64, ApiError> {
+    async fn end(
+        &self,
+        record: &RecordingItem,
+        caller: &Caller,
+        deadline: Deadline,
+    ) -> Result<u64, ApiError> {
         let egress_id = record.egress_id.as_str();
         let progress = self.server.egresses(deadline)?.end(egress_id, WRITE).await?;
         let advance = self.table.advance_recording(egress_id, &progress);
@@ -127,11 +133,9 @@ impl Stopper {
     async fn free(&self, record: &RecordingItem, room: bool) -> Result<(), ApiError> {
         let claim = &record.claim;
         let slot = [Slot::of(claim)];
-        let free_room = async {
-            if room { self.table.free_room(&claim.room, &record.egress_id).await } else { Ok(()) }
-        };
-        let (freed, given_back) =
-            tokio::join!(free_room, self.table.give_back(&claim.started_by, &slot));
+        let free_room =
+            async { if room { self.table.free_room(&claim.room, &record.egress_id).await } else { Ok(()) } };
+        let (freed, given_back) = tokio::join!(free_room, self.table.give_back(&claim.started_by, &slot));
         freed.and(given_back)
     }
 }
@@ -198,9 +202,8 @@ mod tests {
 
     #[test]
     fn a_recording_is_named_by_room_and_zone() {
-        let named = |room: &str, zone: &str| {
-            is_named(&record(), &Room::named(room), &ZoneId::parse(zone).unwrap())
-        };
+        let named =
+            |room: &str, zone: &str| is_named(&record(), &Room::named(room), &ZoneId::parse(zone).unwrap());
         assert!(named("daily", "1"));
         assert!(!named("weekly", "1") && !named("daily", "2"));
     }
@@ -226,7 +229,13 @@ mod tests {
             (Some("org_1"), other(Some("org_2")), Participants, OUTSIDE, hidden),
             (None, other(None), Participants, OUTSIDE, hidden),
             (Some("org_1"), starter(Some("org_2")), Participants, OUTSIDE, Ok(())),
-            (Some("org_1"), other(Some("org_2")), Participants, Err(Reason::LivekitBusy), Err(Reason::LivekitBusy)),
+            (
+                Some("org_1"),
+                other(Some("org_2")),
+                Participants,
+                Err(Reason::LivekitBusy),
+                Err(Reason::LivekitBusy),
+            ),
             (Some("org_1"), other(Some("org_1")), Anyone, IN_ROOM, Ok(())),
             (Some("org_1"), other(Some("org_2")), Anyone, IN_ROOM, hidden),
             (Some("org_1"), other(None), Anyone, IN_ROOM, hidden),
@@ -234,7 +243,11 @@ mod tests {
             (None, other(None), Anyone, IN_ROOM, hidden),
             (None, starter(Some("org_1")), Anyone, IN_ROOM, hidden),
         ] {
-            assert_eq!(decide(of, caller.clone(), policy, presence), expected, "{of:?} {caller:?} {policy:?}");
+            assert_eq!(
+                decide(of, caller.clone(), policy, presence),
+                expected,
+                "{of:?} {caller:?} {policy:?}"
+            );
         }
     }
 

@@ -120,15 +120,9 @@ mod tests {
 
     #[test]
     fn what_ended_an_hour_ago_is_not_looked_at_again() {
-        let progress = |ended_at| Progress {
-            status: RecordingStatus::Ended,
-            ended_at,
-            location: None,
-            error: None,
-        };
-        let due = |ended_at, now| {
-            is_due(&Egress { progress: progress(ended_at), ..fixtures::egress() }, now)
-        };
+        let progress =
+            |ended_at| Progress { status: RecordingStatus::Ended, ended_at, location: None, error: None };
+        let due = |ended_at, now| is_due(&Egress { progress: progress(ended_at), ..fixtures::egress() }, now);
         assert!(due(None, 10_000) && due(Some(6_401), 10_000));
         assert!(!due(Some(6_400), 10_000));
     }

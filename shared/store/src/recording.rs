@@ -423,9 +423,8 @@ impl Table {
                 update = update.set(name, value);
             }
         }
-        let update = update
-            .only_if(format!("#status IN ({})", earlier.join(", ")))
-            .returning(ReturnValue::AllNew);
+        let update =
+            update.only_if(format!("#status IN ({})", earlier.join(", "))).returning(ReturnValue::AllNew);
         match self.update(update).await? {
             Written::Done(item) => {
                 decode_recording(&item.unwrap_or_default()).map(Box::new).map(Advanced::Moved)

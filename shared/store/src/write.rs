@@ -248,7 +248,10 @@ impl Table {
     }
 
     /// Writes all steps or none; `None` if they are written. It retries on TransactionConflict.
-    pub(crate) async fn transact(&self, steps: impl IntoIterator<Item = Step>) -> Result<Option<Refused>, ApiError> {
+    pub(crate) async fn transact(
+        &self,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
         within_time(self.retry_on_conflict(steps)).await?
