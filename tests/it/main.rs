@@ -29,6 +29,7 @@ mod generated;
 mod input;
 mod links;
 mod main_job;
+mod metrics;
 mod oauth;
 mod openapi_spec;
 mod organizations;

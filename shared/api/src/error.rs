@@ -79,6 +79,7 @@ reasons! {
     RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
     RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
     AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
+    TooManyRecordings "too_many_recordings" 409 final "The person runs as many recordings as allowed: stop one first.";
     SessionChanged "session_changed" 409 retry "The session was being refreshed: try again.";
     BodyTooLarge "body_too_large" 413 final "Send at most 16 KiB.";
     JsonRequired "json_required" 415 final "Send the body with `Content-Type: application/json`.";

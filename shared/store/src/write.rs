@@ -37,6 +37,7 @@ pub(crate) struct Write {
     set: Vec<String>,
     add: Vec<String>,
     remove: Vec<String>,
+    take: Vec<String>,
     condition: Option<String>,
     // DynamoDB refuses empty maps.
     names: Option<HashMap<String, String>>,
@@ -92,10 +93,16 @@ impl Write {
         self.name(name).bind(name, value)
     }
 
-    /// Adds to a number, which counts as 0 if it is missing.
+    /// Adds to a number, which counts as 0 if it is missing, or to a set, which counts as empty.
     pub(crate) fn add(mut self, name: &str, value: AttributeValue) -> Self {
         self.add.push(format!("#{name} :{name}"));
         self.name(name).bind(name, value)
+    }
+
+    /// Takes elements out of a set. Without its last element, the attribute is gone.
+    pub(crate) fn take(mut self, name: &str, elements: AttributeValue) -> Self {
+        self.take.push(format!("#{name} :{name}"));
+        self.name(name).bind(name, elements)
     }
 
     /// Sets an attribute, or removes it if there is no value.
@@ -136,7 +143,8 @@ impl Write {
     }
 
     fn update_expression(&self) -> String {
-        let clauses = [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove)];
+        let clauses =
+            [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove), ("DELETE ", &self.take)];
         let clauses = clauses.into_iter().filter(|(_, actions)| !actions.is_empty());
         clauses
             .map(|(keyword, actions)| keyword.to_owned() + &actions.join(", "))
