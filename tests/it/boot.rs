@@ -42,6 +42,24 @@ fn boot(function: &str, environment: &[(String, String)]) -> Output {
 }
 
 #[tokio::test]
+async fn a_weak_secret_or_a_plain_url_stops_the_boot() {
+    let app = App::start().await;
+    for (function, variable, value) in [
+        ("room-auth", "LIVEKIT_API_SECRET", "shorter-than-32-bytes"),
+        ("authorizer", "WORKOS_JWKS_URL", "http://keys.example.com"),
+    ] {
+        let mut environment = environment(&app, function);
+        environment.retain(|(name, _)| ![variable, "STAGE"].contains(&name.as_str()));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        environment.extend([pair(variable, value), pair("STAGE", "prod")]);
+        let output = boot(function, &environment);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success() && text.contains(variable) && !text.contains(value), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_variable_is_one_log_line_that_names_it() {
     let app = App::start().await;
     let read = crate::template::variables_read();

@@ -77,6 +77,8 @@ async fn unknown_fields_are_ignored_and_a_base64_body_is_decoded() {
     let app = App::start().await;
     let mut browser = app.browser();
     browser.post("/auth/sign-up", json!({ "email": "a@example.com", "admin": true })).await.is(201);
+    let nothing = json!({ "email": "a@example.com", "<script>": null, "more": [{}] });
+    browser.post("/auth/sign-up", nothing).await.is(201);
     // API Gateway encodes a body in base64 unless it recognizes the content type as text.
     let event = std::fs::read_to_string(crate::events::folder().join("sign-up/base64-body.json")).unwrap();
     let response = app.invoke("sign-up", &event).await;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use livekit_protocol::EgressInfo;
+use livekit_protocol::{EgressInfo, ListEgressResponse};
 use local_proxy::{Effect, Fault};
 use prost::Message as _;
 
@@ -190,6 +190,29 @@ async fn an_unknown_egress_status_counts_as_running() {
     ada.stop_recording(stop(ROOM, "EG_9")).await.is(200);
     assert_eq!(app.record("EG_9")["status"], "ending");
     ada.start_recording(start(ROOM)).await.is(200);
+}
+
+#[tokio::test]
+async fn an_egress_that_livekit_was_not_asked_about_is_ignored() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    app.livekit().finish(&egress).unwrap();
+    // LiveKit has returned other egresses when it ignored the filter, here one that runs in another room.
+    let other = EgressInfo {
+        egress_id: "EG_other".into(),
+        room_name: "other".into(),
+        status: 1,
+        ..EgressInfo::default()
+    };
+    let list = ListEgressResponse { items: vec![other], ..ListEgressResponse::default() };
+    let list = String::from_utf8(list.encode_to_vec()).expect("small numbers and ASCII only");
+    app.livekit().proxy().inject(Fault::response("ListEgress", 200, list).times(2));
+    let next = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    assert_ne!(next, egress);
+    assert_eq!(app.record(&egress)["status"], "ended");
 }
 
 /// The transactions of a start: they claim the room, and confirm the start.

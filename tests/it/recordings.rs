@@ -63,6 +63,8 @@ async fn one_of_two_participants_records_and_the_other_stops() {
     assert!(record["ended_at"].as_u64().unwrap() >= timestamp);
     let key = record["object_key"].as_str().unwrap();
     assert!(key.starts_with(&format!("recordings/{MASADAS}/1/{ROOM}/")) && key.ends_with("Z.mp4"), "{key}");
+    // The file may be deleted after 365 days, the record two days later.
+    assert_eq!(record["expires_at"], timestamp + 367 * 86_400);
     assert!(record["file_location"].as_str().unwrap().ends_with(key), "{record}");
     assert!(app.items_of("room#").is_empty(), "the room is free");
 

@@ -213,6 +213,16 @@ async fn only_webhooks_signed_by_livekit_are_applied() {
     assert!(!logs.iter().any(|line| line.contains(signature) || line.contains(&join)));
 }
 
+#[tokio::test]
+async fn a_webhook_by_a_clock_two_minutes_off_is_accepted() {
+    let app = App::start().await;
+    let clock = |off: i64| usize::try_from(i64::try_from(now()).unwrap() + off).unwrap();
+    // LiveKit signs for five minutes.
+    for (nbf, exp) in [(clock(120), clock(420)), (clock(-420), clock(-120))] {
+        app.webhook("{}", Some(&signed("{}", nbf, exp))).await.is(200);
+    }
+}
+
 /// The `Authorization` of a body, valid at another time.
 fn signed(body: &str, nbf: usize, exp: usize) -> String {
     let sha256 = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, body.as_bytes()));

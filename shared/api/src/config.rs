@@ -159,19 +159,31 @@ impl Env {
         }
     }
 
-    /// The variable as an `http` or `https` URL, without a trailing slash.
+    /// The variable as an `https` URL, without a trailing slash. Plain `http` is for this machine only.
     ///
     /// # Errors
     /// See [`Env::required`]; if the value is not such a URL.
     pub fn url(&self, variable: &'static Variable) -> Result<String, ConfigError> {
         let url = self.required(variable)?;
-        match url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => {
-                Ok(url.trim_end_matches('/').to_owned())
-            }
-            _ => Err(ConfigError::new(variable, "must be an http or https URL")),
+        let is_accepted = match url.split_once("://") {
+            Some(("https", rest)) => !rest.is_empty() && !rest.starts_with('/'),
+            Some(("http", rest)) => is_loopback(rest),
+            _ => false,
+        };
+        if !is_accepted {
+            return Err(ConfigError::new(variable, "must be an https URL"));
         }
+        Ok(url.trim_end_matches('/').to_owned())
     }
+}
+
+/// Whether a URL, without its scheme, leads to this machine.
+fn is_loopback(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    ["localhost", "127.0.0.1", "[::1]"].into_iter().any(|host| {
+        let port = authority.strip_prefix(host).map(|port| port.strip_prefix(':').unwrap_or(port));
+        port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
@@ -241,6 +253,27 @@ mod tests {
         let env = Env::fixed([("LIFETIME", "sk_live"), ("KEY", "k")]);
         let error = env.seconds(&LIFETIME).unwrap_err().to_string();
         assert!(error.contains("LIFETIME") && !error.contains("sk_live"), "{error}");
+    }
+
+    #[test]
+    fn a_url_is_https_except_on_this_machine() {
+        static URL: Variable = Variable::required("URL", "a URL");
+        let url = |text: &str| Env::fixed([("URL", text)]).url(&URL).ok();
+        assert_eq!(url("https://api.example.com/").as_deref(), Some("https://api.example.com"));
+        for accepted in ["http://127.0.0.1:8000", "http://localhost/jwks", "http://[::1]:1"] {
+            assert_eq!(url(accepted).as_deref(), Some(accepted));
+        }
+        for refused in [
+            "http://api.example.com",
+            "http://localhost.example.com",
+            "http://localhost@example.com",
+            "http://localhost:8000@example.com",
+            "https:///path",
+            "ftp://localhost",
+            "api.example.com",
+        ] {
+            assert_eq!(url(refused), None, "{refused}");
+        }
     }
 
     #[test]

@@ -68,11 +68,11 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
     fn read(route: HttpRoute, request: &lambda_http::Request) -> Result<Self, ApiError> {
         let mut fields = match route.method {
             Method::Post => Fields::from_body(request.headers(), request.body())?,
-            Method::Get | Method::Delete => Fields::from_query(&request.query_string_parameters())?,
+            Method::Get | Method::Delete => Fields::from_query(&request.query_string_parameters()),
         };
         if route.has_parameters {
             for (name, value) in request.path_parameters().iter() {
-                fields.set(name, value);
+                fields.set(name, Field::Text(value.to_owned()));
             }
         }
         fields.read()
@@ -97,6 +97,8 @@ enum Field {
     Json(Value),
     /// From the path or the query, which carry numbers and booleans as text.
     Text(String),
+    /// Twice in the query, which is an error if the endpoint has such a field.
+    Repeated,
 }
 
 impl Fields {
@@ -120,25 +122,19 @@ impl Fields {
         }
     }
 
-    fn from_query(query: &QueryMap) -> Result<Self, ApiError> {
+    fn from_query(query: &QueryMap) -> Self {
         let mut fields = Self::default();
         for (name, value) in query.iter() {
-            if !fields.set(name, value) {
-                return Err(ApiError::new(Reason::InvalidField)
-                    .field(name)
-                    .because("appears twice in the query"));
-            }
+            let is_repeated = fields.0.iter().any(|(each, _)| each == name);
+            fields.set(name, if is_repeated { Field::Repeated } else { Field::Text(value.to_owned()) });
         }
-        Ok(fields)
+        fields
     }
 
-    /// Sets a field to text, in place of another value. Returns whether it had none.
-    fn set(&mut self, name: &str, value: &str) -> bool {
-        let others = self.0.len();
+    /// Sets a field, in place of another value.
+    fn set(&mut self, name: &str, value: Field) {
         self.0.retain(|(each, _)| each != name);
-        let is_new = self.0.len() == others;
-        self.0.push((name.to_owned(), Field::Text(value.to_owned())));
-        is_new
+        self.0.push((name.to_owned(), value));
     }
 
     fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
@@ -181,7 +177,7 @@ macro_rules! parsed {
     ($($method:ident $visit:ident)+) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
             match self {
-                Self::Json(_) => self.deserialize_any(visitor),
+                Self::Json(_) | Self::Repeated => self.deserialize_any(visitor),
                 Self::Text(text) => match text.trim().parse() {
                     Ok(value) => visitor.$visit(value),
                     Err(_) if text.trim().is_empty() => Err(FieldError::new(Reason::MissingField)),
@@ -199,6 +195,7 @@ impl<'de> Deserializer<'de> for Field {
         match self {
             Self::Json(Value::Null) => Err(FieldError::new(Reason::MissingField)),
             Self::Json(Value::String(text)) | Self::Text(text) => visitor.visit_string(text),
+            Self::Repeated => Err(FieldError::new(Reason::InvalidField)),
             Self::Json(other) => {
                 other.deserialize_any(visitor).map_err(|_| FieldError::new(Reason::InvalidField))
             }
@@ -213,6 +210,11 @@ impl<'de> Deserializer<'de> for Field {
         }
     }
 
+    /// A field that the endpoint does not have, whatever its value.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_unit()
+    }
+
     parsed! {
         deserialize_bool visit_bool
         deserialize_i64 visit_i64
@@ -223,7 +225,7 @@ impl<'de> Deserializer<'de> for Field {
 
     forward_to_deserialize_any! {
         i8 i16 i32 i128 u8 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+        tuple_struct map struct enum identifier
     }
 }
 
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_and_null_options_are_ignored() {
-        let input = read_body(r#"{"email":"a@b.cc","state":null,"more":[1]}"#).unwrap();
+        let input = read_body(r#"{"email":"a@b.cc","state":null,"more":[1],"<script>":null}"#).unwrap();
         assert_eq!(input.email.as_str(), "a@b.cc");
     }
 
@@ -333,7 +335,7 @@ mod tests {
     fn path_and_query_are_parsed_into_their_types() {
         let page = |limit| Ok(Page { id: "a b".to_owned(), limit });
         assert_eq!(read_page("a b", &[]), page(None));
-        assert_eq!(read_page("a b", &[("limit", ""), ("more", "x")]), page(None));
+        assert_eq!(read_page("a b", &[("limit", ""), ("more", "x"), ("more", "y")]), page(None));
         assert_eq!(read_page("a b", &[("limit", "20"), ("id", "the path wins")]), page(Some(20)));
         let invalid = Err((Reason::InvalidField, Some("limit".to_owned())));
         for limits in [&["-1"][..], &["many"], &["5000000000"], &["1", "2"]] {
