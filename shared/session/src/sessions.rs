@@ -1,8 +1,10 @@
 //! Beginning and ending sessions.
 
+use std::time::Duration;
+
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
-use store::{SessionItem, Table};
+use store::{SessionItem, Table, to_deadline};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
 use crate::{Lifetimes, SessionToken};
@@ -31,22 +33,26 @@ impl Sessions {
         })
     }
 
-    /// Begins a session under a new token and ends the client's old one. Returns the person and the cookie.
+    /// Begins a session under a new token and ends the client's old one, trying until `reserve` is left of the time.
+    /// Returns the person and the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
-    pub async fn begin<I>(
+    pub(crate) async fn begin<I>(
         &self,
         authentication: Authentication,
         request: &Request<I>,
+        reserve: Duration,
     ) -> Result<(User, SetCookie), ApiError> {
         let token = SessionToken::generate()?;
         let session = self.new_session(&token, &authentication, clock::now())?;
+        let key = token.key();
         match SessionToken::from_request(&request.cookies, request.bearer.as_ref()) {
             Some(old) => {
-                self.table.replace_session(&old.key(), None, &token.key(), &session).await?;
+                let old = old.key();
+                to_deadline(reserve, || self.table.replace_session(&old, None, &key, &session)).await?;
             }
-            None => self.table.put_session(&token.key(), &session).await?,
+            None => to_deadline(reserve, || self.table.put_session(&key, &session)).await?,
         }
         Ok((authentication.user, self.cookie(&token)))
     }

@@ -71,7 +71,7 @@ impl Switcher {
         }
 
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
-        match self.grants.refresh(&refresh_token, Some(organization), &request.client).await {
+        match self.grants.switch(&refresh_token, organization, &request.client).await {
             Ok(Refreshed { refresh_token, claims: Some(claims), user }) => {
                 self.replace(&token, session, Authentication { user, claims, refresh_token, method: None })
                     .await
@@ -94,7 +94,7 @@ impl Switcher {
                 lease.release(0).await;
                 Err(error)
             }
-            Err(RefreshError::Transient(error)) => {
+            Err(RefreshError::Transient(error) | RefreshError::Lost(error)) => {
                 lease.release(RETRY_PAUSE).await;
                 Err(error)
             }
