@@ -26,6 +26,7 @@ mod events;
 mod faults;
 mod generated;
 mod input;
+mod interrupted;
 mod links;
 mod main_job;
 mod oauth;

@@ -10,7 +10,7 @@
 
 mod authenticate;
 pub mod examples;
-mod lease;
+pub mod lease;
 mod lifetimes;
 mod sessions;
 mod sign_ins;
