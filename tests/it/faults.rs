@@ -1,5 +1,6 @@
 //! Faults of WorkOS, DynamoDB and LiveKit at every endpoint that calls them: the response is a documented error, within
-//! the deadline, and the same request succeeds after the fault. [`Stage::survey`] finds the endpoints and their calls.
+//! the deadline, and the same request succeeds after the fault. If a code may be redeemed, a new sign-in does.
+//! [`Stage::survey`] finds the endpoints and their calls.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use local_proxy::{Effect, Fault, FaultProxy};
 use serde_json::json;
 
 use crate::app::App;
-use crate::stage::{Ready, Stage, Survey, body};
+use crate::stage::{Ready, Stage, Survey};
 
 /// A function responds within 8 s. The local cloud adds a little.
 const DEADLINE: Duration = Duration::from_millis(9000);
@@ -23,19 +24,18 @@ async fn timed(ready: &mut Ready<'_>) -> (Answer, Duration) {
     (ready.send().await, started.elapsed())
 }
 
-/// Whether the request redeems a code or token before its first call to the table. If the table then fails, the code is
-/// used up and the person has to start over.
-fn is_used_up(survey: &Survey, ready: &Ready<'_>) -> bool {
+/// Whether a fault of `upstream` interrupts a sign-in: WorkOS may have redeemed the code or token when it strikes.
+fn is_interrupted(survey: &Survey, ready: &Ready<'_>, upstream: &str) -> bool {
     let calls = &survey[ready.function().name];
     let redeems = calls.iter().position(|(_, call)| call.starts_with("authenticate."));
-    let writes = calls.iter().position(|(upstream, _)| *upstream == "DynamoDB");
-    let body = body(&ready.outgoing);
-    let single_use = body.get("code").or(body.get("pendingAuthenticationToken")).is_some();
-    single_use && redeems.zip(writes).is_some_and(|(redeems, writes)| redeems < writes)
+    let strikes = calls.iter().position(|(each, _)| *each == upstream);
+    redeems.zip(strikes).is_some_and(|(redeems, strikes)| redeems <= strikes)
 }
 
 /// Sends the examples of `endpoints` concurrently during a fault and expects the error `expected`. Sends them again
-/// after the fault and expects success.
+/// after the fault and expects success. If the fault is one of `interrupting`, it interrupts the sign-ins in which a
+/// code may be redeemed: these are started over.
+#[expect(clippy::too_many_arguments, reason = "a fault, and what is expected of it")]
 async fn survive(
     stage: &Stage,
     survey: &Survey,
@@ -44,6 +44,7 @@ async fn survive(
     begin: impl Fn(&App),
     end: impl Fn(&App),
     expected: Reason,
+    interrupting: Option<&str>,
 ) {
     assert!(!endpoints.is_empty(), "{fault}: no endpoint");
     stage.reset_limits();
@@ -54,7 +55,10 @@ async fn survive(
     begin(&stage.app);
     let responses = join_all(requests.iter_mut().map(timed)).await;
     end(&stage.app);
+    let interrupts =
+        |request: &Ready<'_>| interrupting.is_some_and(|upstream| is_interrupted(survey, request, upstream));
     for (request, (response, took)) in requests.iter().zip(&responses) {
+        let expected = if interrupts(request) { Reason::SignInInterrupted } else { expected };
         let name = request.function().name;
         assert!(*took < DEADLINE, "{fault}: {name} took {took:?}");
         let reason = response.body["reason"].as_str().unwrap_or_default();
@@ -66,17 +70,18 @@ async fn survive(
         assert_eq!(response.body["code"], reason.status());
         assert_eq!(response.body["message"], reason.message());
         assert!(response.body["requestId"].is_string() && response.header("content-type").is_some());
-        assert_eq!(reason.retryable(), !is_sign_out, "{fault}: {name}: {}", reason.name());
-        let must_wait = reason.status() == 503 && !is_sign_out;
+        let is_final = is_sign_out || interrupts(request);
+        assert_eq!(reason.retryable(), !is_final, "{fault}: {name}: {}", reason.name());
+        let must_wait = reason.status() == 503 && !is_final;
         assert_eq!(response.header("retry-after").is_some(), must_wait, "{fault}: {name}");
         assert!(!response.body.to_string().contains("upstream-text"), "{fault}: {name}: {}", response.body);
     }
-    let (used_up, same): (Vec<_>, Vec<_>) = requests
-        .into_iter()
-        .partition(|request| expected == Reason::StoreUnavailable && is_used_up(survey, request));
+    let (interrupted, same): (Vec<_>, Vec<_>) = requests.into_iter().partition(interrupts);
     join_all(same.into_iter().map(|request| retry(fault, request))).await;
-    for request in used_up {
-        assert!(!request.person.cookies.contains_key("__Host-session"), "{fault}");
+    for request in interrupted {
+        for cookie in ["__Host-session", "__Host-oauth"] {
+            assert!(!request.person.cookies.contains_key(cookie), "{fault}: {cookie}");
+        }
         stage.ready(request.function()).await.succeed().await;
     }
 }
@@ -139,6 +144,7 @@ async fn faults_of_workos_lose_nothing() {
     let unavailable = Reason::WorkosUnavailable;
     let json = "{\"message\":\"upstream-text\"}";
     for (what, status, body, expected) in [
+        // Nothing was redeemed, and the same code can be sent again.
         ("429", 429, json, busy),
         ("503", 503, json, busy),
         ("500", 500, json, unavailable),
@@ -157,6 +163,7 @@ async fn faults_of_workos_lose_nothing() {
             begin,
             |app| app.workos().proxy().clear_faults(),
             expected,
+            (status != 429).then_some("WorkOS"),
         )
         .await;
     }
@@ -170,6 +177,7 @@ async fn faults_of_workos_lose_nothing() {
             begin,
             |app| app.workos().proxy().clear_faults(),
             unavailable,
+            Some("WorkOS"),
         )
         .await;
     }
@@ -184,13 +192,14 @@ async fn workos_stalling_or_gone_loses_nothing() {
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.workos().proxy().inject(stall.clone());
     let end = |app: &App| app.workos().proxy().clear_faults();
-    survive(&stage, &survey, "a stall", &endpoints, begin, end, unavailable).await;
+    survive(&stage, &survey, "a stall", &endpoints, begin, end, unavailable, Some("WorkOS")).await;
 
     let url = stage.app.workos().url().to_owned();
     // The provider's pages stay reachable: browsers visit them, not functions.
     let gone = |app: &App| point_at(app, "WORKOS_API_URL", "http://127.0.0.1:1");
     let end = |app: &App| point_at(app, "WORKOS_API_URL", &url);
-    survive(&stage, &survey, "connection refused", &endpoints, gone, end, unavailable).await;
+    // Nothing was sent.
+    survive(&stage, &survey, "connection refused", &endpoints, gone, end, unavailable, None).await;
 }
 
 #[tokio::test]
@@ -277,7 +286,8 @@ async fn faults_of_dynamodb_lose_nothing() {
     ] {
         let begin = |app: &App| app.dynamodb().proxy().inject(Fault::new("*", effect.clone()));
         let end = |app: &App| app.dynamodb().proxy().clear_faults();
-        survive(&stage, &survey, what, endpoints, begin, end, Reason::StoreUnavailable).await;
+        survive(&stage, &survey, what, endpoints, begin, end, Reason::StoreUnavailable, Some("DynamoDB"))
+            .await;
     }
 }
 
@@ -289,13 +299,24 @@ async fn dynamodb_stalling_or_gone_loses_nothing() {
     let stall = Fault::new("*", Effect::Serve).delay(Duration::from_secs(30));
     let begin = |app: &App| app.dynamodb().proxy().inject(stall.clone());
     let end = |app: &App| app.dynamodb().proxy().clear_faults();
-    survive(&stage, &survey, "a stall", &endpoints, begin, end, Reason::StoreUnavailable).await;
+    survive(&stage, &survey, "a stall", &endpoints, begin, end, Reason::StoreUnavailable, Some("DynamoDB"))
+        .await;
 
     let url = stage.app.dynamodb().url().to_owned();
     let gone = |app: &App| point_at(app, "AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1");
     let end = |app: &App| point_at(app, "AWS_ENDPOINT_URL_DYNAMODB", &url);
     let some = some_calling(&survey, "DynamoDB");
-    survive(&stage, &survey, "connection refused", &some, gone, end, Reason::StoreUnavailable).await;
+    survive(
+        &stage,
+        &survey,
+        "connection refused",
+        &some,
+        gone,
+        end,
+        Reason::StoreUnavailable,
+        Some("DynamoDB"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -338,6 +359,6 @@ async fn faults_of_livekit_lose_nothing() {
     ] {
         let begin = |app: &App| proxy(app).inject(Fault::new("*", effect.clone()));
         let end = |app: &App| proxy(app).clear_faults();
-        survive(&stage, &survey, what, &endpoints, begin, end, Reason::LivekitUnavailable).await;
+        survive(&stage, &survey, what, &endpoints, begin, end, Reason::LivekitUnavailable, None).await;
     }
 }

@@ -166,7 +166,7 @@ async fn a_stale_flow_is_refused() {
     let cookie = browser.cookies["__Host-oauth"].clone();
     let (_, verifier) = cookie.split_once('.').unwrap();
     // A browser may keep an expired cookie, and an attacker may set any.
-    for begun in [now() - 600, now() - 6000, 0, now() + 3600] {
+    for begun in [now() - 750, now() - 6000, 0, now() + 3600] {
         browser.cookies.insert("__Host-oauth".into(), format!("{begun}.{verifier}"));
         for state in [None, Some(tab.state.as_str())] {
             let answer = browser.finalize_oauth(tab.back.code(), state).await.refused(400, "flow_expired");

@@ -81,7 +81,7 @@ impl<'a> Forge<'a> {
             ("an issuer that begins right", self.signed(json!({"iss": format!("{}.evil", workos.issuer())}))),
             ("no issuer", self.signed(json!({"iss": null}))),
             ("an issuer that is a list", self.signed(json!({"iss": [workos.issuer()]}))),
-            ("expired", self.signed(json!({"exp": now() - 10}))),
+            ("expired", self.signed(json!({"exp": now() - 160}))),
             ("no expiry", self.signed(json!({"exp": null}))),
             ("an expiry that is a text", self.signed(json!({"exp": in_an_hour.to_string()}))),
             ("not valid yet", self.signed(json!({"nbf": in_an_hour, "exp": in_an_hour + 300}))),
@@ -118,7 +118,7 @@ async fn a_forged_access_token_begins_no_session() {
         let mut browser = app.browser();
         let answer = browser.select_organization("pending", "org_1").await;
         assert_eq!(answer.status, 502, "{what}: {}", answer.body);
-        let answer = answer.refused(502, "workos_unavailable");
+        let answer = answer.refused(502, "sign_in_interrupted");
         assert!(answer.cookies.is_empty() && browser.cookies.is_empty(), "{what}");
         assert!(app.items_of("session#").is_empty(), "{what}");
     }
@@ -136,12 +136,12 @@ async fn every_sign_in_verifies_the_access_token() {
     let forged = app.workos().sign_hs256_with_public_key(&forge.claims);
     forge.answer("magic_auth", &forged);
     let answer = app.browser().finalize_magic_auth(EMAIL, "123456").await;
-    answer.refused(502, "workos_unavailable");
-    app.browser().dev_sign_in().await.refused(502, "workos_unavailable");
+    answer.refused(502, "sign_in_interrupted");
+    app.browser().dev_sign_in().await.refused(502, "sign_in_interrupted");
     forge.answer("authorization_code", &forged);
     let mut browser = app.browser();
     browser.continue_with_google().await.is(200);
-    browser.finalize_oauth("code", None).await.refused(502, "workos_unavailable");
+    browser.finalize_oauth("code", None).await.refused(502, "sign_in_interrupted");
     assert!(!browser.cookies.contains_key("__Host-session"));
     assert!(app.items_of("session#").is_empty());
 }
@@ -163,7 +163,7 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
     ] {
         forge.answer("refresh_token", &token);
         app.edit_session(&browser, |item| {
-            item.as_object_mut().unwrap().remove("refresh_lease");
+            item.as_object_mut().unwrap().remove("refresh_pause");
         });
         app.expire_access(&browser, 1);
         let calls = app.workos().proxy().count("authenticate.refresh_token");
@@ -172,7 +172,7 @@ async fn a_forged_token_at_a_refresh_changes_no_claim() {
     }
     // Past the grace period the cached claims are not used, nor is the forged token.
     app.edit_session(&browser, |item| {
-        item.as_object_mut().unwrap().remove("refresh_lease");
+        item.as_object_mut().unwrap().remove("refresh_pause");
     });
     app.expire_access(&browser, 901);
     browser.room_auth("Jane", "room").await.refused(502, "workos_unavailable");
@@ -190,14 +190,14 @@ async fn unknown_keys_cost_one_fetch_of_the_key_set() {
     for number in 0..20 {
         let token = app.workos().sign_with_foreign_key(&format!("unknown-{number}"), &forge.claims);
         forge.answer("organization_selection", &token);
-        app.browser().select_organization("pending", "org_1").await.refused(502, "workos_unavailable");
+        app.browser().select_organization("pending", "org_1").await.refused(502, "sign_in_interrupted");
     }
     assert_eq!(fetches(), before + 1);
     assert_eq!(app.runtime().processes("select-organization").unwrap(), 1, "one process served all");
     // Tokens with other algorithms never cost a fetch.
     for _ in 0..5 {
         forge.answer("organization_selection", &app.workos().unsecured(&forge.claims));
-        app.browser().select_organization("pending", "org_1").await.refused(502, "workos_unavailable");
+        app.browser().select_organization("pending", "org_1").await.refused(502, "sign_in_interrupted");
     }
     assert_eq!(fetches(), before + 1);
 }
@@ -212,6 +212,40 @@ async fn a_new_key_is_found_at_once() {
     app.browser().dev_sign_in().await.is(200);
     app.workos().rotate_keys(false);
     app.signed_in("two@example.com").await;
+}
+
+#[tokio::test]
+async fn a_key_rotation_and_failed_reads_of_the_key_set_interrupt_no_sign_in() {
+    let app = App::start().await;
+    app.browser().dev_sign_in().await.is(200);
+    app.workos().rotate_keys(false);
+    let fails = Fault::response("jwks", 500, "");
+    app.workos().proxy().inject(fails.clone().times(2));
+    app.browser().dev_sign_in().await.is(200);
+
+    // A sign-in that no read helps is over. The next one reads again, at once.
+    app.runtime().kill("dev-sign-in").await.unwrap();
+    app.browser().dev_sign_in().await.is(200);
+    app.workos().rotate_keys(false);
+    app.workos().proxy().inject(fails);
+    app.browser().dev_sign_in().await.refused(502, "sign_in_interrupted");
+    app.workos().proxy().clear_faults();
+    app.browser().dev_sign_in().await.is(200);
+    assert_eq!(app.runtime().processes("dev-sign-in").unwrap(), 1, "one process served all");
+}
+
+#[tokio::test]
+async fn an_access_token_is_accepted_if_clocks_are_two_minutes_apart() {
+    let app = App::start().await;
+    let forge = Forge::open(&app).await;
+    for (what, times) in [
+        ("WorkOS is ahead", json!({ "iat": now() + 120, "nbf": now() + 120, "exp": now() + 420 })),
+        ("WorkOS is behind", json!({ "iat": now() - 180, "nbf": now() - 180, "exp": now() - 120 })),
+    ] {
+        forge.answer("organization_selection", &forge.signed(times));
+        let response = app.browser().select_organization("pending", "org_1").await;
+        assert_eq!(response.status, 200, "{what}: {}", response.body);
+    }
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl DevSignIn {
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
         let authentication = self.sign_in(&req).await?;
-        let (user, cookie) = self.sessions.begin(authentication, &req).await?;
+        let (user, cookie) = self.sessions.sign_in(&self.grants, authentication, &req).await?;
         Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
     }
 

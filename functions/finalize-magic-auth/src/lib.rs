@@ -56,6 +56,6 @@ impl FinalizeMagicAuth {
         let Input { email, code } = &req.input;
         LIMITS.admit(self.sign_ins.table(), email, &req.client).await?;
         let sign_in = self.grants.redeem_magic_code(email, code, &req.client).await?;
-        self.sign_ins.finish("magic_auth", sign_in, &req).await
+        self.sign_ins.finish(&self.grants, "magic_auth", sign_in, &req).await
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! The code is valid only in the browser that started the flow: its cookie holds the PKCE verifier. With several
 //! sign-ins in progress, `state` selects the flow; without it the newest one is used. An attempt uses up the flow,
-//! unless it fails with a retryable error: the same request can then be sent again.
+//! unless WorkOS redeemed nothing: the same request can then be sent again.
 
 use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
-use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE, OAuthFlow};
+use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE};
 
 /// The parameters of the provider's redirect.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,16 +51,11 @@ impl FinalizeOAuth {
     pub async fn handle(&self, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let (flow, used_up) = self.sign_ins.finish_flow(&req.cookies, req.input.state.as_ref())?;
         req.cookies.apply(&used_up);
-        match self.sign_in(&flow, &req).await {
+        let grant = self.grants.redeem_code(&req.input.code, &flow.verifier, &req.client).await;
+        let sign_in = grant.map_err(|error| error.cookie_if_final(&used_up))?;
+        match self.sign_ins.finish(&self.grants, "oauth", sign_in, &req).await {
             Ok(response) => Ok(response.cookie(used_up)),
-            // A retry needs the flow.
-            Err(error) if error.reason().retryable() => Err(error),
             Err(error) => Err(error.cookie(used_up)),
         }
-    }
-
-    async fn sign_in(&self, flow: &OAuthFlow, req: &Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        let sign_in = self.grants.redeem_code(&req.input.code, &flow.verifier, &req.client).await?;
-        self.sign_ins.finish("oauth", sign_in, req).await
     }
 }

@@ -1,6 +1,6 @@
 //! Completes the sign-in of a person with several organizations, in the one that they chose.
 
-use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
+use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
@@ -24,7 +24,7 @@ impl Endpoint for SelectOrganization {
     const ROUTE: Route = Route::post("/auth/select-organization")
         .summary("Choose an organization to complete a sign-in")
         .details("For a person with several organizations. The token came with the list of organizations.")
-        .reasons(&[api::INPUT, &[Reason::SelectionExpired], workos::GRANT, store::FAILURES])
+        .reasons(&[api::INPUT, workos::PENDING, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(2)
         .example(
@@ -57,6 +57,6 @@ impl SelectOrganization {
             .grants
             .select_organization(pending_authentication_token, organization_id, &req.client)
             .await?;
-        self.sign_ins.finish("organization_selection", sign_in, &req).await
+        self.sign_ins.finish(&self.grants, "organization_selection", sign_in, &req).await
     }
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::{ApiError, Reply};
-use super::model::{Client, CodeKind, SignIn};
+use super::model::{Client, CodeKind, Grant, SignIn};
 use super::request::Fields;
 use super::settings::Method;
 use super::state::{Service, State};
@@ -40,6 +40,12 @@ pub(super) async fn authenticate(Shared(service): Shared<Service>, fields: Field
         return Err(ApiError::invalid_invitation());
     }
     let client = Client { ip_address: fields.owned("ip_address")?, user_agent: fields.owned("user_agent")? };
+    state.grants.push(Grant {
+        name: grant,
+        organization_id: fields.owned("organization_id")?,
+        ip_address: client.ip_address.clone(),
+        user_agent: client.user_agent.clone(),
+    });
     let response = match grant {
         "refresh_token" => {
             let organization_id = fields.text("organization_id")?.filter(|id| !id.is_empty());

@@ -12,7 +12,7 @@ use local_proxy::FaultProxy;
 
 use super::keys::{self, SigningKey};
 use super::mfa;
-use super::model::{Connection, Domain, Organization};
+use super::model::{Connection, Domain, Grant, Organization};
 use super::options::{Mail, Options};
 use super::router;
 use super::settings::{ConnectionState, DomainState, Environment, MembershipStatus, Policy};
@@ -204,6 +204,11 @@ impl WorkOs {
         let state = self.service.state();
         let factor = state.users.get(user_id)?.factor.as_ref()?;
         Some(mfa::totp(&factor.secret, mfa::interval(state.now())))
+    }
+
+    /// The last call with this grant.
+    pub fn last_grant(&self, name: &str) -> Option<Grant> {
+        self.service.state().grants.iter().rev().find(|grant| grant.name == name).cloned()
     }
 
     /// The ids of the user's live sessions, oldest first.

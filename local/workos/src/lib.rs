@@ -33,6 +33,7 @@ mod state;
 mod tests;
 
 pub use control::{WorkOs, start};
+pub use model::Grant;
 pub use options::{Mail, Options};
 pub use seed::Seed;
 pub use settings::{ConnectionState, DomainState, Environment, Method, Policy};

@@ -230,6 +230,19 @@ pub(super) struct Challenge {
     pub(super) expires_at: Timestamp,
 }
 
+/// A call to exchange a credential, without its secrets.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// As in the call counts, e.g. `refresh_token`.
+    pub name: &'static str,
+    /// `organization_id`, if the call named one.
+    pub organization_id: Option<String>,
+    /// `ip_address`, if the call named one.
+    pub ip_address: Option<String>,
+    /// `user_agent`, if the call named one.
+    pub user_agent: Option<String>,
+}
+
 /// The user's address and browser, as passed on by the caller.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Client {

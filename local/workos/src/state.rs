@@ -12,8 +12,8 @@ use super::clock::Timestamp;
 use super::error::ApiError;
 use super::keys::{self, SigningKey};
 use super::model::{
-    Challenge, CodeKind, Connection, MailedCode, Membership, Organization, PendingSignIn, RefreshToken,
-    Session, User,
+    Challenge, CodeKind, Connection, Grant, MailedCode, Membership, Organization, PendingSignIn,
+    RefreshToken, Session, User,
 };
 use super::options::{Mail, Options};
 use super::random;
@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) connections: BTreeMap<String, Connection>,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) refresh_tokens: HashMap<String, RefreshToken>,
+    /// Every call to exchange a credential.
+    pub(super) grants: Vec<Grant>,
     /// Every access token issued.
     pub(super) access_tokens: Vec<String>,
     pub(super) mailed_codes: Vec<MailedCode>,

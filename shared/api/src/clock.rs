@@ -2,6 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+/// How far two machines' clocks may be apart, in seconds: the leeway on every time that another machine wrote. Sandboxes
+/// are off by up to two minutes.
+pub const LEEWAY: u64 = 150;
+
 /// Whole seconds since the Unix epoch.
 pub fn now() -> u64 {
     since_epoch().as_secs()

@@ -86,6 +86,7 @@ reasons! {
     RateLimited "rate_limited" 429 retry "Try again after `Retry-After` seconds.";
     Internal "internal" 500 final "Report the `requestId`.";
     WorkosUnavailable "workos_unavailable" 502 retry "The identity provider failed: try again.";
+    SignInInterrupted "sign_in_interrupted" 502 final "Restart the sign-in.";
     LivekitUnavailable "livekit_unavailable" 502 retry "The media server failed: try again.";
     WorkosBusy "workos_busy" 503 retry "The identity provider is busy: try again after `Retry-After` seconds.";
     LivekitBusy "livekit_busy" 503 retry "The media server is busy: try again after `Retry-After` seconds.";

@@ -5,14 +5,17 @@
 //! cached claims, for up to `REFRESH_GRACE_SECONDS` after their expiry. So a burst of requests costs one refresh, and
 //! none of them waits or fails.
 //!
-//! A transient error (timeout, 408, 429, 5xx) never ends a session; only a definite answer from WorkOS does.
+//! A transient error (timeout, 408, 429, 5xx) never ends a session; only a definite answer from WorkOS does. An
+//! unanswered refresh is sent once more within the request, and what WorkOS returns is written to the deadline.
 
 use std::time::Duration;
 
 use api::caller::Verdict;
-use api::{ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, metrics};
+use api::{
+    ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, deadline, metrics,
+};
 use store::session::{Renewal, RenewedAccess, RenewedClaims};
-use store::{SessionItem, SessionKey, Table};
+use store::{SessionItem, SessionKey, Table, to_deadline};
 use workos::{Grants, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, unverified};
@@ -27,6 +30,9 @@ pub static REFRESH_GRACE_SECONDS: Variable = Variable::or(
 
 /// A refresh is due when the access token has less than this left, in seconds.
 const REFRESH_AHEAD: u64 = 30;
+
+/// A refresh does not begin with less time than this: it could not be stored.
+const REFRESH_TIME: Duration = Duration::from_secs(2);
 
 /// Timeout and polling interval for the refresh by another request. The timeout is a time rather than a number of polls,
 /// because slow reads must not add up to more than the deadline.
@@ -131,12 +137,19 @@ impl Authenticator {
         session: SessionItem,
         client: &Client,
     ) -> Result<Option<SessionItem>, ApiError> {
+        if deadline::remaining() < REFRESH_TIME {
+            lease.release(0).await;
+            let slow =
+                ApiError::new(Reason::StoreUnavailable).because("the table left no time for a refresh");
+            return self.with_cached_claims(session, slow);
+        }
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
         match self.grants.refresh(&refresh_token, session.organization_id.as_deref(), client).await {
             Ok(Refreshed { refresh_token, claims, user }) => {
-                count("renewed");
                 let Some(claims) = claims else {
-                    lease.store_unverified(session.generation, &refresh_token, RETRY_PAUSE).await?;
+                    let stored =
+                        lease.store_unverified(session.generation, &refresh_token, RETRY_PAUSE).await;
+                    count_stored(&stored);
                     return self.with_cached_claims(session, unverified());
                 };
                 let sealed_refresh_token = token.seal(&refresh_token)?;
@@ -160,8 +173,9 @@ impl Authenticator {
                 // Another request refreshed it meanwhile.
                 self.table.session(key).await
             }
-            Err(RefreshError::Refused(error) | RefreshError::Transient(error)) => {
-                count("transient");
+            Err(failed @ (RefreshError::Refused(_) | RefreshError::Transient(_) | RefreshError::Lost(_))) => {
+                count(if matches!(failed, RefreshError::Lost(_)) { "lost" } else { "transient" });
+                let error = ApiError::from(failed);
                 let (reason, cause) = (error.reason().name(), error.cause());
                 tracing::warn!(reason, cause, "a session could not be refreshed and keeps its claims");
                 lease.release(RETRY_PAUSE).await;
@@ -170,7 +184,7 @@ impl Authenticator {
         }
     }
 
-    /// Stores refreshed claims and returns the session with them.
+    /// Stores refreshed claims, to the deadline, and returns the session with them.
     async fn store(
         &self,
         key: &SessionKey,
@@ -187,16 +201,15 @@ impl Authenticator {
             access_expires_at: claims.access_expires_at,
             ..session
         };
-        let access = RenewedAccess::Verified(claims);
-        match self.table.renew_session(key, generation, Renewal { sealed_refresh_token, access }).await {
-            Ok(true) => Ok(Some(refreshed)),
+        let renewal = Renewal { sealed_refresh_token, access: RenewedAccess::Verified(claims) };
+        let renew = || self.table.renew_session(key, generation, renewal.clone());
+        let stored = to_deadline(Duration::ZERO, renew).await;
+        count_stored(&stored);
+        match stored {
             // The session has ended, or another request refreshed it.
             Ok(false) => self.table.session(key).await,
-            Err(error) => {
-                // After the lease, the next request gets the same pair from WorkOS again.
-                tracing::error!(cause = error.cause(), "a refreshed session could not be stored");
-                Ok(Some(refreshed))
-            }
+            // If it is not stored, the next request after the lease gets the same pair from WorkOS again.
+            Ok(true) | Err(_) => Ok(Some(refreshed)),
         }
     }
 
@@ -228,7 +241,8 @@ impl Authenticator {
                 }
             }
         };
-        tokio::time::timeout(POLL_TIMEOUT, refreshed).await.unwrap_or_else(|_| {
+        let timeout = POLL_TIMEOUT.min(deadline::remaining());
+        tokio::time::timeout(timeout, refreshed).await.unwrap_or_else(|_| {
             Err(ApiError::new(Reason::WorkosUnavailable)
                 .because("the request that refreshes this session did not finish"))
         })
@@ -251,6 +265,17 @@ fn caller(session: SessionItem) -> Caller {
         role: session.role,
         permissions: session.permissions,
         session_id: session.workos_session_id,
+    }
+}
+
+/// Counts a refresh that WorkOS granted.
+fn count_stored<T>(stored: &Result<T, ApiError>) {
+    match stored {
+        Ok(_) => count("renewed"),
+        Err(error) => {
+            tracing::error!(cause = error.cause(), "a refreshed session could not be stored");
+            count("lost");
+        }
     }
 }
 

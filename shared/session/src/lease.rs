@@ -3,10 +3,14 @@
 //! A refresh token is single use, so only one request of the whole fleet may use it: the one that wins the lease, a
 //! conditional write. If its process dies, the lease expires and the next request sends the old refresh token again.
 //! WorkOS returns the same new pair for 30 s after the first use, so nothing is lost.
+//!
+//! After transient trouble, a pause follows the lease. It is another attribute, because it may be longer.
+
+use std::time::Duration;
 
 use api::{ApiError, Reason, Secret, clock, random};
-use store::session::{Renewal, RenewedAccess};
-use store::{SessionKey, Table};
+use store::session::{LeaseTimes, Renewal, RenewedAccess};
+use store::{SessionKey, Table, to_deadline};
 
 use crate::SessionToken;
 
@@ -16,6 +20,15 @@ const DURATION: u64 = 10;
 
 /// The pause after a transient error, in seconds.
 pub(crate) const RETRY_PAUSE: u64 = 5;
+
+/// The longest pause that counts, in seconds. A longer one was written by a machine whose clock is ahead.
+const LONGEST_PAUSE: u64 = 60;
+
+/// When a lease can be taken at `now`. Clocks may be minutes apart, so a lease counts for at most its duration from now:
+/// if it seems to end later, the machine that took it is ahead of us.
+pub const fn times(now: u64) -> LeaseTimes {
+    LeaseTimes { now, lease_until: now + DURATION, pause_until: now + LONGEST_PAUSE }
+}
 
 /// One request's lease on the refresh token of a session.
 pub(crate) struct Lease<'a> {
@@ -32,8 +45,7 @@ impl<'a> Lease<'a> {
 
     /// Claims the lease of a session that is still in `generation`. Returns whether this request won it.
     pub(crate) async fn claim(&self, generation: u64) -> Result<bool, ApiError> {
-        let now = clock::now();
-        self.table.claim_refresh(&self.key, generation, &self.owner, now, now + DURATION).await
+        self.table.claim_refresh(&self.key, generation, &self.owner, times(clock::now())).await
     }
 
     /// Releases the lease: the next claim can succeed after `pause` seconds. If this fails, the lease expires.
@@ -43,9 +55,9 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// Stores the refresh token of a grant whose access token is unverified, and releases the lease. The session keeps
-    /// its claims, and the next refresh can succeed. Returns whether it was stored: not if the session was ended, replaced
-    /// or renewed.
+    /// Stores the refresh token of a grant whose access token is unverified, to the deadline, and releases the lease. The
+    /// session keeps its claims, and the next refresh can succeed. Returns whether it was stored: not if the session was
+    /// ended, replaced or renewed.
     pub(crate) async fn store_unverified(
         &self,
         generation: u64,
@@ -54,7 +66,9 @@ impl<'a> Lease<'a> {
     ) -> Result<bool, ApiError> {
         let sealed_refresh_token = self.token.seal(refresh_token)?;
         let access = RenewedAccess::Unverified { retry_at: clock::now() + pause };
-        self.table.renew_session(&self.key, generation, Renewal { sealed_refresh_token, access }).await
+        let renewal = Renewal { sealed_refresh_token, access };
+        let renew = || self.table.renew_session(&self.key, generation, renewal.clone());
+        to_deadline(Duration::ZERO, renew).await
     }
 }
 
@@ -62,4 +76,15 @@ impl<'a> Lease<'a> {
 #[track_caller]
 pub(crate) fn unverified() -> ApiError {
     ApiError::new(Reason::WorkosUnavailable).because("the new access token is unverified")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_outlives_a_deadline_and_ends_well_within_the_replay_window() {
+        let LeaseTimes { now, lease_until, pause_until } = times(1000);
+        assert_eq!((now, lease_until, pause_until), (1000, 1010, 1060));
+    }
 }

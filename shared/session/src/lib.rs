@@ -11,7 +11,7 @@
 mod authenticate;
 mod chain;
 pub mod examples;
-mod lease;
+pub mod lease;
 mod lifetimes;
 mod sessions;
 mod sign_ins;

@@ -1,10 +1,12 @@
 //! Beginning and ending sessions.
 
+use std::time::Duration;
+
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
 use futures_util::future::join_all;
 use store::session::Ended;
-use store::{SessionItem, Table};
+use store::{SessionItem, Table, to_deadline};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
 use crate::chain::Chain;
@@ -34,20 +36,24 @@ impl Sessions {
         })
     }
 
-    /// Begins a session under a new token and ends those that the client holds. Returns the person and the cookie.
+    /// Begins a session under a new token and ends those that the client holds, trying until `reserve` is left of the
+    /// time. Returns the person and the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
-    pub async fn begin<I>(
+    pub(crate) async fn begin<I>(
         &self,
         authentication: Authentication,
         request: &Request<I>,
+        reserve: Duration,
     ) -> Result<(User, SetCookie), ApiError> {
         let token = SessionToken::generate()?;
         let session = self.new_session(&token, &authentication, clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
-        while let Some(linked) = self.table.begin_session(&key, &session, old.ends(), old.known()).await? {
+        while let Some(linked) =
+            to_deadline(reserve, || self.table.begin_session(&key, &session, old.ends(), old.known())).await?
+        {
             old.add_links_of(&linked, clock::now());
         }
         Ok((authentication.user, self.cookie(&token)))

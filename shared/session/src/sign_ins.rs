@@ -1,10 +1,15 @@
 //! Finishing sign-ins.
 
-use api::{ApiError, ConfigError, Cookies, Env, Request, Response, SetCookie, metrics};
+use std::time::Duration;
+
+use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, metrics};
 use store::Table;
-use workos::{Authorize, FlowState, OAuthFlow, SignIn};
+use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, User};
 
 use crate::{Sessions, SignedIn};
+
+/// Time that the write of a session leaves for ending WorkOS' session, should the write fail.
+const RESERVE: Duration = Duration::from_secs(1);
 
 /// Finishes sign-ins.
 #[derive(Clone, Debug)]
@@ -39,20 +44,21 @@ impl SignIns {
         OAuthFlow::finish(cookies, state, self.sessions.same_site)
     }
 
-    /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::begin`] does, or returns the
+    /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the
     /// organizations to choose from. `method` is the metric's dimension.
     ///
     /// # Errors
-    /// `sso_required` with `authData`; `store_unavailable`.
+    /// `sso_required` with `authData`; `sign_in_interrupted`.
     pub async fn finish<I>(
         &self,
+        grants: &Grants,
         method: &'static str,
         sign_in: SignIn,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
         match sign_in {
             SignIn::Complete(authentication) => {
-                let (user, cookie) = self.sessions.begin(*authentication, request).await?;
+                let (user, cookie) = self.sessions.sign_in(grants, *authentication, request).await?;
                 count(method, "complete");
                 Ok(Response::new(SignedIn::complete(user)).cookie(cookie))
             }
@@ -63,6 +69,29 @@ impl SignIns {
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
                 Err(self.authorize.sso_required(required, &request.cookies))
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Begins a session for a completed sign-in, and ends the client's old one. The credential is redeemed, so the write
+    /// is tried to the deadline. If it fails, the sign-in is over, and so is the session that WorkOS began.
+    ///
+    /// # Errors
+    /// `sign_in_interrupted`.
+    pub async fn sign_in<I>(
+        &self,
+        grants: &Grants,
+        authentication: Authentication,
+        request: &Request<I>,
+    ) -> Result<(User, SetCookie), ApiError> {
+        let session_id = authentication.claims.session_id.clone();
+        match self.begin(authentication, request, RESERVE).await {
+            Ok(begun) => Ok(begun),
+            Err(error) => {
+                grants.abandon(&session_id).await;
+                Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Secret, deadline};
+use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
 use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
@@ -14,9 +14,6 @@ use crate::{SessionToken, Sessions, SignedIn};
 /// Attempts at the lease and their interval, while a refresh is in progress.
 const ATTEMPTS: u32 = 12;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The interval of attempts to store a refresh token.
-const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Switches sessions.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Switcher {
                 self.replace(&lease, &token, session, authentication).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
-                self.keep_refresh_token(&lease, session.generation, &refresh_token).await?;
+                lease.store_unverified(session.generation, &refresh_token, 0).await?;
                 Err(unverified())
             }
             Err(RefreshError::Ended(error)) => {
@@ -100,7 +97,7 @@ impl Switcher {
                 lease.release(0).await;
                 Err(error)
             }
-            Err(RefreshError::Transient(error)) => {
+            Err(RefreshError::Transient(error) | RefreshError::Lost(error)) => {
                 lease.release(RETRY_PAUSE).await;
                 Err(error)
             }
@@ -147,12 +144,14 @@ impl Switcher {
                 // WorkOS has used up the old session's refresh token. Without the new one, it would end at its next
                 // refresh.
                 let refresh_token = &authentication.refresh_token;
-                if self.keep_refresh_token(lease, old.generation, refresh_token).await? {
+                if lease.store_unverified(old.generation, refresh_token, 0).await? {
                     return Err(error);
                 }
-                // The session has ended, or the transaction succeeded and only its response was lost.
-                let old = table.session(&old_key).await?;
-                old.and_then(|old| old.replaced_by).is_some_and(|link| link.key == key)
+                // The session has ended, or one of the writes succeeded and only its response was lost.
+                match table.session(&old_key).await? {
+                    Some(SessionItem { replaced_by: None, .. }) => return Err(error),
+                    old => old.and_then(|old| old.replaced_by).is_some_and(|link| link.key == key),
+                }
             }
         };
         if replaced {
@@ -161,25 +160,6 @@ impl Switcher {
         } else {
             // The client signed out meanwhile.
             Err(Reason::NotSignedIn.into())
-        }
-    }
-
-    /// Stores the refresh token of a switch that did not happen, until the deadline. Returns whether it was stored: not
-    /// if the session was ended, replaced or renewed.
-    async fn keep_refresh_token(
-        &self,
-        lease: &Lease<'_>,
-        generation: u64,
-        refresh_token: &Secret,
-    ) -> Result<bool, ApiError> {
-        loop {
-            match lease.store_unverified(generation, refresh_token, 0).await {
-                Err(error) if deadline::remaining() > WRITE_INTERVAL => {
-                    tracing::warn!(cause = error.cause(), "a refresh token could not be stored yet");
-                    tokio::time::sleep(WRITE_INTERVAL).await;
-                }
-                result => return result,
-            }
         }
     }
 }

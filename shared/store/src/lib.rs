@@ -23,4 +23,4 @@ pub const FAILURES: &[api::Reason] = &[api::Reason::StoreUnavailable];
 
 pub use limit::{Cooldown, Limits, Rate, SourceLimit};
 pub use session::{SessionItem, SessionKey};
-pub use table::{SESSION_TABLE, Table};
+pub use table::{SESSION_TABLE, Table, to_deadline};

@@ -81,7 +81,7 @@ pub enum Ended {
 }
 
 /// The changes of a refresh.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Renewal {
     /// The new refresh token, encrypted.
     pub sealed_refresh_token: Vec<u8>,
@@ -90,7 +90,7 @@ pub struct Renewal {
 }
 
 /// The access token of a refresh.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum RenewedAccess {
     /// Verified: its claims replace the stored ones.
     Verified(RenewedClaims),
@@ -101,8 +101,20 @@ pub enum RenewedAccess {
     },
 }
 
+/// When the lease to refresh a session can be taken. Other machines' clocks may be off, so what they wrote counts only up
+/// to a maximum from now.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTimes {
+    /// Now.
+    pub now: u64,
+    /// The end of a lease taken now. One that ends later is not to be trusted, and free.
+    pub lease_until: u64,
+    /// The end of the longest pause after transient trouble that begins now. One that ends later is over.
+    pub pause_until: u64,
+}
+
 /// The claims of a new access token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RenewedClaims {
     /// Email address.
     pub email: String,
@@ -198,8 +210,8 @@ impl Table {
         self.update(touch).await.map(drop)
     }
 
-    /// Gives `owner` the lease to refresh the session until `lease_until`. One of all callers with the same generation
-    /// gets it. Returns whether `owner` has it.
+    /// Gives `owner` the lease to refresh the session, if it is free. One of all callers with the same generation gets it.
+    /// Returns whether `owner` has it.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -208,17 +220,19 @@ impl Table {
         key: &SessionKey,
         generation: u64,
         owner: &str,
-        now: u64,
-        lease_until: u64,
+        times: LeaseTimes,
     ) -> Result<bool, ApiError> {
         let claim = Write::to(key.pk())
             .only_if(
-                "generation = :generation AND (attribute_not_exists(refresh_lease) OR refresh_lease <= :now)",
+                "generation = :generation \
+                 AND (attribute_not_exists(refresh_lease) OR NOT refresh_lease BETWEEN :after_now AND :refresh_lease) \
+                 AND (attribute_not_exists(refresh_pause) OR NOT refresh_pause BETWEEN :after_now AND :pause_until)",
             )
             .bind("generation", number(generation))
-            .bind("now", number(now))
+            .bind("after_now", number(times.now + 1))
+            .bind("pause_until", number(times.pause_until))
             .set("refresh_owner", text(owner))
-            .set("refresh_lease", number(lease_until));
+            .set("refresh_lease", number(times.lease_until));
         match self.update(claim).await? {
             Written::Done(_) => Ok(true),
             // The SDK repeats a write whose response was lost; the condition then fails on our own lease.
@@ -229,7 +243,7 @@ impl Table {
         }
     }
 
-    /// Gives up the lease: the next request may refresh from `lease_until` on.
+    /// Gives up the lease: the next request may refresh from `pause_until` on.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -237,12 +251,14 @@ impl Table {
         &self,
         key: &SessionKey,
         owner: &str,
-        lease_until: u64,
+        pause_until: u64,
     ) -> Result<(), ApiError> {
         let release = Write::to(key.pk())
             .only_if("refresh_owner = :owner")
             .bind("owner", text(owner))
-            .set("refresh_lease", number(lease_until));
+            .set("refresh_pause", number(pause_until))
+            .remove("refresh_owner")
+            .remove("refresh_lease");
         self.update(release).await.map(drop)
     }
 
@@ -257,23 +273,31 @@ impl Table {
         generation: u64,
         renewal: Renewal,
     ) -> Result<bool, ApiError> {
+        let sealed_refresh_token = bytes(renewal.sealed_refresh_token);
         let renew = Write::to(key.pk())
             .only_if("generation = :current")
             .bind("current", number(generation))
             .set("generation", number(generation + 1))
-            .set("sealed_refresh_token", bytes(renewal.sealed_refresh_token));
+            .set("sealed_refresh_token", sealed_refresh_token.clone())
+            .remove("refresh_owner")
+            .remove("refresh_lease");
         let renew = match renewal.access {
-            RenewedAccess::Unverified { retry_at } => renew.set("refresh_lease", number(retry_at)),
+            RenewedAccess::Unverified { retry_at } => renew.set("refresh_pause", number(retry_at)),
             RenewedAccess::Verified(claims) => renew
                 .set("email", text(claims.email))
                 .set("access_expires_at", number(claims.access_expires_at))
                 .set("permissions", strings(&claims.permissions))
                 .set_or_remove("organization_id", claims.organization_id.map(text))
                 .set_or_remove("role", claims.role.map(text))
-                .remove("refresh_owner")
-                .remove("refresh_lease"),
+                .remove("refresh_pause"),
         };
-        Ok(self.update(renew).await?.is_done())
+        Ok(match self.update(renew).await? {
+            Written::Done(_) => true,
+            // A repeated write fails on its own result. No two seals are equal.
+            Written::Refused(item) => {
+                item.is_some_and(|item| item.get("sealed_refresh_token") == Some(&sealed_refresh_token))
+            }
+        })
     }
 
     /// Atomically replaces the old session with a new one, in a switch: only if the old one still exists and was not

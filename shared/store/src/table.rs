@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Env, Reason, Variable};
+use api::{ApiError, ConfigError, Env, Reason, Variable, deadline};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tokio::time::{Instant, timeout_at};
 use upstream::{Http, Roots};
 
 use crate::attributes::{Item, text};
@@ -34,6 +35,13 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Attempts at an operation.
 const ATTEMPTS: u32 = 3;
+
+/// Limit for one try of [`to_deadline`], attempts included, so that a stalled connection leaves time for another.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pauses between the tries of [`to_deadline`]: each is twice as long as the one before, up to a maximum.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// The DynamoDB table. Clones share the connection pool.
 #[derive(Clone, Debug)]
@@ -84,14 +92,46 @@ impl Table {
     }
 }
 
+/// Repeats `write` while the table is unavailable, until `reserve` is all that is left of the invocation's time. For
+/// writes that nothing but themselves can repeat: a code is redeemed, or a refresh token rotated.
+///
+/// A try may have succeeded although its response was lost. So `write` must be idempotent, or recognize its own result.
+///
+/// # Errors
+/// The error of the last try: `store_unavailable`, or any other at once.
+pub async fn to_deadline<T, W>(reserve: Duration, mut write: impl FnMut() -> W) -> Result<T, ApiError>
+where
+    W: Future<Output = Result<T, ApiError>>,
+{
+    let end = Instant::now() + deadline::remaining().saturating_sub(reserve);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match timeout_at(end.min(Instant::now() + TRY_TIMEOUT), write()).await {
+            Ok(Err(error)) if error.reason() == Reason::StoreUnavailable => error,
+            Ok(outcome) => return outcome,
+            Err(_) => too_slow(),
+        };
+        if Instant::now() + pause >= end {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
 /// Waits for an operation as long as it may take.
 ///
 /// # Errors
 /// `store_unavailable` if that is too short.
 pub(crate) async fn within_time<F: Future>(operation: F) -> Result<F::Output, ApiError> {
-    tokio::time::timeout(api::deadline::remaining().min(OPERATION_TIMEOUT), operation)
+    tokio::time::timeout(deadline::remaining().min(OPERATION_TIMEOUT), operation)
         .await
-        .map_err(|_| ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time"))
+        .map_err(|_| too_slow())
+}
+
+#[track_caller]
+fn too_slow() -> ApiError {
+    ApiError::new(Reason::StoreUnavailable).because("DynamoDB did not respond in time")
 }
 
 /// The error for a failure of DynamoDB: throttling, timeouts, refused connections, a missing table.
@@ -104,4 +144,63 @@ pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) ->
         (None, _) => "DynamoDB's response could not be decoded".to_owned(),
     };
     ApiError::new(Reason::StoreUnavailable).because(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESERVE: Duration = Duration::from_millis(500);
+
+    #[track_caller]
+    fn unavailable() -> ApiError {
+        Reason::StoreUnavailable.into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_is_repeated_until_the_table_is_back() {
+        let mut tries = 0;
+        let outcome = to_deadline(RESERVE, || {
+            tries += 1;
+            let is_back = tries == 10;
+            async move { if is_back { Ok(tries) } else { Err(unavailable()) } }
+        });
+        assert_eq!(outcome.await.unwrap(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_try_is_followed_by_another() {
+        let mut tries = 0;
+        let outcome = to_deadline(RESERVE, || {
+            tries += 1;
+            let stalls = tries < 3;
+            async move {
+                if stalls {
+                    std::future::pending::<()>().await;
+                }
+                Ok(tries)
+            }
+        });
+        assert_eq!(outcome.await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_try_leaves_the_reserve() {
+        let began = Instant::now();
+        let outcome: Result<(), _> = to_deadline(RESERVE, || std::future::ready(Err(unavailable()))).await;
+        assert_eq!(outcome.unwrap_err().reason(), Reason::StoreUnavailable);
+        let left = deadline::remaining() - began.elapsed();
+        assert!(left >= RESERVE && left < RESERVE + LONGEST_PAUSE, "{left:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_unavailable_table_is_worth_another_try() {
+        let mut tries = 0;
+        let outcome: Result<(), _> = to_deadline(RESERVE, || {
+            tries += 1;
+            std::future::ready(Err(Reason::Internal.into()))
+        })
+        .await;
+        assert_eq!((outcome.unwrap_err().reason(), tries), (Reason::Internal, 1));
+    }
 }

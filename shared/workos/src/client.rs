@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{ApiError, Client, ConfigError, EmailAddress, Env};
 use serde::Deserialize;
@@ -14,6 +15,10 @@ use crate::error::{CallError, ErrorKind};
 use crate::lookup::{self, ConnectionCache};
 use crate::transport::Transport;
 use crate::{ConnectionId, OrganizationId};
+
+/// The timeout of one call. One call always fits into a function's deadline of 8 seconds; a second one does only if the
+/// first is quick.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest `User-Agent` that is passed on, in bytes.
 const USER_AGENT_BYTES: usize = 512;
@@ -46,16 +51,7 @@ impl WorkOs {
 
     /// [`WorkOs::load`] over an HTTP client that others use as well.
     pub(crate) fn with_http(env: &Env, http: Http) -> Result<Self, ConfigError> {
-        let sdk = workos_sdk::Client::builder()
-            .api_key(env.secret(&API_KEY)?.expose())
-            .client_id(env.required(&CLIENT_ID)?)
-            .base_url(env.url(&API_URL)?)
-            // The SDK would sleep for any `Retry-After`, past our deadline.
-            .max_retries(0)
-            .transport(Arc::new(Transport(http)))
-            .try_build()
-            .map_err(|_| ConfigError::new(&API_KEY, "does not fit into an HTTP header"))?;
-        Ok(Self { sdk, connections: ConnectionCache::default() })
+        Ok(Self { sdk: sdk(env, http, CALL_TIMEOUT)?, connections: ConnectionCache::default() })
     }
 
     /// The id of the user with this address, regardless of case; `None` if there is none.
@@ -153,6 +149,19 @@ impl WorkOs {
             Err(error) => Err(error.into_outage()),
         }
     }
+}
+
+/// The SDK's client, with a timeout for each call.
+pub(crate) fn sdk(env: &Env, http: Http, timeout: Duration) -> Result<workos_sdk::Client, ConfigError> {
+    workos_sdk::Client::builder()
+        .api_key(env.secret(&API_KEY)?.expose())
+        .client_id(env.required(&CLIENT_ID)?)
+        .base_url(env.url(&API_URL)?)
+        // The SDK would sleep for any `Retry-After`, past our deadline.
+        .max_retries(0)
+        .transport(Arc::new(Transport { http, timeout }))
+        .try_build()
+        .map_err(|_| ConfigError::new(&API_KEY, "does not fit into an HTTP header"))
 }
 
 /// The HTTP client for WorkOS.

@@ -26,9 +26,9 @@ pub(crate) struct CallError {
     cause: Cause,
 }
 
-/// The kind of a [`CallError`].
+/// The kind of a failed call to WorkOS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ErrorKind {
+pub enum ErrorKind {
     /// The code is wrong, expired or used.
     InvalidCode,
     /// `invalid_grant`: the meaning depends on the credential that was sent.
@@ -59,11 +59,17 @@ pub(crate) enum ErrorKind {
     NotFound,
     /// Too many attempts with one code.
     TooManyAttempts,
-    /// Rate limited or overloaded: try again later.
+    /// Rate limited: nothing was processed. Try again later.
     Busy,
+    /// 503, from WorkOS or from a proxy before or behind it: try again later.
+    Overloaded,
     /// Our API key or client id is wrong.
     InvalidCredentials,
-    /// No response, 408, 5xx, a malformed response, or an unknown error.
+    /// No connection: nothing was sent.
+    Unreachable,
+    /// No response, or a malformed one: WorkOS may have processed the call.
+    Unanswered,
+    /// 408, another 5xx, or an unknown error.
     Unavailable,
 }
 
@@ -79,6 +85,32 @@ impl ErrorKind {
                 | Self::MethodNotAllowed
                 | Self::SignInRefused
         )
+    }
+
+    /// The reason for clients, unless the call gives the error another meaning.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::InvalidCode => Reason::CodeRejected,
+            Self::InvalidPendingToken => Reason::SelectionExpired,
+            Self::OrganizationNotAllowed => Reason::OrganizationNotAllowed,
+            Self::EmailVerificationRequired => Reason::EmailVerificationRequired,
+            Self::MfaEnrollment => Reason::MfaEnrollment,
+            Self::MfaChallenge => Reason::MfaChallenge,
+            // SSO without a connection to send the browser to: only another method can work.
+            Self::MethodNotAllowed | Self::SsoRequired => Reason::AuthenticationMethodNotAllowed,
+            Self::SignInRefused => Reason::SignInRefused,
+            Self::InvalidEmail => Reason::InvalidEmail,
+            Self::TooManyAttempts => Reason::RateLimited,
+            Self::Busy | Self::Overloaded => Reason::WorkosBusy,
+            Self::InvalidGrant
+            | Self::OrganizationSelectionRequired
+            | Self::UserExists
+            | Self::NotFound
+            | Self::InvalidCredentials
+            | Self::Unreachable
+            | Self::Unanswered
+            | Self::Unavailable => Reason::WorkosUnavailable,
+        }
     }
 }
 
@@ -132,54 +164,28 @@ impl CallError {
     /// A 2xx response that fails to decode.
     pub(crate) fn malformed(error: &serde_json::Error) -> Self {
         // The decoder's message can quote the body.
-        Self::without_response(Cause::Malformed { line: error.line(), column: error.column() })
+        let cause = Cause::Malformed { line: error.line(), column: error.column() };
+        Self::without_response(ErrorKind::Unanswered, cause)
     }
 
-    /// No response.
-    pub(crate) fn no_response(kind: &'static str) -> Self {
-        Self::without_response(Cause::NoResponse(kind))
-    }
-
-    fn without_response(cause: Cause) -> Self {
-        Self { kind: ErrorKind::Unavailable, details: Details::default(), retry_after: None, cause }
-    }
-
-    /// The reason for clients, unless the call gives the error another meaning.
-    fn reason(&self) -> Reason {
-        match self.kind {
-            ErrorKind::InvalidCode => Reason::CodeRejected,
-            ErrorKind::InvalidPendingToken => Reason::SelectionExpired,
-            ErrorKind::OrganizationNotAllowed => Reason::OrganizationNotAllowed,
-            ErrorKind::EmailVerificationRequired => Reason::EmailVerificationRequired,
-            ErrorKind::MfaEnrollment => Reason::MfaEnrollment,
-            ErrorKind::MfaChallenge => Reason::MfaChallenge,
-            // SSO without a connection to send the browser to: only another method can work.
-            ErrorKind::MethodNotAllowed | ErrorKind::SsoRequired => Reason::AuthenticationMethodNotAllowed,
-            ErrorKind::SignInRefused => Reason::SignInRefused,
-            ErrorKind::InvalidEmail => Reason::InvalidEmail,
-            ErrorKind::TooManyAttempts => Reason::RateLimited,
-            ErrorKind::Busy => Reason::WorkosBusy,
-            ErrorKind::InvalidGrant
-            | ErrorKind::OrganizationSelectionRequired
-            | ErrorKind::UserExists
-            | ErrorKind::NotFound
-            | ErrorKind::InvalidCredentials
-            | ErrorKind::Unavailable => Reason::WorkosUnavailable,
-        }
+    fn without_response(kind: ErrorKind, cause: Cause) -> Self {
+        Self { kind, details: Details::default(), retry_after: None, cause }
     }
 
     /// The error for clients.
     #[track_caller]
     pub(crate) fn into_api_error(self) -> ApiError {
-        let reason = self.reason();
+        let reason = self.kind.reason();
         self.into_api_error_as(reason)
     }
 
     /// The error for clients of a call that refuses nobody: WorkOS is busy or unavailable.
     #[track_caller]
     pub(crate) fn into_outage(self) -> ApiError {
-        let reason =
-            if self.kind == ErrorKind::Busy { Reason::WorkosBusy } else { Reason::WorkosUnavailable };
+        let reason = match self.kind {
+            ErrorKind::Busy | ErrorKind::Overloaded => Reason::WorkosBusy,
+            _ => Reason::WorkosUnavailable,
+        };
         self.into_api_error_as(reason)
     }
 
@@ -187,7 +193,8 @@ impl CallError {
     #[track_caller]
     pub(crate) fn into_api_error_as(self, reason: Reason) -> ApiError {
         let wait = match self.kind {
-            ErrorKind::Busy => Some(self.retry_after.unwrap_or(1)),
+            _ if !reason.retryable() => None,
+            ErrorKind::Busy | ErrorKind::Overloaded => Some(self.retry_after.unwrap_or(1)),
             ErrorKind::TooManyAttempts => Some(self.retry_after.unwrap_or(60)),
             _ => None,
         };
@@ -219,14 +226,19 @@ impl From<workos_sdk::Error> for CallError {
                 let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
                 Self::decode(status, &error.headers, &error.raw_body)
             }
-            workos_sdk::Error::Network(error) => Self::no_response(match error.kind {
-                TransportErrorKind::Connect => "connect",
-                TransportErrorKind::Timeout => "timeout",
-                TransportErrorKind::Other => "broken",
-            }),
+            workos_sdk::Error::Network(error) => {
+                let (kind, name) = match error.kind {
+                    TransportErrorKind::Connect => (ErrorKind::Unreachable, "connect"),
+                    TransportErrorKind::Timeout => (ErrorKind::Unanswered, "timeout"),
+                    TransportErrorKind::Other => (ErrorKind::Unanswered, "broken"),
+                };
+                Self::without_response(kind, Cause::NoResponse(name))
+            }
             workos_sdk::Error::Decode(error) => Self::malformed(&error),
             // The other variants belong to parts of the SDK that are not used here; their messages may hold anything.
-            _ => Self::without_response(Cause::Other("the request could not be built")),
+            _ => {
+                Self::without_response(ErrorKind::Unavailable, Cause::Other("the request could not be built"))
+            }
         }
     }
 }
@@ -260,7 +272,8 @@ fn kind(status: StatusCode, code: Option<&str>, fields: &Map<String, Value>) -> 
     let known = code.and_then(|code| known(code, fields));
     match status.as_u16() {
         429 if known == Some(ErrorKind::TooManyAttempts) => ErrorKind::TooManyAttempts,
-        429 | 503 => ErrorKind::Busy,
+        429 => ErrorKind::Busy,
+        503 => ErrorKind::Overloaded,
         408 | 500.. => ErrorKind::Unavailable,
         number => known.or_else(|| from_message(fields)).unwrap_or(match number {
             401 => ErrorKind::InvalidCredentials,

@@ -1,5 +1,8 @@
 //! The grants of WorkOS' token endpoint: sign-in, organization selection, refresh and switch.
 
+use std::fmt;
+use std::time::Duration;
+
 use api::{ApiError, Client, ConfigError, EmailAddress, Env, Reason, Secret};
 use workos_sdk::AuthenticateResponse;
 use workos_sdk::user_management::{
@@ -7,28 +10,36 @@ use workos_sdk::user_management::{
     AuthenticateWithRefreshTokenParams,
 };
 
-use crate::client::{http, ip_address, user_agent};
+use crate::client::{http, ip_address, sdk, user_agent};
 use crate::error::{CallError, ErrorKind};
-use crate::verifier::{Rejection, Verifier};
+use crate::outcome::{Credential, GrantFailure, RefreshFailure, Try};
+use crate::verifier::{Rejection, Verifier, session_of_unverified};
 use crate::{
-    AuthCode, Authentication, Claims, MagicCode, OrganizationId, PendingToken, RefreshError, Refreshed,
-    Selection, SignIn, SsoRequired, WorkOs,
+    AuthCode, Authentication, Claims, GrantError, MagicCode, OrganizationId, PendingToken, RefreshError,
+    Refreshed, Selection, SignIn, SsoRequired, WorkOs,
 };
+
+/// The timeout of one try to refresh a session: two tries, and the write of what they return, fit into a function's
+/// deadline.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The time that ending an abandoned session may take: the response waits for it.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Exchanges credentials for tokens, and verifies each access token that it gets. Create one per process: it caches
 /// WorkOS' keys.
-#[derive(Debug)]
 pub struct Grants {
     workos: WorkOs,
+    /// For refreshes, which have a timeout of their own.
+    refreshes: workos_sdk::Client,
     verifier: Verifier,
 }
 
-/// The credential of a grant. It decides what some errors mean.
-#[derive(Clone, Copy)]
-enum Credential<'a> {
-    AuthCode,
-    MagicCode,
-    PendingToken(&'a OrganizationId),
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The SDK's client holds the API key.
+        f.debug_struct("Grants").field("workos", &self.workos).finish_non_exhaustive()
+    }
 }
 
 impl Grants {
@@ -38,7 +49,11 @@ impl Grants {
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let http = http()?;
-        Ok(Self { workos: WorkOs::with_http(env, http.clone())?, verifier: Verifier::load(env, http)? })
+        Ok(Self {
+            workos: WorkOs::with_http(env, http.clone())?,
+            refreshes: sdk(env, http.clone(), REFRESH_TIMEOUT)?,
+            verifier: Verifier::load(env, http)?,
+        })
     }
 
     /// The calls that need no verification, over the same HTTP connections.
@@ -49,13 +64,14 @@ impl Grants {
     /// Redeems the code that the browser brought back from WorkOS.
     ///
     /// # Errors
-    /// `code_rejected`, `sign_in_refused`, the reason of a step-up, `workos_busy`, `workos_unavailable`.
+    /// `code_rejected`, `sign_in_refused`, the reason of a step-up, `sign_in_interrupted`, `workos_busy`,
+    /// `workos_unavailable`.
     pub async fn redeem_code(
         &self,
         code: &AuthCode,
         verifier: &Secret,
         client: &Client,
-    ) -> Result<SignIn, ApiError> {
+    ) -> Result<SignIn, GrantError> {
         let params = AuthenticateWithCodeParams {
             code_verifier: Some(verifier.expose().into()),
             ip_address: ip_address(client),
@@ -64,20 +80,20 @@ impl Grants {
         };
         let users = self.workos.sdk.user_management();
         let response = self.exchange(users.authenticate_with_code(params)).await;
-        self.sign_in(Credential::AuthCode, response).await
+        self.sign_in(Credential::AuthCode, None, response).await
     }
 
     /// Redeems a code that was sent by mail.
     ///
     /// # Errors
-    /// `code_rejected`, `rate_limited`, `sign_in_refused`, the reason of a step-up, `workos_busy`,
+    /// `code_rejected`, `rate_limited`, `sign_in_refused`, the reason of a step-up, `sign_in_interrupted`, `workos_busy`,
     /// `workos_unavailable`.
     pub async fn redeem_magic_code(
         &self,
         email: &EmailAddress,
         code: &MagicCode,
         client: &Client,
-    ) -> Result<SignIn, ApiError> {
+    ) -> Result<SignIn, GrantError> {
         let params = AuthenticateWithMagicAuthParams {
             ip_address: ip_address(client),
             user_agent: user_agent(client),
@@ -85,19 +101,20 @@ impl Grants {
         };
         let users = self.workos.sdk.user_management();
         let response = self.exchange(users.authenticate_with_magic_auth(params)).await;
-        self.sign_in(Credential::MagicCode, response).await
+        self.sign_in(Credential::MagicCode, None, response).await
     }
 
     /// Completes a pending sign-in in the chosen organization.
     ///
     /// # Errors
-    /// `selection_expired`, `organization_not_allowed`, the reason of a step-up, `workos_busy`, `workos_unavailable`.
+    /// `selection_expired`, `organization_not_allowed`, the reason of a step-up, `sign_in_interrupted`, `workos_busy`,
+    /// `workos_unavailable`.
     pub async fn select_organization(
         &self,
         pending: &PendingToken,
         organization: &OrganizationId,
         client: &Client,
-    ) -> Result<SignIn, ApiError> {
+    ) -> Result<SignIn, GrantError> {
         let params = AuthenticateWithOrganizationSelectionParams {
             ip_address: ip_address(client),
             user_agent: user_agent(client),
@@ -105,7 +122,7 @@ impl Grants {
         };
         let users = self.workos.sdk.user_management();
         let response = self.exchange(users.authenticate_with_organization_selection(params)).await;
-        self.sign_in(Credential::PendingToken(organization), response).await
+        self.sign_in(Credential::PendingToken, Some(organization), response).await
     }
 
     /// Completes `sign_in`, in the first organization if there are several.
@@ -118,7 +135,7 @@ impl Grants {
         client: &Client,
     ) -> Result<Authentication, ApiError> {
         let malformed =
-            || ApiError::new(Reason::WorkosUnavailable).because("malformed selection from WorkOS");
+            || ApiError::new(Reason::SignInInterrupted).because("malformed selection from WorkOS");
         let sign_in = match sign_in {
             SignIn::ChooseOrganization(selection) => {
                 let first = selection.organizations.first().ok_or_else(malformed)?;
@@ -136,28 +153,26 @@ impl Grants {
         }
     }
 
-    /// Refreshes a session in its own `organization`, if it has one. It is named because WorkOS documents no default for a
-    /// refresh token that comes from a switch.
+    /// Refreshes a session in `organization`, its own.
     ///
     /// # Errors
-    /// See [`RefreshError`].
+    /// See [`RefreshError`]. A refused organization ends the session.
     pub async fn refresh(
         &self,
         refresh_token: &Secret,
         organization: Option<&str>,
         client: &Client,
     ) -> Result<Refreshed, RefreshError> {
-        match self.renew(refresh_token, organization, client).await {
-            Ok(refreshed) => Ok(refreshed),
-            // The organization does not exist any more.
-            Err(error) if error.kind == ErrorKind::NotFound && organization.is_some() => {
-                Err(RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn)))
+        self.rotate(refresh_token, organization, client).await.map_err(|(error, attempt)| {
+            match RefreshFailure::of(error.kind, attempt, false) {
+                RefreshFailure::Ended => RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn)),
+                RefreshFailure::Lost => RefreshError::Lost(error.into_outage()),
+                _ => RefreshError::Transient(error.into_outage()),
             }
-            Err(error) => Err(self.refresh_error(error, None).await),
-        }
+        })
     }
 
-    /// Refreshes a session in another organization.
+    /// Refreshes a session and switches it to `organization`.
     ///
     /// # Errors
     /// See [`RefreshError`].
@@ -167,28 +182,52 @@ impl Grants {
         organization: &OrganizationId,
         client: &Client,
     ) -> Result<Refreshed, RefreshError> {
-        match self.renew(refresh_token, Some(organization.as_str()), client).await {
-            Ok(refreshed) => Ok(refreshed),
-            Err(error) => Err(self.refresh_error(error, Some(organization)).await),
-        }
+        let (error, attempt) = match self.rotate(refresh_token, Some(organization.as_str()), client).await {
+            Ok(refreshed) => return Ok(refreshed),
+            Err(failure) => failure,
+        };
+        Err(match RefreshFailure::of(error.kind, attempt, true) {
+            RefreshFailure::Ended => RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn)),
+            RefreshFailure::UseSso => match self.sso_required(error, Some(organization)).await {
+                Ok(required) => RefreshError::SsoRequired(required),
+                Err(error) if error.kind == ErrorKind::SsoRequired => {
+                    RefreshError::Refused(error.into_api_error())
+                }
+                Err(error) => RefreshError::Transient(error.into_outage()),
+            },
+            RefreshFailure::Refused(reason) => RefreshError::Refused(error.into_api_error_as(reason)),
+            RefreshFailure::Lost => RefreshError::Lost(error.into_outage()),
+            RefreshFailure::Replay | RefreshFailure::Transient => {
+                RefreshError::Transient(error.into_outage())
+            }
+        })
     }
 
-    /// For 30 seconds after a refresh token was used, WorkOS returns the same new pair again, so a lost response can be
-    /// repeated.
-    async fn renew(
+    /// Exchanges a refresh token for a new pair of tokens. For 30 seconds after its use WorkOS returns the same pair
+    /// again, so an unanswered try is repeated once. Returns the error of the last try, and which one that was.
+    async fn rotate(
         &self,
         refresh_token: &Secret,
         organization: Option<&str>,
         client: &Client,
-    ) -> Result<Refreshed, CallError> {
-        let params = AuthenticateWithRefreshTokenParams {
-            organization_id: organization.map(str::to_owned),
-            ip_address: ip_address(client),
-            user_agent: user_agent(client),
-            ..AuthenticateWithRefreshTokenParams::new(refresh_token.expose())
+    ) -> Result<Refreshed, (CallError, Try)> {
+        let exchange = || {
+            let params = AuthenticateWithRefreshTokenParams {
+                organization_id: organization.map(str::to_owned),
+                ip_address: ip_address(client),
+                user_agent: user_agent(client),
+                ..AuthenticateWithRefreshTokenParams::new(refresh_token.expose())
+            };
+            let users = self.refreshes.user_management();
+            self.exchange(async move { users.authenticate_with_refresh_token(params).await })
         };
-        let users = self.workos.sdk.user_management();
-        let response = self.exchange(users.authenticate_with_refresh_token(params)).await?;
+        let response = match exchange().await {
+            Err(error) if RefreshFailure::of(error.kind, Try::First, false) == RefreshFailure::Replay => {
+                tracing::warn!(cause = error.into_outage().cause(), "a refresh is replayed");
+                exchange().await.map_err(|error| (error, Try::Replay))?
+            }
+            first => first.map_err(|error| (error, Try::First))?,
+        };
         let claims = self.verify(&response).await;
         if let Err(rejection) = &claims {
             tracing::error!(cause = %rejection, "a session was refreshed without new claims");
@@ -198,6 +237,17 @@ impl Grants {
             claims: claims.ok(),
             user: response.user.into(),
         })
+    }
+
+    /// Ends a WorkOS session that no session of ours belongs to, as best it can: WorkOS would end it later by itself.
+    pub async fn abandon(&self, session_id: &str) {
+        let revocation = tokio::time::timeout(ABANDON_TIMEOUT, self.workos.revoke_session(session_id));
+        let cause = match revocation.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.cause(),
+            Err(_) => "no response from WorkOS (timeout)".to_owned(),
+        };
+        tracing::warn!(cause, "an abandoned WorkOS session could not be ended");
     }
 
     /// Makes the call of a grant, and fetches the keys for its token meanwhile. An error does not wait for the keys.
@@ -220,17 +270,24 @@ impl Grants {
 
     async fn sign_in(
         &self,
-        credential: Credential<'_>,
+        credential: Credential,
+        organization: Option<&OrganizationId>,
         response: Result<AuthenticateResponse, CallError>,
-    ) -> Result<SignIn, ApiError> {
+    ) -> Result<SignIn, GrantError> {
         let response = match response {
             Ok(response) => response,
-            Err(error) => return self.next_step(credential, error).await,
+            Err(error) => return self.next_step(credential, organization, error).await,
         };
-        let claims = self
-            .verify(&response)
-            .await
-            .map_err(|rejection| ApiError::new(Reason::WorkosUnavailable).because(rejection))?;
+        let claims = match self.verify(&response).await {
+            Ok(claims) => claims,
+            Err(rejection) => {
+                // WorkOS began a session that nobody will use.
+                if let Some(session_id) = session_of_unverified(response.access_token.expose()) {
+                    self.abandon(&session_id).await;
+                }
+                return Err(GrantError::Final(ApiError::new(Reason::SignInInterrupted).because(rejection)));
+            }
+        };
         Ok(SignIn::Complete(Box::new(Authentication {
             claims,
             refresh_token: Secret::new(response.refresh_token.into_inner()),
@@ -240,27 +297,29 @@ impl Grants {
     }
 
     /// The next step of a sign-in, or why there is none.
-    async fn next_step(&self, credential: Credential<'_>, error: CallError) -> Result<SignIn, ApiError> {
-        let reason = match (error.kind, credential) {
-            (ErrorKind::OrganizationSelectionRequired, _) => {
-                return selection(error).map(SignIn::ChooseOrganization);
+    async fn next_step(
+        &self,
+        credential: Credential,
+        organization: Option<&OrganizationId>,
+        error: CallError,
+    ) -> Result<SignIn, GrantError> {
+        match GrantFailure::of(error.kind, credential) {
+            GrantFailure::ChooseOrganization => {
+                selection(error).map(SignIn::ChooseOrganization).map_err(GrantError::Final)
             }
-            (ErrorKind::SsoRequired, _) => {
-                let organization = match credential {
-                    Credential::PendingToken(organization) => Some(organization),
-                    Credential::AuthCode | Credential::MagicCode => None,
-                };
-                let required = self.sso_required(error, organization).await;
-                return required.map(SignIn::SsoRequired).map_err(CallError::into_api_error);
+            GrantFailure::UseSso => match self.sso_required(error, organization).await {
+                Ok(required) => Ok(SignIn::SsoRequired(required)),
+                Err(error) if error.kind == ErrorKind::SsoRequired => {
+                    Err(GrantError::Final(error.into_api_error()))
+                }
+                // The lookup failed, and the refusal may have used up the credential.
+                Err(error) => Err(GrantError::Final(error.into_api_error_as(Reason::SignInInterrupted))),
+            },
+            GrantFailure::NotRedeemed(reason) => {
+                Err(GrantError::NotRedeemed(error.into_api_error_as(reason)))
             }
-            (ErrorKind::InvalidGrant, Credential::AuthCode | Credential::MagicCode) => Reason::CodeRejected,
-            (ErrorKind::InvalidGrant, Credential::PendingToken(_)) => Reason::SelectionExpired,
-            // No user has the address. The response must not differ from that to a wrong code.
-            (ErrorKind::NotFound, Credential::MagicCode) => Reason::CodeRejected,
-            (ErrorKind::NotFound, Credential::PendingToken(_)) => Reason::OrganizationNotAllowed,
-            _ => return Err(error.into_api_error()),
-        };
-        Err(error.into_api_error_as(reason))
+            GrantFailure::Final(reason) => Err(GrantError::Final(error.into_api_error_as(reason))),
+        }
     }
 
     /// Decodes `sso_required`. If WorkOS does not name the connection, looks up the organization's. Returns `error`
@@ -283,31 +342,6 @@ impl Grants {
             None => Err(error),
         }
     }
-
-    /// Classifies the error of a refresh. Only a definite answer from WorkOS ends a session.
-    async fn refresh_error(&self, error: CallError, organization: Option<&OrganizationId>) -> RefreshError {
-        match (error.kind, organization) {
-            (ErrorKind::InvalidGrant, _) => RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn)),
-            (ErrorKind::SsoRequired, Some(_)) => match self.sso_required(error, organization).await {
-                Ok(required) => RefreshError::SsoRequired(required),
-                Err(error) if error.kind == ErrorKind::SsoRequired => {
-                    RefreshError::Refused(error.into_api_error())
-                }
-                Err(error) => RefreshError::Transient(error.into_outage()),
-            },
-            (ErrorKind::NotFound, Some(_)) => {
-                RefreshError::Refused(error.into_api_error_as(Reason::OrganizationNotAllowed))
-            }
-            (kind, Some(_)) if kind.refuses_person() => RefreshError::Refused(error.into_api_error()),
-            (kind, None)
-                if kind.refuses_person()
-                    || matches!(kind, ErrorKind::SsoRequired | ErrorKind::OrganizationSelectionRequired) =>
-            {
-                RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn))
-            }
-            _ => RefreshError::Transient(error.into_outage()),
-        }
-    }
 }
 
 /// Decodes `organization_selection_required`, of which every field is needed.
@@ -317,6 +351,6 @@ fn selection(mut error: CallError) -> Result<Selection, ApiError> {
         (Some(id), Some(email), Some(pending_authentication_token)) if !details.organizations.is_empty() => {
             Ok(Selection { id, email, pending_authentication_token, organizations: details.organizations })
         }
-        _ => Err(error.into_outage()),
+        _ => Err(error.into_api_error_as(Reason::SignInInterrupted)),
     }
 }

@@ -1,13 +1,16 @@
 //! The keys that access tokens are signed with: a JSON Web Key Set (RFC 7517), cached per process.
 //!
-//! - Keys are used for an hour, then fetched again alongside the next grant. If that fails, the old keys stay.
-//! - An unknown key id triggers a fetch at once, but at most one per 30 seconds, so that forged tokens cannot make this
-//!   service call WorkOS for each of them.
-//! - After a failed fetch, the next one waits a second.
+//! - Keys are used for an hour, then fetched again alongside the next grant. If that fails, the old keys stay, and the
+//!   next try alongside a grant waits a second.
+//! - An unknown key id triggers a fetch at once. A failed one is repeated within the request: the grant is used up and
+//!   its token cannot be requested again.
+//! - After a successful one, the next unknown key id triggers none for 30 seconds, so that forged tokens cannot make
+//!   this service call WorkOS for each of them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use api::deadline;
 use http::{HeaderMap, Method};
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
@@ -17,14 +20,21 @@ use upstream::Http;
 /// How long keys are used before they are fetched again.
 const TTL: Duration = Duration::from_secs(60 * 60);
 
-/// The minimum time between two fetches for unknown key ids.
+/// The time without fetches for unknown key ids, after a successful one.
 const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// The minimum time after a failed fetch.
+/// The time without fetches alongside grants, after a failed one.
 const FAILURE_COOLDOWN: Duration = Duration::from_secs(1);
 
 /// The timeout of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Attempts at a fetch for an unknown key id, and the pause between them.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Time that fetches leave for what follows: the write of the session.
+const RESERVE: Duration = Duration::from_millis(1500);
 
 /// The maximum number of keys.
 const MAX_KEYS: usize = 64;
@@ -44,7 +54,7 @@ struct State {
     fetched_at: Option<Instant>,
     /// When the last fetch failed.
     failed_at: Option<Instant>,
-    /// When an unknown key id last triggered a fetch.
+    /// When an unknown key id last triggered a fetch that succeeded.
     unknown_at: Option<Instant>,
 }
 
@@ -65,7 +75,8 @@ impl KeySet {
     /// Fetches the keys unless they are fresh. Runs alongside a grant, so that it adds no latency.
     pub(crate) async fn warm(&self) {
         let mut state = self.state.lock().await;
-        if !is_within(state.fetched_at, TTL) && !is_within(state.failed_at, FAILURE_COOLDOWN) {
+        let is_fresh = state.fetched_at.is_some_and(|at| is_fresh(at.elapsed()));
+        if !is_fresh && !is_within(state.failed_at, FAILURE_COOLDOWN) {
             self.update(&mut state).await;
         }
     }
@@ -76,22 +87,32 @@ impl KeySet {
         if let Some(key) = state.keys.get(kid) {
             return Ok(key.clone());
         }
-        if state.fetched_at.is_none() {
-            // The grant is used up and its token cannot be requested again, so wait rather than fail.
-            wait_after_failure(&state).await;
-            if !self.update(&mut state).await {
-                return Err(NoKey::Unavailable);
-            }
-        } else {
-            if is_within(state.unknown_at, UNKNOWN_KEY_COOLDOWN) {
-                return Err(NoKey::Unknown);
-            }
-            state.unknown_at = Some(Instant::now());
-            if !self.update(&mut state).await {
-                return Err(NoKey::Unavailable);
-            }
+        if is_within(state.unknown_at, UNKNOWN_KEY_COOLDOWN) {
+            return Err(NoKey::Unknown);
+        }
+        // The first fetch of a process is owed to no key id.
+        let is_first = state.fetched_at.is_none();
+        if !self.update_persistently(&mut state).await {
+            return Err(NoKey::Unavailable);
+        }
+        if !is_first {
+            state.unknown_at = state.fetched_at;
         }
         state.keys.get(kid).cloned().ok_or(NoKey::Unknown)
+    }
+
+    /// Fetches the keys, several times if need be, and returns whether it succeeded.
+    async fn update_persistently(&self, state: &mut State) -> bool {
+        for _ in 1..ATTEMPTS {
+            if self.update(state).await {
+                return true;
+            }
+            if deadline::remaining() < RESERVE + PAUSE {
+                return false;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.update(state).await
     }
 
     /// Fetches the keys and returns whether it succeeded.
@@ -112,7 +133,8 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, &'static str> {
-        let response = self.http.send(Method::GET, &self.url, HeaderMap::new(), None, TIMEOUT).await;
+        let timeout = TIMEOUT.min(deadline::remaining().saturating_sub(RESERVE));
+        let response = self.http.send(Method::GET, &self.url, HeaderMap::new(), None, timeout).await;
         let response = response.map_err(|failure| failure.kind.name())?;
         if !response.status.is_success() {
             return Err("the response is an error");
@@ -121,10 +143,9 @@ impl KeySet {
     }
 }
 
-async fn wait_after_failure(state: &State) {
-    if let Some(failed_at) = state.failed_at {
-        tokio::time::sleep(FAILURE_COOLDOWN.saturating_sub(failed_at.elapsed())).await;
-    }
+/// Whether keys of this age are used without fetching them again.
+const fn is_fresh(age: Duration) -> bool {
+    age.as_secs() < TTL.as_secs()
 }
 
 fn is_within(at: Option<Instant>, duration: Duration) -> bool {
@@ -185,6 +206,12 @@ mod tests {
         let mut ids: Vec<_> = keys.keys().map(String::as_str).collect();
         ids.sort_unstable();
         assert_eq!(ids, ["a", "b"]);
+    }
+
+    #[test]
+    fn keys_are_fresh_for_an_hour() {
+        assert!(is_fresh(Duration::from_secs(3599)));
+        assert!(!is_fresh(Duration::from_secs(3600)));
     }
 
     #[test]

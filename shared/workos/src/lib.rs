@@ -22,6 +22,7 @@ mod grants;
 mod jwks;
 pub mod log_out;
 mod lookup;
+pub mod outcome;
 pub mod reasons;
 pub mod sign_in;
 mod transport;
@@ -29,11 +30,13 @@ pub mod verifier;
 
 pub use authorize::{Authorize, Selector, Started, continue_with};
 pub use client::WorkOs;
+pub use error::ErrorKind;
 pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
 pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
 pub use grants::Grants;
 pub use log_out::LogOut;
-pub use reasons::{CODE, FAILURES, GRANT};
+pub use reasons::{CODE, FAILURES, GRANT, PENDING};
 pub use sign_in::{
-    Authentication, Claims, Organization, RefreshError, Refreshed, Selection, SignIn, SsoRequired, User,
+    Authentication, Claims, GrantError, Organization, RefreshError, Refreshed, Selection, SignIn,
+    SsoRequired, User,
 };

@@ -6,7 +6,10 @@ use api::Reason;
 pub const FAILURES: &[Reason] = &[Reason::WorkosUnavailable, Reason::WorkosBusy];
 
 /// A grant that redeems a code.
-pub const CODE: &[Reason] = &[Reason::CodeRejected];
+pub const CODE: &[Reason] = &[Reason::CodeRejected, Reason::SignInInterrupted];
+
+/// A grant that redeems the token of a pending sign-in.
+pub const PENDING: &[Reason] = &[Reason::SelectionExpired, Reason::SignInInterrupted];
 
 /// Every grant: refusals, steps that are still needed, and failures.
 pub const GRANT: &[Reason] = &[

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use api::{ApiError, Reason, Secret};
+use api::{ApiError, Reason, Secret, SetCookie};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -133,6 +133,34 @@ pub struct Organization {
     pub name: String,
 }
 
+/// Why a credential began no session and leads to no next step.
+#[derive(Debug)]
+pub enum GrantError {
+    /// WorkOS provably redeemed nothing: the same request can be sent again.
+    NotRedeemed(ApiError),
+    /// WorkOS refused the credential, or may have redeemed it.
+    Final(ApiError),
+}
+
+impl GrantError {
+    /// Sets a cookie, unless the same request can be sent again.
+    #[must_use]
+    pub fn cookie_if_final(self, cookie: &SetCookie) -> Self {
+        match self {
+            Self::Final(error) => Self::Final(error.cookie(cookie.clone())),
+            error @ Self::NotRedeemed(_) => error,
+        }
+    }
+}
+
+impl From<GrantError> for ApiError {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::NotRedeemed(error) | GrantError::Final(error) => error,
+        }
+    }
+}
+
 /// A refreshed or switched session.
 #[derive(Debug)]
 pub struct Refreshed {
@@ -154,17 +182,21 @@ pub enum RefreshError {
     Refused(ApiError),
     /// The organization requires SSO; the session is unchanged.
     SsoRequired(SsoRequired),
-    /// Unknown outcome: timeout, no connection, 408, 429, 5xx, or a malformed response. Try again.
+    /// WorkOS is busy or unavailable: no connection, 408, 429 or 5xx. Try again.
     Transient(ApiError),
+    /// No answer, twice, or an `invalid_grant` to the second try. WorkOS may have rotated the refresh token, and repeats
+    /// its answer for a while. Try again.
+    Lost(ApiError),
 }
 
 impl From<RefreshError> for ApiError {
     /// The error for endpoints that cannot redirect. Those that can match on [`RefreshError::SsoRequired`].
     fn from(error: RefreshError) -> Self {
         match error {
-            RefreshError::Ended(error) | RefreshError::Refused(error) | RefreshError::Transient(error) => {
-                error
-            }
+            RefreshError::Ended(error)
+            | RefreshError::Refused(error)
+            | RefreshError::Transient(error)
+            | RefreshError::Lost(error) => error,
             RefreshError::SsoRequired(_) => Reason::SsoRequired.into(),
         }
     }

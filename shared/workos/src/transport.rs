@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
+use api::deadline;
 use async_trait::async_trait;
 use upstream::{FailureKind, Http, Response};
 use workos_sdk::transport::{HttpRequest, HttpResponse, HttpTransport, TransportError, TransportErrorKind};
 
-/// The timeout of one call. One call always fits into a function's deadline of 8 seconds; a second one does only if the
-/// first is quick.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Sends the SDK's requests.
-pub(crate) struct Transport(pub(crate) Http);
+pub(crate) struct Transport {
+    pub(crate) http: Http,
+    /// The timeout of one call. A call also ends with the time of its invocation, see [`api::deadline`].
+    pub(crate) timeout: Duration,
+}
 
 #[async_trait]
 impl HttpTransport for Transport {
     async fn execute(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let HttpRequest { method, url, headers, body } = request;
-        match self.0.send(method, &url, headers, body, CALL_TIMEOUT).await {
+        let timeout = self.timeout.min(deadline::remaining());
+        match self.http.send(method, &url, headers, body, timeout).await {
             Ok(Response { status, headers, body }) => Ok(HttpResponse { status, headers, body }),
             Err(failure) => {
                 let kind = match failure.kind {

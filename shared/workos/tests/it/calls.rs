@@ -1,6 +1,6 @@
 //! Codes, lookups and grants.
 
-use api::Reason;
+use api::{ApiError, Reason};
 use local_proxy::Fault;
 use local_workos::{ConnectionState, DomainState, Policy};
 use workos::{OrganizationId, PendingToken, SignIn};
@@ -111,7 +111,7 @@ async fn sso_required_without_a_connection_uses_that_of_the_organization() {
     assert_eq!(required.connection_id.as_str(), connection);
 
     let error = bed.grants.select_organization(&pending, &second, &client()).await.unwrap_err();
-    assert_eq!(error.reason(), Reason::AuthenticationMethodNotAllowed);
+    assert_eq!(ApiError::from(error).reason(), Reason::AuthenticationMethodNotAllowed);
 }
 
 #[tokio::test]
