@@ -281,7 +281,15 @@ impl Start<'_> {
             self.take_back_slots(abandoned).await?;
         }
         let lease_until = clock::now() + LEASE_SECONDS;
-        match self.recorder.table.claim_room(claim, lease_until, abandoned, slots).await? {
+        let claimed = match self.recorder.table.claim_room(claim, lease_until, abandoned, slots).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // It may have succeeded although the response was lost.
+                self.release(claim).await;
+                return Err(error);
+            }
+        };
+        match claimed {
             Claimed::Won => {
                 if let Some(abandoned) = abandoned {
                     self.give_back(&abandoned.claim).await;
@@ -369,18 +377,17 @@ impl Start<'_> {
         {
             return Ok(egress);
         }
-        let table = &self.recorder.table;
-        let cleaned_up = match leftover {
-            Leftover::Nothing | Leftover::Listed => {
-                let (released, ()) = tokio::join!(table.release_room(claim), self.give_back(claim));
-                released
-            }
-            Leftover::Pending => table.end_lease(claim).await,
-        };
-        if let Err(error) = cleaned_up {
-            tracing::warn!(cause = error.cause(), "a claim stays until its lease expires");
+        match leftover {
+            Leftover::Nothing | Leftover::Listed => self.release(claim).await,
+            Leftover::Pending => kept_until_its_lease(self.recorder.table.end_lease(claim).await),
         }
         Err(failure.into_error(Reason::RoomNotFound))
+    }
+
+    /// Gives the room and the slot of a claim back.
+    async fn release(&self, claim: &Claim) {
+        let (released, ()) = tokio::join!(self.recorder.table.release_room(claim), self.give_back(claim));
+        kept_until_its_lease(released);
     }
 
     async fn discard(&self, egress: &Egress) {
@@ -438,6 +445,13 @@ impl Start<'_> {
             }
             _ => error,
         }
+    }
+}
+
+/// Logs that a claim could not be cleaned up.
+fn kept_until_its_lease(cleaned_up: Result<(), ApiError>) {
+    if let Err(error) = cleaned_up {
+        tracing::warn!(cause = error.cause(), "a claim stays until its lease expires");
     }
 }
 

@@ -36,19 +36,19 @@ impl Sessions {
         })
     }
 
-    /// Begins a session under a new token and ends those that the client holds, trying until `reserve` is left of the
-    /// time. Returns the person and the cookie.
+    /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
+    /// Returns the person.
     ///
     /// # Errors
     /// `store_unavailable`.
     pub(crate) async fn begin<I>(
         &self,
+        token: &SessionToken,
         authentication: Authentication,
         request: &Request<I>,
         reserve: Duration,
-    ) -> Result<(User, SetCookie), ApiError> {
-        let token = SessionToken::generate()?;
-        let session = self.new_session(&token, &authentication, clock::now())?;
+    ) -> Result<User, ApiError> {
+        let session = self.new_session(token, &authentication, clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
         while let Some(linked) =
@@ -56,7 +56,15 @@ impl Sessions {
         {
             old.add_links_of(&linked, clock::now());
         }
-        Ok((authentication.user, self.cookie(&token)))
+        Ok(authentication.user)
+    }
+
+    /// Deletes the session of a sign-in that failed: its write may have succeeded although the response was lost.
+    pub(crate) async fn discard(&self, token: &SessionToken) {
+        let key = token.key();
+        if let Err(error) = self.table.end_session(&key, std::slice::from_ref(&key)).await {
+            tracing::warn!(cause = error.cause(), "the session of a failed sign-in may remain");
+        }
     }
 
     /// Ends the sessions that the client holds, whatever their state, with those before and after a switch. Returns the

@@ -6,7 +6,7 @@ use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCoo
 use store::Table;
 use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, User};
 
-use crate::{Sessions, SignedIn};
+use crate::{SessionToken, Sessions, SignedIn};
 
 /// Time that the write of a session leaves for ending WorkOS' session, should the write fail.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -86,11 +86,11 @@ impl Sessions {
         authentication: Authentication,
         request: &Request<I>,
     ) -> Result<(User, SetCookie), ApiError> {
-        let session_id = authentication.claims.session_id.clone();
-        match self.begin(authentication, request, RESERVE).await {
-            Ok(begun) => Ok(begun),
+        let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
+        match self.begin(&token, authentication, request, RESERVE).await {
+            Ok(user) => Ok((user, self.cookie(&token))),
             Err(error) => {
-                grants.abandon(&session_id).await;
+                tokio::join!(grants.abandon(&session_id), self.discard(&token));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))
             }
         }
