@@ -361,7 +361,8 @@ async fn a_switch_with_a_lost_response_can_be_retried() {
     let app = App::start().await;
     let mut browser = signed_in_to(&app, EMAIL, MASADAS).await;
     let token = browser.token();
-    app.workos().proxy().inject(Fault::new("authenticate.refresh_token", Effect::LoseResponse).times(1));
+    // The request itself repeats the switch once.
+    app.workos().proxy().inject(Fault::new("authenticate.refresh_token", Effect::LoseResponse).times(2));
     browser.switch_organization(EMAIL, TAUNTA).await.refused(502, "workos_unavailable");
     assert_eq!(browser.token(), token);
     browser.room_auth("Kim", "room").await.is(200);

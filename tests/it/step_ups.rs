@@ -71,7 +71,7 @@ const STEPS: [Step; 17] = [
     step("radar_challenge", pending, 400, "sign_in_refused"),
     step("one_time_code_too_many_attempts", nothing, 429, "rate_limited"),
     // An unknown step is neither a 500 nor a guess.
-    step("a_step_of_next_year", pending, 502, "workos_unavailable"),
+    step("a_step_of_next_year", pending, 502, "sign_in_interrupted"),
     bare("Must use SSO for selected organization", 403, "authentication_method_not_allowed"),
     bare("Organization not found: 'org_1'", 403, "organization_not_allowed"),
 ];
@@ -176,7 +176,7 @@ async fn a_switch_keeps_its_session_through_every_step() {
     browser.select_organization(&pending, &here).await.is(200);
     let token = browser.token();
     // The other reasons are about mailed codes or outages.
-    for step in STEPS.iter().filter(|step| !["rate_limited", "workos_unavailable"].contains(&step.reason)) {
+    for step in STEPS.iter().filter(|step| !["rate_limited", "sign_in_interrupted"].contains(&step.reason)) {
         for body in step.bodies() {
             answer_grants(&app, 400, &body);
             step.check(browser.switch_organization(email, &there).await, &body);
@@ -222,7 +222,7 @@ async fn a_selection_is_decoded_in_every_shape_but_only_when_complete() {
             part.as_object_mut().unwrap().remove(missing);
             answer_grants(&app, 403, &part);
             let answer = app.browser().select_organization("pending", "org_1").await;
-            answer.refused(502, "workos_unavailable");
+            answer.refused(502, "sign_in_interrupted");
         }
     }
 }
