@@ -55,6 +55,70 @@ async fn an_invalid_field_is_named() {
     }
 }
 
+/// Signs `written` in with the code that was mailed to `email`. Returns the user's id.
+async fn signed_in_as(app: &App, written: &str, email: &str) -> String {
+    let mut browser = app.browser();
+    browser.sign_in(written).await.is(200);
+    let code = app.code(email);
+    browser.finalize_magic_auth(written, &code).await.is(200).text("/user/id")
+}
+
+#[tokio::test]
+async fn an_address_is_the_same_however_it_is_written() {
+    let app = App::start().await;
+    for (email, others) in [
+        (
+            "jane.doe@example.com",
+            [
+                "Ｊａｎｅ.ｄｏｅ＠ｅｘａｍｐｌｅ。ｃｏｍ",
+                "\u{feff}jane.\u{200b}doe\u{200d}@exam\u{ad}ple.com\u{200e}",
+            ],
+        ),
+        ("jürgen@xn--bcher-kva.example", ["ju\u{308}rgen@Bücher.example", "jürgen@XN--BCHER-KVA.EXAMPLE"]),
+    ] {
+        app.browser().sign_up(email).await.is(201);
+        let user = app.workos().user_id(email).expect("a user");
+        for written in others {
+            assert_eq!(signed_in_as(&app, written, email).await, user, "{written:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_counted_per_address_however_it_is_written() {
+    let app = App::start().await;
+    app.browser().sign_in("jane.doe@example.com").await.is(200);
+    let wrong = if app.code("jane.doe@example.com") == "000000" { "000001" } else { "000000" };
+    for written in [
+        "jane.doe@example.com",
+        "ｊane.doe@example.com",
+        "jane\u{200b}.doe@example.com",
+        "jane.doe＠example.com",
+        "jane.doe@ex\u{ad}ample.com",
+    ] {
+        app.browser().finalize_magic_auth(written, wrong).await.refused(400, "code_rejected");
+    }
+    let written = "jane.doe@example。com";
+    app.browser().finalize_magic_auth(written, wrong).await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_can_see_is_refused() {
+    let app = App::start().await;
+    let mut browser = app.browser();
+    for path in PUBLIC {
+        for email in ["\u{200b}", "\u{feff} \u{2060}", "\u{3164}"] {
+            browser.post(path, json!({ "email": email })).await.refused(400, "missing_field").names("email");
+        }
+        for email in
+            ["\u{200b}@example.com", "jane\u{202e}@example.com", "jane@\u{200b}.com", "a@exa\u{200d}mple.com"]
+        {
+            browser.post(path, json!({ "email": email })).await.refused(400, "invalid_email").names("email");
+        }
+    }
+    assert!(app.workos().proxy().calls().is_empty(), "no call was made for invalid input");
+}
+
 #[tokio::test]
 async fn fields_of_room_auth_are_checked() {
     let app = App::start().await;

@@ -218,3 +218,80 @@ async fn valid_fields_are_recorded_unchanged() {
         assert!(record["file_location"].as_str().unwrap().ends_with(key), "{record}");
     }
 }
+
+/// Persian with ZWNJ, Devanagari with ZWJ, and emoji with ZWJ and a variation selector.
+const JOINED: [&str; 4] =
+    ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}👩\u{200d}👧\u{200d}👦", "Jo ❤\u{fe0f}\u{200d}🔥"];
+
+/// What people paste, and what they mean by it.
+const PASTED: [(&str, &str); 4] = [
+    ("\u{feff}Ja\u{ad}ne\u{200b} Doe\u{200e}", "Jane Doe"),
+    ("Ｊａｎｅ\u{3000}Ｄｏｅ", "Jane Doe"),
+    ("Zoe\u{308}", "Zoë"),
+    ("\u{200d}Jane\u{200c}", "Jane"),
+];
+
+/// Nothing that anybody can see: a zero-width space, a Hangul filler, a braille blank, a joiner with nothing to join.
+const INVISIBLE: [&str; 4] = ["\u{200b}", "\u{3164}", "\u{2800}\u{2060}", " \u{200d} "];
+
+/// Directional overrides and isolates, and a line separator.
+const REORDERED: [&str; 3] = ["Jane\u{202e}eoD", "Jane \u{2067}Doe\u{2069}", "Jane\u{2028}Doe"];
+
+#[tokio::test]
+async fn names_in_a_room_are_visible_and_have_one_form() {
+    let app = App::start().await;
+    let mut jane = jane(&app).await;
+    for (name, seen) in JOINED.map(|name| (name, name)).into_iter().chain(PASTED) {
+        let token = jane.room_auth(name, ROOM).await.is(200).text("/token");
+        assert_eq!(app.livekit().join(&token).unwrap().name, seen, "{name:?}");
+    }
+    for name in INVISIBLE {
+        jane.room_auth(name, ROOM).await.refused(400, "missing_field").names("username");
+    }
+    for name in REORDERED {
+        jane.room_auth(name, ROOM).await.refused(400, "invalid_field").names("username");
+    }
+}
+
+#[tokio::test]
+async fn topics_and_participants_are_visible_and_have_one_form() {
+    let app = App::start().await;
+    let mut ada = ada(&app).await;
+    enter(&app, &mut ada, ROOM).await;
+    for text in INVISIBLE {
+        let body = with(start(ROOM), "conferenceTopic", json!(text));
+        ada.post(START, body).await.refused(400, "missing_field").names("conferenceTopic");
+        let body = with(start(ROOM), "participants", json!(format!("{text},{text}")));
+        ada.post(START, body).await.refused(400, "missing_field").names("participants");
+    }
+    for text in REORDERED {
+        let body = with(start(ROOM), "conferenceTopic", json!(text));
+        ada.post(START, body).await.refused(400, "invalid_field").names("conferenceTopic");
+        let body = with(start(ROOM), "participants", json!(format!("alice,{text}")));
+        ada.post(START, body).await.refused(400, "invalid_field").names("participants");
+    }
+    let body = with(start(ROOM), "conferenceTopic", json!(format!("\u{feff}{}", JOINED.join(" "))));
+    // A full-width comma separates names too.
+    let names = format!("{}，\u{200b},{}", PASTED.map(|(name, _)| name).join(","), JOINED.join(","));
+    let egress =
+        ada.start_recording(with(body, "participants", json!(names))).await.is(200).text("/egressId");
+    let record = app.record(&egress);
+    assert_eq!(record["topic"], JOINED.join(" "));
+    let expected: Vec<_> = ["Jane Doe", "Zoë", "Jane"].into_iter().chain(JOINED).collect();
+    assert_eq!(record["participants"], json!(expected));
+}
+
+#[tokio::test]
+async fn identifiers_are_never_normalized() {
+    let app = App::start().await;
+    let mut ada = ada(&app).await;
+    for name in ["Ｒｏｏｍ", "Room", "Ro\u{200b}om", "\u{feff}Room"] {
+        assert_eq!(room_of(&mut ada, name).await, name);
+    }
+    enter(&app, &mut ada, ROOM).await;
+    let egress = ada.start_recording(with(start(ROOM), "zoneId", json!("ﬁ"))).await.is(200).text("/egressId");
+    assert_eq!(app.record(&egress)["zone_id"], "ﬁ");
+    let other = with(stop(ROOM, &egress), "zoneId", json!("fi"));
+    ada.stop_recording(other).await.refused(404, "recording_not_found");
+    ada.stop_recording(with(stop(ROOM, &egress), "zoneId", json!("ﬁ"))).await.is(200);
+}

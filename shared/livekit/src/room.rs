@@ -6,15 +6,16 @@ use std::str::FromStr;
 use api::{ApiError, Caller, ConfigError, Env, Reason, Variable};
 
 api::text! {
-    /// The client's name of a room: at most 128 bytes, any script, no control characters.
+    /// The client's name of a room: at most 128 bytes, any script, no control characters. An identifier: compared byte
+    /// by byte, never normalized.
     ///
     /// LiveKit allows 256 characters, which leaves space for an organization id as prefix.
     pub struct RoomName { max: 128, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
 api::text! {
-    /// The name that other participants see: at most 128 bytes, any script, no control characters.
-    pub struct Username { max: 128, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
+    /// The name that other participants see: at most 128 bytes, any script, in its visible form.
+    pub struct Username { max: 128, reason: InvalidField, visible }
 }
 
 /// The scope of room names.

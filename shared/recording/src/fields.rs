@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 
 use api::Reason;
+use api::text::visible;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 api::text! {
     /// Application-defined area, such as a building or a team: at most 64 bytes, any script, no control characters.
+    /// An identifier: compared byte by byte, never normalized.
     pub struct ZoneId { max: 64, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
 }
 
 api::text! {
-    /// The topic of a conference: at most 200 bytes, any script, no control characters.
-    pub struct Topic { max: 200, reason: InvalidField, accept: |text| !text.contains(char::is_control) }
+    /// The topic of a conference: at most 200 bytes, any script, in its visible form.
+    pub struct Topic { max: 200, reason: InvalidField, visible }
 }
 
 api::text! {
@@ -21,8 +23,8 @@ api::text! {
     pub struct EgressId { max: 64, reason: InvalidField, accept: api::text::is_visible_ascii }
 }
 
-/// Participants as a comma-separated list: at most 500 names of at most 128 bytes each, any script, no control
-/// characters. Surrounding whitespace, empty entries and repeated names are dropped.
+/// Participants as a comma-separated list: at most 500 names of at most 128 bytes each, any script, in their visible
+/// form. Empty entries and repeated names are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participants(Vec<String>);
 
@@ -38,16 +40,20 @@ impl Participants {
     /// `missing_field` without any name; `invalid_field` for too many names, or a name that is too long or contains
     /// control characters.
     pub fn parse(list: &str) -> Result<Self, Reason> {
+        // The whole list first: its form can contain a comma that the list does not, such as a full-width one's.
+        let list = visible(list).ok_or(Reason::InvalidField)?;
         let mut seen = std::collections::HashSet::new();
-        let names: Vec<_> =
-            list.split(',').map(str::trim).filter(|name| !name.is_empty() && seen.insert(*name)).collect();
-        let fits = |name: &&str| name.len() <= Self::MAX_NAME_BYTES && !name.contains(char::is_control);
+        let names: Vec<_> = list
+            .split(',')
+            .filter_map(visible)
+            .filter(|name| !name.is_empty() && seen.insert(name.clone()))
+            .collect();
         if names.is_empty() {
             Err(Reason::MissingField)
-        } else if names.len() > Self::MAX || !names.iter().all(fits) {
+        } else if names.len() > Self::MAX || names.iter().any(|name| name.len() > Self::MAX_NAME_BYTES) {
             Err(Reason::InvalidField)
         } else {
-            Ok(Self(names.into_iter().map(str::to_owned).collect()))
+            Ok(Self(names))
         }
     }
 
@@ -92,7 +98,11 @@ mod tests {
             names("alice, bob ,,alice, , チャーリー"),
             Ok(vec!["alice".into(), "bob".into(), "チャーリー".into()])
         );
-        assert_eq!(names(" , ,"), Err(Reason::MissingField));
+        assert_eq!(
+            names("Jane,Ｊａｎｅ，\u{200b},Ja\u{ad}ne,می\u{200c}خواهم\u{200c},"),
+            Ok(vec!["Jane".into(), "می\u{200c}خواهم".into()])
+        );
+        assert_eq!(names(" , ,\u{200b}"), Err(Reason::MissingField));
         assert_eq!(names(""), Err(Reason::MissingField));
     }
 
@@ -105,5 +115,6 @@ mod tests {
         assert!(names(&"n".repeat(128)).is_ok());
         assert_eq!(names(&"n".repeat(129)), Err(Reason::InvalidField));
         assert_eq!(names("a\u{7}b"), Err(Reason::InvalidField));
+        assert_eq!(names("a,b\u{202e}c"), Err(Reason::InvalidField));
     }
 }
