@@ -31,6 +31,11 @@ impl Sessions {
         })
     }
 
+    /// The table with the sessions.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Begins a session under a new token and ends the client's old one. Returns the person and the cookie.
     ///
     /// # Errors

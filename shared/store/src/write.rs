@@ -1,4 +1,4 @@
-//! Writes: puts, updates and deletions with a condition, alone or two in a transaction.
+//! Writes: puts, updates and deletions with a condition, alone or in a transaction.
 //!
 //! Every attribute is written through the placeholders `#name` and `:name`, so DynamoDB's reserved words need no care.
 //! A condition may use the placeholders of the attributes that the write sets, and those of [`Write::bind`].
@@ -89,6 +89,12 @@ impl Write {
     pub(crate) fn set_default(mut self, name: &str, value: AttributeValue) -> Self {
         self.set.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
         self.name(name).bind(name, value)
+    }
+
+    /// Sets an attribute to the value of another one before the write, or to the placeholder `default`.
+    pub(crate) fn set_from(mut self, name: &str, from: &str, default: &str) -> Self {
+        self.set.push(format!("#{name} = if_not_exists(#{from}, {default})"));
+        self.name(name).name(from)
     }
 
     /// Adds to a number, which counts as 0 if it is missing.
@@ -239,8 +245,11 @@ impl Table {
         written(result.map(|output| output.attributes))
     }
 
-    /// Writes both steps or neither; `None` if they are written. It retries on TransactionConflict.
-    pub(crate) async fn transact(&self, steps: [Step; 2]) -> Result<Option<Refused>, ApiError> {
+    /// Writes all steps or none; `None` if they are written. It retries on TransactionConflict.
+    pub(crate) async fn transact(
+        &self,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
         within_time(self.retry_on_conflict(steps)).await?
