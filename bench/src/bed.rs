@@ -180,9 +180,7 @@ fn succeeded(subject: &Subject, response: &Value) -> bool {
     match (subject.kind, route.access) {
         (Kind::Floor, _) => response["statusCode"] == 200,
         (Kind::GetItem, _) => response["found"] == true,
-        (Kind::Function | Kind::Peer, Access::Authorizer) => {
-            response["isAuthorized"] == true && response["context"]["userId"].is_string()
-        }
+        (Kind::Function | Kind::Peer, Access::Authorizer) => response["context"]["verdict"] == "signed_in",
         (Kind::Function | Kind::Peer, Access::Scheduled) => response.is_null(),
         (Kind::Function | Kind::Peer, _) => response["statusCode"] == route.success,
     }

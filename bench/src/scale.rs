@@ -48,7 +48,7 @@ async fn throughput(cloud: &Cloud, target: &str, concurrency: usize, counts: Cou
         if target == AUTHORIZER {
             let invocation = hosted(cloud)?.invoke(AUTHORIZER, event.clone()).await?;
             let response: Value = serde_json::from_slice(&invocation.payload)?;
-            return Ok(response["isAuthorized"] == true);
+            return Ok(response["context"]["verdict"] == "signed_in");
         }
         let response = outgoing.request(&http, cloud.url())?.send().await?;
         let success = response.status().is_success();

@@ -165,18 +165,24 @@ impl App {
         Return { code: text("code"), state: text("state"), error: text("error") }
     }
 
-    /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it refuses.
+    /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it is not signed in.
     pub async fn context_of(&self, browser: &Browser<'_>) -> Option<Value> {
         let event = std::fs::read_to_string(root().join("events/authorizer/no-session.json"));
         let mut event: Value = serde_json::from_str(&event.expect("the event")).expect("JSON");
         event["cookies"] = json!([format!("__Host-session={}", browser.token())]);
         let response = self.invoke("authorizer", &event.to_string()).await;
-        if response["isAuthorized"] == true { Some(response["context"].clone()) } else { None }
+        assert_eq!(response["isAuthorized"], true, "{response}");
+        (response["context"]["verdict"] != "not_signed_in").then(|| response["context"].clone())
     }
 
     /// Edits the session item of `browser` in the table, for example to simulate the passing of time.
     pub fn edit_session(&self, browser: &Browser<'_>, edit: impl FnOnce(&mut Value)) {
-        let mut item = self.session_item(browser).expect("a session item");
+        self.edit_item(&session_key(&browser.token()), edit);
+    }
+
+    /// Edits the item with this key.
+    pub fn edit_item(&self, pk: &str, edit: impl FnOnce(&mut Value)) {
+        let mut item = self.item(pk).expect("an item");
         edit(&mut item);
         let table = self.cloud.table().expect("a table");
         self.dynamodb().put(table, &item).expect("the item is stored");
@@ -184,10 +190,11 @@ impl App {
 
     /// The session item of `browser`.
     pub fn session_item(&self, browser: &Browser<'_>) -> Option<Value> {
-        let token = URL_SAFE_NO_PAD.decode(browser.token()).expect("a session token is base64url");
-        let hash = ring::digest::digest(&ring::digest::SHA256, &token);
-        let key = format!("session#{}", URL_SAFE_NO_PAD.encode(hash));
-        self.items().into_iter().find(|item| item["pk"]["S"] == key.as_str())
+        self.item(&session_key(&browser.token()))
+    }
+
+    fn item(&self, pk: &str) -> Option<Value> {
+        self.items().into_iter().find(|item| item["pk"]["S"] == pk)
     }
 
     /// Backdates the expiry of the access token in `browser`'s session to `age` seconds ago.
@@ -212,6 +219,13 @@ impl App {
         let matches = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix));
         self.items().into_iter().filter(matches).collect()
     }
+}
+
+/// The key of a session's item.
+pub fn session_key(token: &str) -> String {
+    let token = URL_SAFE_NO_PAD.decode(token).expect("a session token is base64url");
+    let hash = ring::digest::digest(&ring::digest::SHA256, &token);
+    format!("session#{}", URL_SAFE_NO_PAD.encode(hash))
 }
 
 /// The parameters of an identity provider's redirect to the front end.

@@ -91,7 +91,7 @@ async fn organizations(app: &App) {
     assert_eq!(organization_of(&token), TAUNTA);
     let mut old = app.browser();
     old.cookies.insert("__Host-session".into(), before);
-    old.room_auth("Kim", "room123").await.is(403);
+    old.room_auth("Kim", "room123").await.refused(401, "not_signed_in");
 }
 
 /// Two users meet and one records; LiveKit's webhook frees the room.

@@ -12,8 +12,8 @@ use crate::app::{Answer, App, Browser, now};
 
 const EMAIL: &str = "123@gmail.com";
 const USER: &str = "user_01JY16X8FCYMX981HC4GYQ6S01";
-const MASADAS: &str = "org_01K2Z1R2MEJK6B41WW7428G9YC";
-const TAUNTA: &str = "org_01K3BK4YS5SDH22RV4P9QYJR7Z";
+pub const MASADAS: &str = "org_01K2Z1R2MEJK6B41WW7428G9YC";
+pub const TAUNTA: &str = "org_01K3BK4YS5SDH22RV4P9QYJR7Z";
 const CAZZI: &str = "org_01HCNYM2R5T8W9C3K6V7X1B4DA";
 const ACME: &str = "org_01JACME0000000000000000000";
 const INITECH: &str = "org_01JN1TECH00000000000000000";
@@ -34,11 +34,15 @@ pub async fn signed_in_to<'a>(app: &'a App, email: &str, organization: &str) -> 
     browser
 }
 
+/// The claims of a room token.
+pub fn claims_of(room_token: &str) -> Value {
+    let claims = URL_SAFE_NO_PAD.decode(room_token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&claims).unwrap()
+}
+
 /// The organization in a room token, which LiveKit shows to the other participants.
 pub fn organization_of(room_token: &str) -> Value {
-    let claims = URL_SAFE_NO_PAD.decode(room_token.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    claims["attributes"]["organizationId"].clone()
+    claims_of(room_token)["attributes"]["organizationId"].clone()
 }
 
 /// Waits until WorkOS received `call` `times` times.
@@ -122,7 +126,7 @@ async fn a_selection_ends_the_old_session_of_the_browser() {
     before.room_auth("Jane", "room").await.is(200);
     browser.select_organization(&pending, MASADAS).await.is(200);
     assert_ne!(browser.token(), before.token());
-    before.room_auth("Jane", "room").await.is(403);
+    before.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     assert_eq!(app.items_of("session#").len(), 1);
 }
 
@@ -185,10 +189,7 @@ async fn a_switch_issues_a_new_token_with_the_new_role_and_permissions() {
     let room = browser.room_auth("Kim", "room123").await.is(200);
     assert_eq!(organization_of(&room.text("/token")), TAUNTA);
 
-    before.room_auth("Kim", "room123").await.is(403);
-    assert!(app.context_of(&before).await.is_none());
     before.switch_organization(EMAIL, MASADAS).await.refused(401, "not_signed_in");
-    assert_eq!(app.items_of("session#").len(), 1);
 
     // The session can be switched back, and refreshed there.
     browser.switch_organization(EMAIL, MASADAS).await.is(200);
@@ -281,7 +282,7 @@ async fn a_switch_does_not_extend_the_absolute_lifetime() {
     assert_eq!(item["expires_at"]["N"], (began + 100).to_string());
     browser.room_auth("Kim", "room").await.is(200);
     app.edit_session(&browser, |item| item["created_at"] = json!({ "N": (now() - 100).to_string() }));
-    browser.room_auth("Kim", "room").await.is(403);
+    browser.room_auth("Kim", "room").await.refused(401, "not_signed_in");
     browser.switch_organization(EMAIL, MASADAS).await.refused(401, "not_signed_in");
 }
 
@@ -301,7 +302,6 @@ async fn a_switch_waits_for_a_refresh_in_progress() {
     switching.is(200);
     assert_eq!(app.workos().proxy().count("authenticate.refresh_token"), 2);
     assert_eq!(app.context_of(&browser).await.unwrap()["organizationId"], TAUNTA);
-    other_tab.room_auth("Kim", "room").await.is(403);
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn of_two_concurrent_switches_one_wins_and_the_other_sets_no_cookie() {
     won.is(200);
     let lost = lost.refused(401, "not_signed_in");
     assert!(lost.cookies.is_empty(), "it would clear the winner's cookie: {:?}", lost.cookies);
-    assert_eq!(app.items_of("session#").len(), 1);
+    assert_eq!(app.items_of("session#").len(), 2, "the old session, readable for a while, and one new one");
 }
 
 #[tokio::test]

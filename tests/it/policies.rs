@@ -198,7 +198,7 @@ async fn refreshes() -> BTreeSet<Access> {
 
     let mut ended = app.signed_in(NEWCOMER).await;
     app.workos().revoke_sessions(&app.workos().user_id(NEWCOMER).unwrap());
-    ended.room_auth("New", "room").await.is(403);
+    ended.room_auth("New", "room").await.refused(401, "not_signed_in");
     app.dynamodb().accesses()
 }
 
@@ -228,6 +228,19 @@ async fn recordings() -> BTreeSet<Access> {
     browser.start_recording(recording()).await.is(200);
     app.livekit().end_room("room").unwrap();
     app.livekit().webhooks_settled().await;
+    // The sweep completes a start, ends a recording that runs too long, and repairs what a lost webhook left.
+    app.livekit().join(&token).unwrap();
+    app.livekit().set_webhook_url(None);
+    let proxy = app.dynamodb().proxy();
+    proxy.inject(local_proxy::Fault::new("TransactWriteItems", local_proxy::Effect::Serve).times(1));
+    proxy.inject(local_proxy::Fault::new("TransactWriteItems", local_proxy::Effect::Drop).times(3));
+    browser.start_recording(recording()).await.refused(503, "store_unavailable");
+    for end in [false, true] {
+        if end {
+            app.livekit().finish(&app.running()[0].egress_id).unwrap();
+        }
+        app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    }
     app.dynamodb().accesses()
 }
 

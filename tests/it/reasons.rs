@@ -1,7 +1,7 @@
 //! Checks that every response in the suite is documented: [`Browser`](crate::app::Browser) and
 //! [`Stage`](crate::stage::Stage) call [`check`] on each.
 
-use api::{Access, Reason};
+use api::Reason;
 use catalog::{Answer, Function};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub fn check(function: &Function, response: &Answer) {
     }
     let Some(reason) = body.get("reason").and_then(Value::as_str) else {
         let message = body["message"].as_str().unwrap_or_default();
-        let known = gateway_responses(route).contains(&(status, message));
+        let known = gateway_responses().contains(&(status, message));
         return assert!(known, "{name} responds with {status} {body}, which API Gateway never does");
     };
     let reason = Reason::named(reason).unwrap_or_else(|| panic!("{name}: unknown reason {reason}"));
@@ -32,13 +32,7 @@ pub fn check(function: &Function, response: &Answer) {
         "{name} responds with {}, which its route does not declare: {body}",
         reason.name(),
     );
-    assert!(response.header("retry-after").is_some() == matches!(status, 429 | 503), "{name}: Retry-After");
-}
-
-#[test]
-fn only_protected_routes_are_refused_by_the_authorizer() {
-    for function in catalog::endpoints() {
-        let refused = gateway_responses(&function.route).iter().any(|(status, _)| *status == 403);
-        assert_eq!(refused, function.route.access == Access::Session);
-    }
+    assert_eq!(body["retryable"], reason.retryable(), "{name}: {body}");
+    let must_wait = matches!(status, 429 | 503) && reason.retryable();
+    assert_eq!(response.header("retry-after").is_some(), must_wait, "{name}: Retry-After");
 }

@@ -67,7 +67,7 @@ fn check(answer: Answer, (status, reason): (u16, &str), what: &str) {
     let answer = answer.refused(status, reason);
     assert_eq!(answer.header("retry-after").is_some(), status == 503, "{what}");
     let fields = answer.body.as_object().expect("an object");
-    assert_eq!(fields.len(), 4, "{what}: {}", answer.body);
+    assert_eq!(fields.len(), 5, "{what}: {}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{what}");
 }
 
@@ -192,10 +192,19 @@ async fn an_unknown_egress_status_counts_as_running() {
     ada.start_recording(start(ROOM)).await.is(200);
 }
 
-/// Lets the authorizer's read pass, so that the fault hits the function's own call.
-fn behind_the_authorizer(app: &App, call: &str, fault: Fault) {
-    if call == "GetItem" {
-        app.dynamodb().proxy().inject(Fault::new(call, Effect::Serve).times(1));
+/// The transactions of a start: they claim the room, and confirm the start.
+const CLAIM: &str = "claim";
+const CONFIRM: &str = "confirm";
+
+/// DynamoDB's call at a step of a request.
+fn call_at(step: &'static str) -> &'static str {
+    if [CLAIM, CONFIRM].contains(&step) { "TransactWriteItems" } else { step }
+}
+
+/// Lets earlier calls with the same name pass, such as the authorizer's read, so that the fault hits the step.
+fn inject_at(app: &App, step: &'static str, fault: Fault) {
+    if ["GetItem", CONFIRM].contains(&step) {
+        app.dynamodb().proxy().inject(Fault::new(call_at(step), Effect::Serve).times(1));
     }
     app.dynamodb().proxy().inject(fault);
 }
@@ -207,15 +216,15 @@ async fn faults_of_dynamodb_during_a_start() {
     let mut ada = ada(&app).await;
     enter(&app, &mut ada, ROOM).await;
     let mut recordings = 0;
-    for call in ["GetItem", "PutItem", "TransactWriteItems", "*"] {
-        for (what, fault) in dynamodb_faults(call) {
-            let what = format!("{call}, {what}");
-            behind_the_authorizer(&app, call, fault);
+    for step in ["GetItem", CLAIM, CONFIRM, "*"] {
+        for (what, fault) in dynamodb_faults(call_at(step)) {
+            let what = format!("{step}, {what}");
+            inject_at(&app, step, fault);
             check(ada.start_recording(start(ROOM)).await, STORE, &what);
             app.dynamodb().proxy().clear_faults();
             assert_eq!(app.items_of("recording#").len(), recordings, "{what}");
             let lost = app.running();
-            assert_eq!(lost.len(), usize::from(call == "TransactWriteItems"), "{what}");
+            assert_eq!(lost.len(), usize::from(step == CONFIRM), "{what}");
 
             let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
             assert!(lost.iter().all(|lost| lost.egress_id == egress), "{what}: the same egress");
@@ -236,11 +245,17 @@ async fn faults_of_dynamodb_during_a_stop() {
         for (round, (what, fault)) in dynamodb_faults(call).into_iter().enumerate() {
             let what = format!("{call}, {what}");
             let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
-            behind_the_authorizer(&app, call, fault);
+            inject_at(&app, call, fault);
             check(ada.stop_recording(stop(ROOM, &egress)).await, STORE, &what);
             app.dynamodb().proxy().clear_faults();
             ada.stop_recording(stop(ROOM, &egress)).await.is(200);
             assert!(app.running().is_empty(), "{what}");
+            assert!(
+                ["ending", "ended"].iter().any(|status| app.record(&egress)["status"] == *status),
+                "{what}"
+            );
+            assert!(app.items_of("room#").is_empty(), "{what}");
+            assert!(app.items_of("recordings-of#").iter().all(|item| item.get("slots").is_none()), "{what}");
             if round % 2 == 0 {
                 // Every other webhook is lost.
                 app.tell_of("egress_ended", &egress).await.is(200);
@@ -287,8 +302,11 @@ async fn transaction_conflicts_and_repeated_writes_are_invisible() {
         app.dynamodb().proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
     }
     ada.stop_recording(stop(ROOM, &egress)).await.is(200);
-    for call in ["PutItem", "TransactWriteItems"] {
-        app.dynamodb().proxy().inject(Fault::new(call, Effect::LoseResponse).times(1));
+    // The claim and the confirmation, each with its repetition.
+    for _ in 0..2 {
+        for effect in [Effect::LoseResponse, Effect::Serve] {
+            app.dynamodb().proxy().inject(Fault::new("TransactWriteItems", effect).times(1));
+        }
     }
     let egress = ada.start_recording(start(ROOM)).await.is(200).text("/egressId");
     let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
@@ -304,7 +322,7 @@ async fn after_a_lasting_transaction_conflict_the_next_start_gets_the_egress() {
     enter(&app, &mut ada, ROOM).await;
     let conflict = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"m",
         "CancellationReasons":[{"Code":"TransactionConflict","Message":"m"},{"Code":"None"}]}"#;
-    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, conflict));
+    inject_at(&app, CONFIRM, Fault::response("TransactWriteItems", 400, conflict));
     check(ada.start_recording(start(ROOM)).await, STORE, "a conflict");
     app.dynamodb().proxy().clear_faults();
     let running = app.running();
@@ -362,8 +380,8 @@ const STALLS: [(bool, &str, Ask, (u16, &str)); 14] = [
     (true, "StopEgress", Ask::Stop, UNAVAILABLE),
     (true, "*", Ask::Stop, UNAVAILABLE),
     (false, "GetItem", Ask::Start, STORE),
-    (false, "PutItem", Ask::Start, STORE),
-    (false, "TransactWriteItems", Ask::Start, STORE),
+    (false, CLAIM, Ask::Start, STORE),
+    (false, CONFIRM, Ask::Start, STORE),
     (false, "*", Ask::Start, STORE),
     (false, "GetItem", Ask::Stop, STORE),
     (false, "UpdateItem", Ask::Stop, STORE),
@@ -392,16 +410,16 @@ async fn during_a_stall_the_response_is_in_time_and_afterwards_the_request_succe
 
 async fn stall(
     app: &App,
-    (livekit, call, ask, expected): (bool, &str, Ask, (u16, &str)),
+    (livekit, call, ask, expected): (bool, &'static str, Ask, (u16, &str)),
     mut ada: Browser<'_>,
     egress: Option<String>,
 ) {
     let what = format!("{} stalls at {call}", if livekit { "LiveKit" } else { "DynamoDB" });
-    let fault = Fault::new(call, Effect::Drop).delay(Duration::from_secs(30));
+    let fault = Fault::new(call_at(call), Effect::Drop).delay(Duration::from_secs(30));
     if livekit {
         app.livekit().proxy().inject(fault);
     } else {
-        behind_the_authorizer(app, call, fault);
+        inject_at(app, call, fault);
     }
     let egress = egress.as_deref();
     let mut request = async || match (ask, egress) {

@@ -9,7 +9,7 @@ use local_proxy::{Effect, Fault};
 use serde_json::json;
 
 use crate::app::{App, Browser, now};
-use crate::meeting::{JANE, JOHN, MASADAS, ROOM, TAUNTA, ada, enter, jane, jane_and_john, john, start, stop};
+use crate::meeting::{JANE, JOHN, MASADAS, ROOM, ada, enter, jane, jane_and_john, john, start, stop};
 
 const START: &str = "StartRoomCompositeEgress";
 const CONFIRM: &str = "TransactWriteItems";
@@ -262,9 +262,11 @@ async fn a_start_whose_response_is_lost_succeeds() {
 
 /// Kills a start between LiveKit's response and the write that follows.
 async fn crash_after_livekit(app: &App, browser: &Browser<'_>) -> String {
+    // The first transaction claims the room, the second one confirms the start.
+    app.dynamodb().proxy().inject(Fault::new(CONFIRM, Effect::Serve).times(1));
     let stall = Fault::new(CONFIRM, Effect::Drop).delay(Duration::from_secs(30)).times(1);
     app.dynamodb().proxy().inject(stall);
-    let written = app.dynamodb().proxy().count(CONFIRM);
+    let written = app.dynamodb().proxy().count(CONFIRM) + 1;
     let mut browser = browser.clone();
     let crash = async {
         eventually("the write after LiveKit's response", || app.dynamodb().proxy().count(CONFIRM) > written)
@@ -311,7 +313,7 @@ async fn after_a_crash_the_webhook_completes_the_record_and_the_next_start_retur
 }
 
 #[tokio::test]
-async fn after_a_crash_another_organization_does_not_get_the_recording() {
+async fn after_a_crash_another_organization_in_the_room_can_stop_the_recording() {
     let app = App::start().await;
     app.without_webhooks();
     let (mut jane, _) = jane_and_john(&app).await;
@@ -319,11 +321,10 @@ async fn after_a_crash_another_organization_does_not_get_the_recording() {
     enter(&app, &mut ada, ROOM).await;
     let egress = crash_after_livekit(&app, &jane).await;
     let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
-    assert!(refused.body.get("egressId").is_none(), "{}", refused.body);
-    ada.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
-    assert_eq!(app.running().len(), 1);
+    assert_eq!(refused.body["egressId"], egress.as_str());
     assert_eq!(jane.start_recording(start(ROOM)).await.is(200).text("/egressId"), egress);
-    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    ada.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert!(app.running().is_empty());
 }
 
 #[tokio::test]
@@ -361,19 +362,10 @@ async fn an_unauthorized_request_starts_and_stops_nothing() {
     app.livekit().webhooks_settled().await;
     let before = app.items_of("recording#");
 
-    // In the room, but a member of another organization.
+    // A member of another organization, not in the room.
     let mut ada = ada(&app).await;
-    enter(&app, &mut ada, ROOM).await;
     ada.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
-    let refused = ada.start_recording(start(ROOM)).await.refused(409, "already_recording");
-    assert!(
-        refused.body.get("egressId").is_none(),
-        "another organization does not get the id: {}",
-        refused.body
-    );
-    // The same user, in another organization.
-    let mut elsewhere = john(&app, TAUNTA).await;
-    elsewhere.stop_recording(stop(ROOM, &egress)).await.refused(404, "recording_not_found");
+    ada.start_recording(start(ROOM)).await.refused(403, "not_in_room");
     // Without an organization, and not in the room.
     let mut stranger = app.signed_in("new.user@example.com").await;
     stranger.start_recording(start(ROOM)).await.refused(403, "not_in_room");
@@ -397,8 +389,8 @@ async fn an_unauthorized_request_starts_and_stops_nothing() {
         john_inside.stop_recording(wrong).await.refused(404, "recording_not_found");
     }
     // Not signed in.
-    app.browser().start_recording(start(ROOM)).await.is(403);
-    app.browser().stop_recording(stop(ROOM, &egress)).await.is(403);
+    app.browser().start_recording(start(ROOM)).await.refused(401, "not_signed_in");
+    app.browser().stop_recording(stop(ROOM, &egress)).await.refused(401, "not_signed_in");
     // On a page of another origin.
     let mut lured = jane_inside.clone().header("origin", "https://evil.example");
     lured.stop_recording(stop(ROOM, &egress)).await.refused(403, "origin_not_allowed");
@@ -459,7 +451,7 @@ async fn each_call_to_livekit_carries_only_the_grant_that_it_needs() {
         for claim in rest {
             assert!(["exp", "iss", "nbf"].contains(&claim.as_str()), "{} carries {claim}", seen.call);
         }
-        assert!(seen.claims.exp - seen.claims.nbf <= 11, "{}", seen.call);
+        assert!(seen.claims.exp - seen.claims.nbf <= 330, "{}", seen.call);
     }
     for call in ["GetParticipant", "ListParticipants", "ListEgress", START, "StopEgress"] {
         assert!(tokens.iter().any(|seen| seen.call == call), "{call} was never called");
@@ -479,4 +471,188 @@ async fn a_token_that_livekit_refuses_is_neither_returned_nor_logged() {
     assert!(!answer.body.to_string().contains("eyJ"));
     assert!(!app.logs().iter().any(|line| line.contains("eyJ") || line.contains("another-secret")));
     assert!(app.items_of("room#").is_empty());
+}
+
+/// The slots that a user's recordings take.
+fn slots(app: &App, user: &str) -> usize {
+    let items = app.items_of(&format!("recordings-of#{user}"));
+    items.first().and_then(|item| item["slots"]["SS"].as_array()).map_or(0, Vec::len)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_starts_in_fifty_rooms_by_one_person_three_record() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let mut jane = jane(&app).await;
+    let rooms: Vec<_> = (0..50).map(|n| format!("room-{n}")).collect();
+    for room in &rooms {
+        enter(&app, &mut jane, room).await;
+    }
+    let starts = rooms.iter().map(async |room| (room, jane.clone().start_recording(start(room)).await));
+    let (started, refused): (Vec<_>, Vec<_>) =
+        join_all(starts).await.into_iter().partition(|(_, answer)| answer.status == 200);
+    assert_eq!((started.len(), refused.len()), (3, 47));
+    for (_, answer) in refused {
+        answer.refused(409, "too_many_recordings");
+    }
+    assert_eq!((app.running().len(), app.items_of("room#").len(), slots(&app, JANE)), (3, 3, 3));
+    // Another person is not affected.
+    let mut john = john(&app, MASADAS).await;
+    enter(&app, &mut john, ROOM).await;
+    john.start_recording(start(ROOM)).await.is(200);
+    // A stop gives the slot back at once, as often as it is repeated.
+    let (room, answer) = &started[0];
+    for _ in 0..2 {
+        jane.stop_recording(stop(room, &answer.text("/egressId"))).await.is(200);
+        assert_eq!(slots(&app, JANE), 2);
+    }
+    jane.start_recording(start(room)).await.is(200);
+    jane.start_recording(start("room-49")).await.refused(409, "too_many_recordings");
+}
+
+#[tokio::test]
+async fn a_recording_that_ends_gives_its_slot_back() {
+    let app = App::start().await;
+    let mut jane = jane(&app).await;
+    enter(&app, &mut jane, ROOM).await;
+    for end in ["finish", "fail", "end_room"] {
+        let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+        assert_eq!(slots(&app, JANE), 1);
+        match end {
+            "finish" => drop(app.livekit().finish(&egress).unwrap()),
+            "fail" => drop(app.livekit().fail(&egress, "disk full").unwrap()),
+            _ => app.livekit().end_room(ROOM).unwrap(),
+        }
+        app.livekit().webhooks_settled().await;
+        assert_eq!(slots(&app, JANE), 0, "{end}");
+    }
+    enter(&app, &mut jane, ROOM).await;
+    app.livekit().proxy().inject(Fault::response(START, 500, r#"{"code":"internal","msg":"m"}"#).times(1));
+    jane.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");
+    assert_eq!(slots(&app, JANE), 0, "a refused start");
+}
+
+#[tokio::test]
+async fn the_sweep_repairs_what_a_lost_webhook_left() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    app.livekit().finish(&egress).unwrap();
+    assert_eq!((slots(&app, JANE), app.items_of("room#").len()), (1, 1));
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert_eq!((slots(&app, JANE), app.items_of("room#").len()), (0, 0));
+    assert_eq!(app.record(&egress)["status"], "ended");
+
+    // A start that died after LiveKit's response is completed, and can be stopped.
+    let egress = crash_after_livekit(&app, &jane).await;
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert_eq!((&app.record(&egress)["status"], slots(&app, JANE)), (&json!("active"), 1));
+    john.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert_eq!(slots(&app, JANE), 0);
+    // A recording that runs is left alone.
+    john.start_recording(start(ROOM)).await.is(200);
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert_eq!((app.running().len(), slots(&app, JOHN)), (1, 1));
+}
+
+#[tokio::test]
+async fn the_sweep_stops_a_recording_that_has_no_record_or_runs_too_long() {
+    let app = App::with_env(&[("RECORDING_MAX_SECONDS", "3600")]).await;
+    app.without_webhooks();
+    let (mut jane, _) = jane_and_john(&app).await;
+    let table = app.cloud.table().unwrap();
+    jane.start_recording(start(ROOM)).await.is(200);
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert_eq!(app.running().len(), 1);
+    let mut record = app.items_of("recording#").remove(0);
+    record["started_at"] = json!({ "N": (now() - 3600).to_string() });
+    app.dynamodb().put(table, &record).unwrap();
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert!(app.running().is_empty() && app.items_of("room#").is_empty());
+
+    // As if the table had been restored from a backup.
+    jane.start_recording(start(ROOM)).await.is(200);
+    for mut item in [app.items_of("room#"), app.items_of("recording#")].concat() {
+        item["expires_at"] = json!({ "N": "1" });
+        app.dynamodb().put(table, &item).unwrap();
+    }
+    app.dynamodb().sweep().unwrap();
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert!(app.running().is_empty());
+    // A recording of another deployment in the same LiveKit project is left alone.
+    jane.start_recording(start(ROOM)).await.is(200);
+    app.runtime().set_environment("sweep-recordings", [("RECORDING_BUCKET", Some("other"))]).unwrap();
+    app.cloud.fire_schedule("sweep-recordings").await.unwrap();
+    assert_eq!(app.running().len(), 1);
+}
+
+#[tokio::test]
+async fn slots_that_nothing_holds_are_taken_back_by_the_next_start() {
+    let app = App::with_env(&[("RECORDINGS_PER_CALLER", "1")]).await;
+    app.without_webhooks();
+    let mut jane = jane(&app).await;
+    enter(&app, &mut jane, ROOM).await;
+    enter(&app, &mut jane, "other-room").await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    jane.start_recording(start("other-room")).await.refused(409, "too_many_recordings");
+    let leaked = app.items_of("recordings-of#").remove(0);
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    // As if the write that gives the slot back had failed.
+    app.dynamodb().put(app.cloud.table().unwrap(), &leaked).unwrap();
+    jane.start_recording(start("other-room")).await.is(200);
+    assert_eq!(slots(&app, JANE), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_in_the_room_may_stop_its_recording() {
+    let app = App::start().await;
+    let mut stranger = app.signed_in("new.user@example.com").await;
+    enter(&app, &mut stranger, ROOM).await;
+    let (mut jane, _) = jane_and_john(&app).await;
+    // A person without an organization records, and a member of one stops; then the other way round.
+    let egress = stranger.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let refused = jane.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    assert_eq!(refused.body["egressId"], egress.as_str());
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    stranger.stop_recording(stop(ROOM, &egress)).await.is(200);
+    assert!(app.running().is_empty());
+}
+
+#[tokio::test]
+async fn a_repeated_stop_finishes_what_the_first_one_left() {
+    let app = App::start().await;
+    app.without_webhooks();
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    let table = app.cloud.table().unwrap();
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    let (room, slot) = (app.items_of("room#").remove(0), app.items_of("recordings-of#").remove(0));
+    let stopped = jane.stop_recording(stop(ROOM, &egress)).await.is(200).body;
+    // As if only the note of the stop had been written, or all but one of the other writes.
+    let mut active = app.items_of("recording#").remove(0);
+    active["status"] = json!({ "S": "active" });
+    for lost in [&[&room, &slot, &active][..], &[&room], &[&slot], &[&active]] {
+        for item in lost {
+            app.dynamodb().put(table, item).unwrap();
+        }
+        assert_eq!(john.stop_recording(stop(ROOM, &egress)).await.is(200).body, stopped);
+        assert_eq!(app.record(&egress)["status"], "ending");
+        assert_eq!((app.items_of("room#").len(), slots(&app, JANE)), (0, 0));
+    }
+    assert_eq!(app.livekit().proxy().count("StopEgress"), 1);
+}
+
+#[tokio::test]
+async fn the_lease_of_a_clock_that_is_ahead_is_cut() {
+    let app = App::start().await;
+    let (mut jane, mut john) = jane_and_john(&app).await;
+    app.livekit().proxy().inject(Fault::response(START, 504, "<html>").times(1));
+    jane.start_recording(start(ROOM)).await.refused(502, "livekit_unavailable");
+    let mut claim = app.items_of("room#").remove(0);
+    claim["lease_until"] = json!({ "N": (now() + 130).to_string() });
+    app.dynamodb().put(app.cloud.table().unwrap(), &claim).unwrap();
+    john.start_recording(start(ROOM)).await.refused(409, "already_recording");
+    let until: u64 = app.items_of("room#")[0]["lease_until"]["N"].as_str().unwrap().parse().unwrap();
+    assert!(until <= now() + 9, "{until}");
 }

@@ -206,9 +206,9 @@ async fn a_session_that_ended_at_workos_ends_here_at_the_next_refresh() {
             }
         }
         app.expire_access(&session, 1);
-        session.clone().room_auth("Jane", "room").await.is(403);
+        session.clone().room_auth("Jane", "room").await.refused(401, "not_signed_in");
         assert!(app.session_item(&session).is_none(), "{what}");
-        all(&burst(&session, 5).await.0, 403);
+        all(&burst(&session, 5).await.0, 401);
     }
 }
 
@@ -222,18 +222,18 @@ async fn invalid_grant_ends_the_session_for_all_requests() {
     app.workos().proxy().inject(Fault::response(REFRESH, 400, invalid.to_string()));
     // Requests that arrive before WorkOS responds continue with the cached claims.
     let (answers, took) = burst(&session, 30).await;
-    assert!(answers.iter().all(|answer| [200, 403].contains(&answer.status.as_u16())));
-    assert!(answers.iter().any(|answer| answer.status == 403) && took < DEADLINE);
+    assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status.as_u16())));
+    assert!(answers.iter().any(|answer| answer.status == 401) && took < DEADLINE);
     assert_eq!(app.workos().proxy().count(REFRESH), 1);
     assert!(app.session_item(&session).is_none());
-    all(&burst(&session, 30).await.0, 403);
+    all(&burst(&session, 30).await.0, 401);
     assert_eq!(app.workos().proxy().count(REFRESH), 1);
 
     // Past the grace period, all of them wait for the response.
     let session = app.signed_in(EMAIL).await;
     app.expire_access(&session, 901);
     let (answers, took) = burst(&session, 30).await;
-    all(&answers, 403);
+    all(&answers, 401);
     assert!(took < DEADLINE, "{took:?}");
     assert_eq!(app.workos().proxy().count(REFRESH), 2);
     assert!(app.session_item(&session).is_none());
@@ -386,5 +386,5 @@ async fn a_sign_out_during_a_refresh_is_final() {
     });
     signing_out.is(200);
     assert!(app.items_of("session#").is_empty(), "the refresh does not restore the session");
-    browser.room_auth("Jane", "room").await.is(403);
+    browser.room_auth("Jane", "room").await.refused(401, "not_signed_in");
 }

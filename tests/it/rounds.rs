@@ -118,7 +118,7 @@ async fn the_authorizer_makes_no_call_without_a_token_and_four_rounds_to_refresh
     let browser = app.signed_in("jane.doe@example.com").await;
     begin(&app);
     let response = app.browser().room_auth("Jane", "room").await;
-    assert_cost(&app, response, 403, 0, &[]);
+    assert_cost(&app, response, 401, 0, &[]);
     for measured in [false, true] {
         app.expire_access(&browser, 1);
         begin(&app);

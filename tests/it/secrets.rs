@@ -70,7 +70,7 @@ async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
     let mut browser = app.browser();
     let email = "jane.doe@example.com";
     browser.bearer = Some("wrong-bearer-token".into());
-    browser.room_auth("Jane Doe", "room123").await.is(403);
+    browser.room_auth("Jane Doe", "room123").await.refused(401, "not_signed_in");
     browser.bearer = None;
     browser
         .post("/auth/finalize-magic-auth", json!({ "email": email, "code": "not-a-code-1" }))

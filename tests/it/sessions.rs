@@ -18,7 +18,7 @@ async fn an_idle_session_expires_to_the_second_with_ttl_off() {
         browser.room_auth("Jane", "room").await.is(200);
     }
     tokio::time::sleep(Duration::from_millis(3100)).await;
-    browser.room_auth("Jane", "room").await.is(403);
+    browser.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     assert_eq!(app.items_of("session#").len(), 1, "the item is still there: the expiry is checked on read");
 }
 
@@ -35,7 +35,7 @@ async fn a_session_in_use_expires_at_its_absolute_lifetime() {
         let after = now();
         match answer.status.as_u16() {
             200 => assert!(before < began + 4, "a session was accepted after its expiry"),
-            403 => {
+            401 => {
                 assert!(after >= began + 4, "a session was refused before its expiry");
                 refused_at = Some(after);
             }
@@ -54,7 +54,7 @@ async fn every_sign_in_issues_a_new_token_and_ends_the_old_one() {
     browser.dev_sign_in().await.is(200);
     assert_ne!(browser.token(), old);
     let mut old_browser = old_browser;
-    old_browser.room_auth("Jane", "room").await.is(403);
+    old_browser.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     browser.room_auth("Jane", "room").await.is(200);
     assert_eq!(app.items_of("session#").len(), 1);
 }
@@ -66,7 +66,7 @@ async fn sessions_of_one_person_are_independent() {
     phone.sign_in(EMAIL).await.is(200);
     phone.finalize_magic_auth(EMAIL, &app.code(EMAIL)).await.is(200);
     laptop.sign_out().await.is(200);
-    laptop.room_auth("Jane", "room").await.is(403);
+    laptop.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     phone.room_auth("Jane", "room").await.is(200);
 }
 
@@ -83,7 +83,7 @@ async fn a_sign_out_takes_effect_at_once_on_every_function() {
         "/api/v1/livekit/start-recording",
         "/api/v1/livekit/stop-recording",
     ] {
-        browser.clone().post(path, body.clone()).await.is(403);
+        browser.clone().post(path, body.clone()).await.refused(401, "not_signed_in");
     }
     browser.clone().switch_organization(EMAIL, "org_1").await.refused(401, "not_signed_in");
 }
@@ -111,8 +111,8 @@ async fn all_sessions_of_a_person_can_be_ended() {
         let key = json!({ "TableName": table, "Key": { "pk": session["pk"] } });
         dynamodb(&app, "DeleteItem", key).await;
     }
-    laptop.room_auth("Jane", "room").await.is(403);
-    phone.room_auth("Jane", "room").await.is(403);
+    laptop.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+    phone.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     other.room_auth("Other", "room").await.is(200);
 }
 
@@ -179,9 +179,9 @@ async fn changed_and_unknown_tokens_are_refused() {
     {
         let mut other = browser.clone();
         other.cookies.insert("__Host-session".into(), changed.to_owned());
-        other.room_auth("Jane", "room").await.is(403);
+        other.room_auth("Jane", "room").await.refused(401, "not_signed_in");
         let mut other = app.browser();
         other.bearer = Some(changed.to_owned());
-        other.room_auth("Jane", "room").await.is(403);
+        other.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     }
 }

@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use crate::app::{App, ORIGIN};
 
-/// The upstream calls of each endpoint: `(upstream, call)`.
-pub type Survey = BTreeMap<&'static str, Vec<(&'static str, String)>>;
+/// An upstream call: `(upstream, call)`.
+pub type Call = (&'static str, String);
+
+/// The upstream calls of each endpoint.
+pub type Survey = BTreeMap<&'static str, Vec<Call>>;
 
 /// The product, with a new person for each request.
 pub struct Stage {
@@ -79,22 +82,23 @@ impl Stage {
         for function in catalog::endpoints() {
             // The first request of a process also connects and reads the key set.
             self.ready(function).await.succeed().await;
-            let mut ready = self.ready(function).await;
-            for (_, proxy) in self.upstreams() {
-                proxy.reset_calls();
-            }
-            ready.succeed().await;
-            let mut calls: Vec<_> = self
-                .upstreams()
-                .into_iter()
-                .flat_map(|(name, proxy)| {
-                    proxy.timed_calls().into_iter().map(move |call| (call.began, name, call.name))
-                })
-                .collect();
-            calls.sort();
-            survey.insert(function.name, calls.into_iter().map(|(_, name, call)| (name, call)).collect());
+            survey.insert(function.name, self.calls(self.ready(function).await).await);
         }
         survey
+    }
+
+    /// Sends a request, which succeeds. Returns its upstream calls in the order of their start.
+    pub async fn calls(&self, mut ready: Ready<'_>) -> Vec<Call> {
+        for (_, proxy) in self.upstreams() {
+            proxy.reset_calls();
+        }
+        ready.succeed().await;
+        let calls = self.upstreams().into_iter().flat_map(|(name, proxy)| {
+            proxy.timed_calls().into_iter().map(move |call| (call.began, name, call.name))
+        });
+        let mut calls: Vec<_> = calls.collect();
+        calls.sort();
+        calls.into_iter().map(|(_, upstream, call)| (upstream, call)).collect()
     }
 
     /// Resets our own rate limits, since all requests of a test come from one address.

@@ -222,10 +222,10 @@ async fn workos_tokens_are_not_session_tokens() {
     for token in workos.access_tokens().into_iter().chain(workos.refresh_tokens()) {
         let mut browser = app.browser();
         browser.bearer = Some(token.clone());
-        browser.room_auth("Jane", "room").await.is(403);
+        browser.room_auth("Jane", "room").await.refused(401, "not_signed_in");
         browser.switch_organization(EMAIL, "org_1").await.refused(401, "not_signed_in");
         browser.bearer = None;
         browser.cookies.insert("__Host-session".into(), token);
-        browser.room_auth("Jane", "room").await.is(403);
+        browser.room_auth("Jane", "room").await.refused(401, "not_signed_in");
     }
 }

@@ -23,6 +23,9 @@ const MESSAGES = {
   503: 'Service unavailable',
 };
 
+/** The reasons after which the same request can succeed later, of those that the peer uses. */
+const RETRYABLE = new Set(['rate_limited', 'workos_unavailable', 'workos_busy', 'store_unavailable']);
+
 const allowedOrigins = (process.env.ALLOWED_ORIGINS ?? '').split(',');
 
 /** An error for the client. */
@@ -67,17 +70,25 @@ export function email(body) {
   return value.slice(0, at + 1) + value.slice(at + 1).toLowerCase();
 }
 
-/** The cookie `name` of a payload 2.0 event. */
+/** The cookie `name` of a payload 2.0 event; undefined if there are several. */
 export function cookie(event, name) {
-  return event.cookies?.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+  const pairs = (event.cookies ?? []).flatMap((line) => line.split(';')).map((pair) => pair.replace(/^[ \t]+/, ''));
+  const found = pairs.filter((pair) => pair.startsWith(`${name}=`));
+  return found.length === 1 ? found[0].slice(name.length + 1) : undefined;
 }
 
 export function setCookie(name, value, maxAge) {
   return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${maxAge}`;
 }
 
+/** Refuses a request unless the authorizer's verdict is an explicit "signed in" with a whole identity. */
+function check({ verdict, reason, userId, email, sessionId }) {
+  if (verdict === 'unavailable') throw new ApiError(503, reason ?? 'store_unavailable', { retryAfter: 1 });
+  if (verdict !== 'signed_in' || !userId || !email || !sessionId) throw new ApiError(401, 'not_signed_in');
+}
+
 /** Serves `handle({ body, event, client, caller })`, which returns `{ body, cookies }` or throws an ApiError. */
-export function serve(route, handle) {
+export function serve(route, handle, { isProtected = false } = {}) {
   return run(async (event, context) => {
     const started = Date.now();
     const respond = (statusCode, body, cookies = [], more = {}) => {
@@ -89,18 +100,21 @@ export function serve(route, handle) {
     try {
       const origin = event.headers?.origin;
       if (origin !== undefined && !allowedOrigins.includes(origin)) throw new ApiError(403, 'origin_not_allowed');
+      const verdict = event.requestContext.authorizer?.lambda ?? {};
+      if (isProtected) check(verdict);
       const { sourceIp, userAgent } = event.requestContext.http;
       const response = await handle({
         body: readBody(event),
         event,
         client: { ip: sourceIp, userAgent },
-        caller: event.requestContext.authorizer?.lambda,
+        caller: verdict,
       });
       return respond(200, response.body, response.cookies);
     } catch (error) {
       const { status = 500, reason = 'internal', field, retryAfter } = error instanceof ApiError ? error : {};
       if (status >= 500) log('ERROR', 'failed', { cause: String(error.cause ?? error) });
-      const body = { code: status, message: MESSAGES[status], reason, field, requestId: context.awsRequestId };
+      const retryable = RETRYABLE.has(reason);
+      const body = { code: status, message: MESSAGES[status], reason, retryable, field, requestId: context.awsRequestId };
       return respond(status, body, [], retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) });
     }
   });

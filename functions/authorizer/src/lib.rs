@@ -1,8 +1,8 @@
 //! Checks the session of every request to a protected route and passes the caller on to the function.
 //!
 //! It has no identity source and no result cache, so that cookie and bearer token both work and a sign-out takes effect
-//! at once. If the store or WorkOS fails, the request is allowed through, marked `unavailable`, and the function
-//! returns 502 or 503 with our error body: to clients, a 403 would look like a sign-out.
+//! at once. It allows every request through with an explicit verdict, and the function refuses with our error body what
+//! is not signed in (401) or could not be checked (502, 503): a refusal by API Gateway would be a bare 403.
 
 use api::{ConfigError, Credentials, Endpoint, Env, Route, Verdict};
 use session::Authenticator;
@@ -19,8 +19,8 @@ impl Endpoint for Authorizer {
 }
 
 impl Authorizer {
-    /// Returns the caller, `None` if nobody is signed in, or that the session could not be checked.
-    pub async fn handle(&self, Credentials { cookies, bearer, client }: Credentials) -> Option<Verdict> {
+    /// Returns the caller, that nobody is signed in, or that the session could not be checked.
+    pub async fn handle(&self, Credentials { cookies, bearer, client }: Credentials) -> Verdict {
         self.0.authenticate(cookies, bearer, client).await
     }
 }

@@ -12,9 +12,10 @@ impl Endpoint for StartRecording {
         .tag(Tag::Rooms)
         .summary("Start recording a room")
         .details(
-            "A room has one recording at a time. By default only a participant of the room may start one.",
+            "A room has one recording at a time, and a person runs at most three. By default only a participant of \
+             the room may start one.",
         )
-        .reasons(&[api::INPUT, recording::ADMISSION, &[Reason::AlreadyRecording], recording::FAILURES])
+        .reasons(&[api::INPUT, recording::ADMISSION, &[Reason::AlreadyRecording, Reason::TooManyRecordings], recording::FAILURES])
         .rounds(4)
         .example(
             r#"{

@@ -71,7 +71,9 @@ pub fn function_event(
 ) -> Value {
     let mut event = common(call, matched, account);
     if let (Some(authorizer), Some(Value::Object(context))) = (authorizer, event.get_mut("requestContext")) {
-        context.insert("authorizer".to_owned(), json!({ "lambda": authorizer }));
+        // An empty context arrives as null.
+        let fields = authorizer.as_object().filter(|fields| !fields.is_empty());
+        context.insert("authorizer".to_owned(), json!({ "lambda": fields }));
     }
     let text = std::str::from_utf8(&call.body).ok().filter(|text| text.is_empty() || is_text(&call.headers));
     if !call.body.is_empty() {
@@ -145,11 +147,13 @@ pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
+/// The cookies of all headers. Only the spaces after a semicolon are removed.
 fn cookies(headers: &HeaderMap) -> Vec<String> {
     let headers =
         headers.get_all(header::COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let joined = headers.collect::<Vec<_>>().join(";");
-    joined.split(';').map(str::trim).filter(|pair| !pair.is_empty()).map(str::to_owned).collect()
+    let pairs = joined.split(';').map(|pair| pair.trim_start_matches(' '));
+    pairs.filter(|pair| !pair.is_empty()).map(str::to_owned).collect()
 }
 
 /// Decoded parameters, repeated ones joined by commas.

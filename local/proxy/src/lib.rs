@@ -4,7 +4,7 @@
 //! matching [`Fault`]. Faults are set from Rust ([`FaultProxy::inject`]) or over HTTP: `PUT /_local/faults` with a JSON
 //! list of [`Fault`]s, `DELETE /_local/faults`. `GET` and `DELETE /_local/calls` list and forget the calls.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,9 +31,15 @@ pub type NameCall = fn(&Parts, &Bytes) -> String;
 pub struct Fault {
     /// The call's name, or `*` for every call.
     pub call: String,
+    /// The number of matching calls that are served first.
+    #[serde(default)]
+    pub skip: u32,
     /// The number of calls before the fault is used up; `None` for all calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+    /// Whether an AWS SDK's retries of a call with the fault have it as well. They are not counted.
+    #[serde(default)]
+    pub with_retries: bool,
     /// A delay before the effect, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
@@ -70,7 +76,7 @@ pub enum Effect {
 impl Fault {
     /// A fault with `effect` on all calls named `call`.
     pub fn new(call: impl Into<String>, effect: Effect) -> Self {
-        Self { call: call.into(), times: None, delay_ms: 0, effect }
+        Self { call: call.into(), skip: 0, times: None, with_retries: false, delay_ms: 0, effect }
     }
 
     /// A fixed response.
@@ -94,6 +100,20 @@ impl Fault {
         self
     }
 
+    /// Serves the first `calls` matching calls without the fault.
+    #[must_use]
+    pub fn skip(mut self, calls: u32) -> Self {
+        self.skip = calls;
+        self
+    }
+
+    /// Applies the fault to an AWS SDK's retries of a call as well.
+    #[must_use]
+    pub fn with_retries(mut self) -> Self {
+        self.with_retries = true;
+        self
+    }
+
     /// Adds a delay before the effect.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -113,7 +133,14 @@ struct Shared {
     /// Name, start and end.
     calls: Vec<(String, Instant, Arc<OnceLock<Instant>>)>,
     faults: Vec<Fault>,
+    /// The SDK invocations whose retries have a fault.
+    retried: HashMap<String, Fault>,
+    /// The number of calls with a fault since the last reset.
+    faulted: usize,
 }
+
+/// An AWS SDK sends it with every attempt at a call.
+const SDK_INVOCATION: &str = "amz-sdk-invocation-id";
 
 /// A recorded call.
 #[derive(Clone, Debug)]
@@ -143,7 +170,14 @@ impl FaultProxy {
 
     /// Removes every fault.
     pub fn clear_faults(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.retried.clear();
+    }
+
+    /// The number of calls that had a fault, since the last [`FaultProxy::reset_calls`].
+    pub fn faulted(&self) -> usize {
+        self.state().faulted
     }
 
     /// The names of all calls so far, oldest first, including those with faults.
@@ -173,26 +207,20 @@ impl FaultProxy {
 
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
-        self.state().calls.clear();
+        let mut state = self.state();
+        state.calls.clear();
+        state.faulted = 0;
     }
 
     fn state(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a call and takes the first fault that matches it, which is removed once it is used up.
-    fn record(&self, call: String) -> (InProgress, Option<Fault>) {
+    /// Records a call and returns its fault. `invocation` is that of an AWS SDK.
+    fn record(&self, call: String, invocation: Option<String>) -> (InProgress, Option<Fault>) {
         let mut state = self.state();
-        let index = state.faults.iter().position(|fault| fault.call == call || fault.call == "*");
-        let fault = index.and_then(|index| {
-            let fault = state.faults.get_mut(index)?;
-            let taken = fault.clone();
-            fault.times = fault.times.map(|times| times.saturating_sub(1));
-            if fault.times == Some(0) {
-                state.faults.remove(index);
-            }
-            Some(taken)
-        });
+        let fault = state.take_fault(&call, invocation);
+        state.faulted += usize::from(fault.is_some());
         let ended = Arc::default();
         state.calls.push((call, Instant::now(), Arc::clone(&ended)));
         (InProgress(ended), fault)
@@ -210,6 +238,30 @@ impl FaultProxy {
             _ => return StatusCode::NOT_FOUND.into_response(),
         }
         StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl Shared {
+    /// Takes the first fault that matches a call. It is removed once it is used up.
+    fn take_fault(&mut self, call: &str, invocation: Option<String>) -> Option<Fault> {
+        if let Some(fault) = invocation.as_ref().and_then(|invocation| self.retried.get(invocation)) {
+            return Some(fault.clone());
+        }
+        let index = self.faults.iter().position(|fault| fault.call == call || fault.call == "*")?;
+        let fault = self.faults.get_mut(index)?;
+        if let Some(skip) = fault.skip.checked_sub(1) {
+            fault.skip = skip;
+            return None;
+        }
+        let taken = fault.clone();
+        fault.times = fault.times.map(|times| times.saturating_sub(1));
+        if fault.times == Some(0) {
+            self.faults.remove(index);
+        }
+        if let (true, Some(invocation)) = (taken.with_retries, invocation) {
+            self.retried.insert(invocation, taken.clone());
+        }
+        Some(taken)
     }
 }
 
@@ -237,7 +289,8 @@ async fn handle(
         return Ok(proxy.control(&parts.method, parts.uri.path(), &body));
     }
 
-    let (_in_progress, fault) = proxy.record(name_call(&parts, &body));
+    let invocation = parts.headers.get(SDK_INVOCATION).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let (_in_progress, fault) = proxy.record(name_call(&parts, &body), invocation);
     let call = router.oneshot(Request::from_parts(parts, Body::from(body)));
     let Some(fault) = fault else { return call.await.map_err(|never| match never {}) };
     if fault.delay_ms > 0 {

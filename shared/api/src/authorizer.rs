@@ -29,8 +29,6 @@ pub(crate) struct AuthorizerEvent {
 
 #[derive(Default, Deserialize)]
 struct Headers {
-    #[serde(alias = "Cookie")]
-    cookie: Option<String>,
     #[serde(alias = "Authorization")]
     authorization: Option<String>,
 }
@@ -49,13 +47,9 @@ struct Http {
 
 impl From<AuthorizerEvent> for Credentials {
     fn from(event: AuthorizerEvent) -> Self {
-        let cookies = match event.cookies.as_deref() {
-            None | Some([]) => Cookies::parse(event.headers.cookie.as_deref()),
-            Some(listed) => Cookies::parse(listed.iter().map(String::as_str)),
-        };
         let http = event.request_context.http;
         Self {
-            cookies,
+            cookies: Cookies::parse(event.cookies.unwrap_or_default()),
             bearer: event.headers.authorization.as_deref().and_then(request::bearer),
             client: Client { ip: http.source_ip.and_then(|ip| ip.parse().ok()), user_agent: http.user_agent },
         }
@@ -81,12 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn cookies_may_come_as_a_header_and_the_session_as_a_bearer_token() {
+    fn a_session_may_come_as_a_bearer_token() {
         let context = serde_json::json!({ "http": { "sourceIp": "::1" } });
-        let read = credentials(
-            serde_json::json!({ "headers": { "cookie": "a=1; b=2" }, "requestContext": context }),
-        );
-        assert_eq!(read.cookies.get("b"), Some("2"));
         let headers = serde_json::json!({ "authorization": "Bearer x" });
         let read = credentials(serde_json::json!({ "headers": headers, "requestContext": context }));
         assert_eq!(read.bearer.unwrap().expose(), "x");

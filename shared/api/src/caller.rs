@@ -1,7 +1,7 @@
 //! The caller of a protected endpoint, as the authorizer identified them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{ApiError, Reason};
 
@@ -28,72 +28,131 @@ pub struct Caller {
 
 /// What the authorizer tells the functions.
 ///
-/// If the store or WorkOS fails, the authorizer lets the request through, marked [`Verdict::Unavailable`]. If it
-/// refused, API Gateway would respond with 403, and clients would take an outage for a sign-out. Only [`crate::run`]
-/// reads the verdict; a protected endpoint always has a [`Caller`].
+/// It never refuses a request itself: API Gateway would respond with a 403 without our error body. Instead, the request
+/// reaches the function with this verdict, and [`crate::run`] refuses it before it reads the body. Only an explicit
+/// [`Verdict::SignedIn`] with a whole identity passes, so a function whose route has lost its authorizer refuses every
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The session is valid.
     SignedIn(Box<Caller>),
+    /// There is no valid session.
+    NotSignedIn,
     /// The session could not be checked, for this reason.
     Unavailable(Reason),
 }
 
-/// The key of [`Verdict::Unavailable`] in the authorizer's context.
-const UNAVAILABLE: &str = "unavailable";
+/// The verdict in the authorizer's context.
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+enum Context {
+    SignedIn(Caller),
+    NotSignedIn,
+    Unavailable { reason: String },
+}
 
 impl Verdict {
     /// Encodes the verdict as the authorizer's context.
     pub fn into_context(self) -> Value {
-        match self {
-            Self::SignedIn(caller) => serde_json::to_value(caller).unwrap_or_default(),
-            Self::Unavailable(reason) => json!({ UNAVAILABLE: reason.name() }),
+        let context = match self {
+            Self::SignedIn(caller) => Context::SignedIn(*caller),
+            Self::NotSignedIn => Context::NotSignedIn,
+            Self::Unavailable(reason) => Context::Unavailable { reason: reason.name().into() },
+        };
+        // If this failed, the function would read no verdict and refuse the request.
+        serde_json::to_value(context).unwrap_or_default()
+    }
+
+    /// Decodes the authorizer's context. Anything but a complete verdict is [`Verdict::NotSignedIn`].
+    pub fn from_context(context: Value) -> Self {
+        match serde_json::from_value(context) {
+            Ok(Context::SignedIn(caller)) if caller.is_complete() => Self::SignedIn(Box::new(caller)),
+            Ok(Context::Unavailable { reason }) => {
+                Self::Unavailable(Reason::named(&reason).unwrap_or(Reason::StoreUnavailable))
+            }
+            _ => Self::NotSignedIn,
         }
     }
 
-    /// Decodes the authorizer's context.
+    /// The caller.
     ///
     /// # Errors
-    /// `not_signed_in` if the context is missing or incomplete; the reason of [`Verdict::Unavailable`].
-    pub fn from_context(context: Option<Value>) -> Result<Caller, ApiError> {
-        let context = context.ok_or(Reason::NotSignedIn)?;
-        if let Some(name) = context.get(UNAVAILABLE).and_then(Value::as_str) {
-            return Err(Reason::named(name).unwrap_or(Reason::StoreUnavailable).into());
+    /// `not_signed_in`; the reason of [`Verdict::Unavailable`].
+    pub(crate) fn caller(self) -> Result<Caller, ApiError> {
+        match self {
+            Self::SignedIn(caller) => Ok(*caller),
+            Self::NotSignedIn => Err(Reason::NotSignedIn.into()),
+            Self::Unavailable(reason) => Err(reason.into()),
         }
-        serde_json::from_value(context).map_err(|error| ApiError::new(Reason::NotSignedIn).because(error))
+    }
+}
+
+impl Caller {
+    fn is_complete(&self) -> bool {
+        [&self.user_id, &self.email, &self.session_id].iter().all(|text| !text.is_empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn a_caller_passes_through_the_context_unchanged() {
-        let caller = Caller {
+    fn caller() -> Caller {
+        Caller {
             user_id: "user_1".into(),
             email: "jane@example.com".into(),
             organization_id: None,
             role: Some("admin".into()),
             permissions: vec!["rooms:record".into()],
             session_id: "session_1".into(),
-        };
-        let context = Verdict::SignedIn(Box::new(caller.clone())).into_context();
-        assert_eq!(Verdict::from_context(Some(context)).unwrap(), caller);
-    }
-
-    #[test]
-    fn an_incomplete_context_is_not_signed_in() {
-        for context in [None, Some(json!({})), Some(json!({ "userId": "user_1" }))] {
-            assert_eq!(Verdict::from_context(context).unwrap_err().reason(), Reason::NotSignedIn);
         }
     }
 
     #[test]
-    fn an_outage_passes_its_reason_on() {
-        let context = Verdict::Unavailable(Reason::WorkosBusy).into_context();
-        assert_eq!(Verdict::from_context(Some(context)).unwrap_err().reason(), Reason::WorkosBusy);
-        let unknown = json!({ "unavailable": "a reason of a newer version" });
-        assert_eq!(Verdict::from_context(Some(unknown)).unwrap_err().reason(), Reason::StoreUnavailable);
+    fn a_verdict_passes_through_the_context_unchanged() {
+        for verdict in [
+            Verdict::SignedIn(Box::new(caller())),
+            Verdict::NotSignedIn,
+            Verdict::Unavailable(Reason::WorkosBusy),
+        ] {
+            assert_eq!(Verdict::from_context(verdict.clone().into_context()), verdict);
+        }
+    }
+
+    #[test]
+    fn only_an_explicit_verdict_with_a_whole_identity_is_signed_in() {
+        let whole = Verdict::SignedIn(Box::new(caller())).into_context();
+        for (field, value) in [
+            ("verdict", None),
+            ("verdict", Some(json!("signedIn"))),
+            ("verdict", Some(json!(true))),
+            ("verdict", Some(json!("not_signed_in"))),
+            ("userId", None),
+            ("userId", Some(json!(""))),
+            ("userId", Some(json!(7))),
+            ("email", None),
+            ("sessionId", None),
+            ("sessionId", Some(json!(null))),
+            ("permissions", Some(json!("rooms:record"))),
+        ] {
+            let mut context = whole.clone();
+            let fields = context.as_object_mut().unwrap();
+            match value {
+                Some(value) => fields.insert(field.to_owned(), value),
+                None => fields.remove(field),
+            };
+            assert_eq!(Verdict::from_context(context.clone()), Verdict::NotSignedIn, "{context}");
+        }
+        for context in [json!(null), json!({}), json!("signed_in"), json!(["signed_in"])] {
+            assert_eq!(Verdict::from_context(context), Verdict::NotSignedIn);
+        }
+    }
+
+    #[test]
+    fn an_outage_for_a_reason_of_a_newer_version_is_still_an_outage() {
+        let context = json!({ "verdict": "unavailable", "reason": "a_newer_reason" });
+        assert_eq!(Verdict::from_context(context), Verdict::Unavailable(Reason::StoreUnavailable));
     }
 }

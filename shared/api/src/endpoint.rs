@@ -83,8 +83,8 @@ impl Method {
 pub enum Access {
     /// Anyone.
     Public,
-    /// A signed-in caller. The authorizer checks the session; without one, API Gateway returns 403 and the function
-    /// does not run.
+    /// A signed-in caller. The authorizer checks the session and passes its [`Verdict`](crate::Verdict) on; without a
+    /// session the function responds with 401, before it reads the body.
     Session,
     /// A signed-in caller. The route is public; the function checks the session itself.
     OwnSession,
@@ -160,6 +160,8 @@ pub struct Route {
     pub schedule: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
+    /// Whether it runs under every verdict of the authorizer.
+    pub any_verdict: bool,
     /// The status of a success.
     pub success: u16,
     /// Its own reasons, in groups. [`Route::all_reasons`] adds the shared ones.
@@ -189,6 +191,7 @@ impl Route {
             path,
             schedule: None,
             access,
+            any_verdict: false,
             success: 200,
             reasons: &[],
             tag: Tag::SignIn,
@@ -231,6 +234,12 @@ impl Route {
     #[must_use]
     pub const fn session(self) -> Self {
         Self { access: Access::Session, ..self }
+    }
+
+    /// Behind the authorizer, but it runs under every verdict: the caller is optional.
+    #[must_use]
+    pub const fn any_verdict(self) -> Self {
+        Self { any_verdict: true, ..self.session() }
     }
 
     /// A public route for signed-in callers: the function checks the session itself.
@@ -310,8 +319,8 @@ impl Route {
     pub fn all_reasons(&self) -> Vec<Reason> {
         let of_access: &[Reason] = match self.access {
             Access::Public | Access::Scheduled | Access::Authorizer => &[],
-            Access::Session => Reason::AUTHORIZER,
-            Access::OwnSession | Access::Signed(_) => &[Reason::NotSignedIn],
+            Access::Session if !self.any_verdict => Reason::AUTHORIZER,
+            Access::Session | Access::OwnSession | Access::Signed(_) => &[Reason::NotSignedIn],
         };
         let groups = self.reasons.iter().copied().chain([Reason::COMMON, of_access]);
         let mut reasons: Vec<_> = groups.flatten().copied().collect();
@@ -329,6 +338,7 @@ impl Route {
         HttpRoute {
             path: self.path,
             access: self.access,
+            any_verdict: self.any_verdict,
             success: self.success,
             method: self.method,
             has_parameters: has_parameters(self.path.as_bytes()),
@@ -341,6 +351,7 @@ impl Route {
 pub struct HttpRoute {
     pub(crate) path: &'static str,
     pub(crate) access: Access,
+    pub(crate) any_verdict: bool,
     pub(crate) success: u16,
     pub(crate) method: Method,
     /// Whether the path has a `{name}` segment.

@@ -1,8 +1,8 @@
 //! The error policy.
 //!
 //! Every error that a client sees is a [`Reason`] from the table below. The body is `{"code", "message", "reason",
-//! "requestId"}`: `code` is the HTTP status, `message` the fixed text of that status, `reason` a stable identifier for
-//! programs. Nothing internal leaks: the cause is attached with [`ApiError::because`] and logged once, at the boundary,
+//! "retryable", "requestId"}`: `code` is the HTTP status, `message` the fixed text of that status, `reason` a stable
+//! identifier for programs, `retryable` whether the same request can succeed later. Nothing internal leaks: the cause is attached with [`ApiError::because`] and logged once, at the boundary,
 //! with the source location that created the error.
 //!
 //! Upstream errors are mapped to reasons in one place, next to the upstream's client. Endpoints pass errors on with
@@ -79,6 +79,7 @@ reasons! {
     RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
     RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
     AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
+    TooManyRecordings "too_many_recordings" 409 final "The person runs as many recordings as allowed: stop one first.";
     SessionChanged "session_changed" 409 retry "The session was being refreshed: try again.";
     BodyTooLarge "body_too_large" 413 final "Send at most 16 KiB.";
     JsonRequired "json_required" 415 final "Send the body with `Content-Type: application/json`.";
@@ -89,6 +90,7 @@ reasons! {
     WorkosBusy "workos_busy" 503 retry "The identity provider is busy: try again after `Retry-After` seconds.";
     LivekitBusy "livekit_busy" 503 retry "The media server is busy: try again after `Retry-After` seconds.";
     StoreUnavailable "store_unavailable" 503 retry "The session store failed: try again after `Retry-After` seconds.";
+    SignOutIncomplete "sign_out_incomplete" 503 final "The cookies are cleared, but the session store failed: the session may remain until it expires.";
     DeadlineExceeded "deadline_exceeded" 503 retry "The request took too long: try again after `Retry-After` seconds.";
 }
 
@@ -253,9 +255,10 @@ impl ApiError {
         &self.0.cookies
     }
 
-    /// `Retry-After` in seconds: the value that was set, else 1 if the status is 429 or 503.
+    /// `Retry-After` in seconds: the value that was set, else 1 if the status is 429 or 503 and a retry can succeed.
     pub fn wait(&self) -> Option<u64> {
-        self.0.retry_after.or(matches!(self.0.reason.status(), 429 | 503).then_some(1))
+        let reason = self.0.reason;
+        self.0.retry_after.or((matches!(reason.status(), 429 | 503) && reason.retryable()).then_some(1))
     }
 
     /// The source location that created the error, as `file:line`.

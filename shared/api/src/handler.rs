@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_runtime::{LambdaEvent, service_fn};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, invok
 /// |---|---|
 /// | `Request<I>` → `Result<Response<O>, ApiError>` | API Gateway, on the endpoint's route |
 /// | [`Schedule`] → `Result<(), ApiError>` | EventBridge, on the endpoint's schedule |
-/// | [`Credentials`] → `Option<Verdict>` | API Gateway, as the authorizer |
+/// | [`Credentials`] → [`Verdict`] | API Gateway, as the authorizer |
 ///
 /// `M` is a marker type that keeps the three implementations apart. The compiler infers it.
 ///
@@ -77,10 +78,15 @@ where
             |env| Ok((ApiConfig::load(env)?, E::load(env)?)),
             async |context| {
                 let (config, endpoint) = context;
-                lambda_http::run(service_fn(move |event| async move {
-                    let handle = move |request| Box::pin(self(endpoint, request));
-                    Ok::<_, lambda_http::Error>(invoke::respond::<E, _, _, _>(config, handle, event).await)
-                }))
+                // `lambda_http::run` would join the cookies into a header and lose those that are not ASCII.
+                lambda_runtime::run(service_fn(
+                    move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
+                        let handle = move |request| Box::pin(self(endpoint, request));
+                        Ok::<_, lambda_runtime::Error>(
+                            invoke::respond::<E, _, _, _>(config, handle, event).await,
+                        )
+                    },
+                ))
                 .await
             },
         )
@@ -129,7 +135,7 @@ impl<E, F, Fut> Handler<E, Authorizes> for F
 where
     E: Endpoint,
     F: Fn(&'static E, Credentials) -> Fut + Copy + Send + Sync + 'static,
-    Fut: Future<Output = Option<Verdict>> + Send,
+    Fut: Future<Output = Verdict> + Send,
 {
     fn run(self, name: &'static str) -> ExitCode {
         boot(name, E::load, async |endpoint| {

@@ -5,9 +5,11 @@ use std::future::Future;
 use std::time::Instant;
 
 use http::{HeaderMap, header};
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerSimpleResponse;
-use lambda_http::request::RequestContext;
-use lambda_http::{Body, RequestExt as _};
+use lambda_http::aws_lambda_events::apigw::{
+    ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
+};
+use lambda_http::request::LambdaRequest;
+use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 
 use crate::caller::Verdict;
@@ -23,8 +25,8 @@ use crate::{
 pub(crate) async fn respond<E, I, O, Fut>(
     config: &ApiConfig,
     handle: impl FnOnce(Request<I>) -> Fut,
-    event: lambda_http::Request,
-) -> http::Response<Body>
+    event: LambdaEvent<ApiGatewayV2httpRequest>,
+) -> ApiGatewayV2httpResponse
 where
     E: Endpoint,
     I: Input,
@@ -33,7 +35,7 @@ where
 {
     let route = const { E::ROUTE.http() };
     let started = Instant::now();
-    let invocation = event.lambda_context();
+    let LambdaEvent { payload: event, context: invocation } = event;
     let response = async {
         let result = async { handle(read::<E, I>(config, event)?).await };
         let result = deadline::limit(result)
@@ -76,16 +78,17 @@ pub(crate) async fn on_schedule(
     }
 }
 
-/// Runs the authorizer and returns its verdict in the form that API Gateway expects.
+/// Runs the authorizer and returns its verdict in the form that API Gateway expects. Every request is allowed through;
+/// the function acts on the verdict, see [`Verdict`].
 pub(crate) async fn authorize(
     invocation: &lambda_runtime::Context,
-    verdict: impl Future<Output = Option<Verdict>>,
+    verdict: impl Future<Output = Verdict>,
 ) -> ApiGatewayV2CustomAuthorizerSimpleResponse<serde_json::Value> {
     let verdict = logs::invocation(invocation, deadline::limit(verdict)).await;
-    let verdict = verdict.unwrap_or(Some(Verdict::Unavailable(Reason::DeadlineExceeded)));
+    let verdict = verdict.unwrap_or(Verdict::Unavailable(Reason::DeadlineExceeded));
     let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
-    response.is_authorized = verdict.is_some();
-    response.context = verdict.map_or_else(|| serde_json::json!({}), Verdict::into_context);
+    response.is_authorized = true;
+    response.context = verdict.into_context();
     response
 }
 
@@ -107,29 +110,27 @@ fn millis_since(started: Instant) -> u64 {
 /// Checks the origin first, so that a page of a foreign origin learns nothing else; then the caller, then the input.
 fn read<E: Endpoint, I: Input>(
     config: &ApiConfig,
-    event: lambda_http::Request,
+    mut event: ApiGatewayV2httpRequest,
 ) -> Result<Request<I>, ApiError> {
-    check_origin(config, event.headers())?;
-    let (client, authorizer) = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => (
-            Client {
-                ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
-                user_agent: context.http.user_agent.clone(),
-            },
-            context.authorizer.as_ref().map(|authorizer| &authorizer.fields),
-        ),
-        _ => (Client::default(), None),
-    };
+    check_origin(config, &event.headers)?;
     let route = const { E::ROUTE.http() };
+    let context = &mut event.request_context;
     let caller = match route.access {
         Access::Session => {
-            let context = authorizer.map(|fields| fields.clone().into_iter().collect());
-            Some(Verdict::from_context(context)?)
+            let fields = context.authorizer.take().map(|authorizer| authorizer.fields).unwrap_or_default();
+            let caller = Verdict::from_context(fields.into_iter().collect()).caller();
+            if route.any_verdict { caller.ok() } else { Some(caller?) }
         }
         _ => None,
     };
-    let input = I::read(route, &event)?;
-    Ok(Request { input, client, cookies: cookies(event.headers()), bearer: bearer(event.headers()), caller })
+    let client = Client {
+        ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        user_agent: context.http.user_agent.take(),
+    };
+    let cookies = Cookies::parse(event.cookies.take().unwrap_or_default());
+    let bearer = bearer(&event.headers);
+    let input = I::read(route, &LambdaRequest::ApiGatewayV2(event).into())?;
+    Ok(Request { input, client, cookies, bearer, caller })
 }
 
 fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -137,10 +138,6 @@ fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError>
     let all_allowed = origins
         .all(|origin| config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()));
     if all_allowed { Ok(()) } else { Err(Reason::OriginNotAllowed.into()) }
-}
-
-fn cookies(headers: &HeaderMap) -> Cookies {
-    Cookies::parse(headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {

@@ -2,6 +2,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use lambda_http::Body;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -69,6 +70,8 @@ pub struct ErrorBody<'a> {
     code: u16,
     message: &'static str,
     reason: &'static str,
+    /// Whether the same request can succeed later.
+    retryable: bool,
     request_id: &'a str,
     #[serde(flatten)]
     details: &'a Details,
@@ -78,18 +81,19 @@ pub struct ErrorBody<'a> {
 pub(crate) fn success<O: Serialize>(
     status: u16,
     response: &Response<O>,
-) -> serde_json::Result<http::Response<Body>> {
+) -> serde_json::Result<ApiGatewayV2httpResponse> {
     let body = serde_json::to_string(&response.body)?;
     Ok(render(status, body, &response.cookies))
 }
 
 /// Renders an error.
-pub(crate) fn failure(error: &ApiError, request_id: &str) -> http::Response<Body> {
+pub(crate) fn failure(error: &ApiError, request_id: &str) -> ApiGatewayV2httpResponse {
     let reason = error.reason();
     let body = ErrorBody {
         code: reason.status(),
         message: reason.message(),
         reason: reason.name(),
+        retryable: reason.retryable(),
         request_id,
         details: error.details(),
     };
@@ -97,20 +101,16 @@ pub(crate) fn failure(error: &ApiError, request_id: &str) -> http::Response<Body
     let body = serde_json::to_string(&body).unwrap_or_default();
     let mut response = render(reason.status(), body, error.cookies());
     if let Some(seconds) = error.wait() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn render(status: u16, body: String, cookies: &[SetCookie]) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::Text(body));
-    *response.status_mut() =
-        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().extend(HEADERS);
-    for cookie in cookies {
-        if let Ok(value) = HeaderValue::from_str(&cookie.header()) {
-            response.headers_mut().append(header::SET_COOKIE, value);
-        }
-    }
+fn render(status: u16, body: String, cookies: &[SetCookie]) -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = status.into();
+    response.headers.extend(HEADERS);
+    response.cookies = cookies.iter().map(SetCookie::header).collect();
+    response.body = Some(Body::Text(body));
     response
 }

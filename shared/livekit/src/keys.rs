@@ -5,11 +5,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use api::config::STAGE;
 use api::{ApiError, Caller, ConfigError, Env, Reason, Secret, Variable, clock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use livekit_api::access_token::{Claims, TokenVerifier, VideoGrants};
+use livekit_api::access_token::{Claims, VideoGrants};
 use ring::hmac;
+use serde::Deserialize;
 
 use crate::{Room, Username};
 
@@ -26,9 +28,15 @@ pub static LIVEKIT_API_SECRET: Variable = Variable::required(
 /// Lifetime of a join token. LiveKit checks it on connect, and renews the tokens of connected participants itself.
 pub const JOIN_TTL: Duration = Duration::from_secs(10 * 60);
 
-/// Lifetime of a token for our own calls: slightly longer than a request, which ends after 8 s. LiveKit allows a minute
-/// of clock skew on top.
-pub const SERVER_TTL: Duration = Duration::from_secs(10);
+/// Lifetime of a token for our own calls. A request ends after 8 s; the rest is for a LiveKit whose clock is ahead.
+pub const SERVER_TTL: Duration = Duration::from_secs(3 * 60);
+
+/// How far apart our clock and LiveKit's may be. Our tokens are valid from this much earlier, and LiveKit's are accepted
+/// from this much earlier until this much later.
+pub const LEEWAY: Duration = Duration::from_secs(150);
+
+/// The least length of a secret, in bytes: that of the hash (RFC 7518, section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
 
 /// The participant attribute that holds the organization. Participants cannot change it: that needs the grant
 /// `canUpdateOwnMetadata`, which LiveKit does not give by default.
@@ -45,9 +53,13 @@ impl Keys {
     /// Reads `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
     ///
     /// # Errors
-    /// If one of them is missing.
+    /// If one of them is missing, or the secret is shorter than 32 bytes and `STAGE` is not `dev`.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret: env.secret(&LIVEKIT_API_SECRET)? })
+        let secret = env.secret(&LIVEKIT_API_SECRET)?;
+        if secret.expose().len() < MIN_SECRET_BYTES && env.optional(&STAGE).as_deref() != Some("dev") {
+            return Err(ConfigError::new(&LIVEKIT_API_SECRET, "must be at least 32 bytes outside STAGE=dev"));
+        }
+        Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret })
     }
 
     /// A token for `caller` to join `room` as `username`, valid for [`JOIN_TTL`].
@@ -87,9 +99,43 @@ impl Keys {
         self.sign(self.claims(VideoGrants { room_record: true, ..VideoGrants::default() }, SERVER_TTL))
     }
 
-    /// Verifies tokens that LiveKit signed with this key.
-    pub fn verifier(&self) -> TokenVerifier {
-        TokenVerifier::with_api_key(&self.key, self.secret.expose())
+    /// Verifies a token that LiveKit signed with this key, and returns its claims.
+    ///
+    /// `livekit-api` verifies with a leeway of one minute.
+    ///
+    /// # Errors
+    /// What is wrong with the token.
+    pub fn verify(&self, token: &str) -> Result<Claims, &'static str> {
+        self.verify_at(token, clock::now())
+    }
+
+    fn verify_at(&self, token: &str, now: u64) -> Result<Claims, &'static str> {
+        let (signed, signature) = token.rsplit_once('.').ok_or("the token is not a JWT")?;
+        let (header, claims) = signed.split_once('.').ok_or("the token is not a JWT")?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "the token is not base64url");
+        // The algorithm is ours, whatever the header says; a header that says otherwise is refused.
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| "the header is invalid")?;
+        if header.alg != "HS256" {
+            return Err("the algorithm is not HS256");
+        }
+        hmac::verify(&self.hmac_key(), signed.as_bytes(), &decode(signature)?)
+            .map_err(|_| "the signature is invalid")?;
+        let claims: Claims =
+            serde_json::from_slice(&decode(claims)?).map_err(|_| "the claims are invalid")?;
+        let seconds = |time: usize| u64::try_from(time).unwrap_or(u64::MAX);
+        if claims.iss != self.key {
+            Err("the token was issued for another key")
+        } else if seconds(claims.exp).saturating_add(LEEWAY.as_secs()) < now {
+            Err("the token has expired")
+        } else if seconds(claims.nbf) > now.saturating_add(LEEWAY.as_secs()) {
+            Err("the token is not valid yet")
+        } else {
+            Ok(claims)
+        }
+    }
+
+    fn hmac_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.secret.expose().as_bytes())
     }
 
     fn claims(&self, video: VideoGrants, ttl: Duration) -> Claims {
@@ -97,7 +143,7 @@ impl Keys {
         let now = clock::now();
         Claims {
             iss: self.key.clone(),
-            nbf: seconds(now),
+            nbf: seconds(now.saturating_sub(LEEWAY.as_secs())),
             exp: seconds(now.saturating_add(ttl.as_secs())),
             video,
             ..Claims::default()
@@ -114,12 +160,17 @@ impl Keys {
         let mut token = URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"HS256"}"#);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.expose().as_bytes());
-        let signature = hmac::sign(&key, token.as_bytes());
+        let signature = hmac::sign(&self.hmac_key(), token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(Secret::new(token))
     }
+}
+
+/// The part of a JWT's header that matters.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
 }
 
 impl fmt::Debug for Keys {
@@ -130,13 +181,15 @@ impl fmt::Debug for Keys {
 
 #[cfg(test)]
 mod tests {
+    use livekit_api::access_token::TokenVerifier;
+
     use super::*;
     use crate::fixtures::caller;
     use crate::{RoomName, RoomScope};
 
     fn keys() -> Keys {
-        Keys::load(&Env::fixed([("LIVEKIT_API_KEY", "devkey"), ("LIVEKIT_API_SECRET", "the-secret")]))
-            .unwrap()
+        let key = [("LIVEKIT_API_KEY", "devkey"), ("LIVEKIT_API_SECRET", "the-secret"), ("STAGE", "dev")];
+        Keys::load(&Env::fixed(key)).unwrap()
     }
 
     fn room() -> Room {
@@ -144,7 +197,7 @@ mod tests {
     }
 
     fn verified(token: &Secret) -> Claims {
-        keys().verifier().verify(token.expose()).unwrap()
+        TokenVerifier::with_api_key("devkey", "the-secret").verify(token.expose()).unwrap()
     }
 
     #[test]
@@ -160,20 +213,58 @@ mod tests {
         let expected = VideoGrants { room_join: true, room: "daily".into(), ..VideoGrants::default() };
         assert_eq!(claims.video, expected);
         assert_eq!(claims.attributes.get(ORGANIZATION_ATTRIBUTE).map(String::as_str), Some("org_1"));
-        assert_eq!(claims.exp - claims.nbf, 600);
+        assert_eq!(claims.exp - claims.nbf, 600 + 150);
         assert!(claims.metadata.is_empty() && claims.room_config.is_none());
     }
 
     #[test]
-    fn a_server_token_carries_one_grant_and_lives_for_seconds() {
+    fn a_server_token_carries_one_grant_and_lives_for_minutes() {
         let admin = verified(&keys().room_admin_token(&room()).unwrap());
         let expected = VideoGrants { room_admin: true, room: "daily".into(), ..VideoGrants::default() };
         assert_eq!(admin.video, expected);
         let record = verified(&keys().room_record_token().unwrap());
         assert_eq!(record.video, VideoGrants { room_record: true, ..VideoGrants::default() });
         for claims in [admin, record] {
-            assert!(claims.sub.is_empty() && claims.exp - claims.nbf <= 11);
+            assert!(claims.sub.is_empty() && claims.exp - claims.nbf == 180 + 150);
         }
+    }
+
+    #[test]
+    fn a_token_is_accepted_by_clocks_that_are_two_minutes_off() {
+        let token = keys().room_record_token().unwrap();
+        let now = clock::now();
+        for at in [now - 120, now, now + 180 + 120] {
+            assert!(keys().verify_at(token.expose(), at).is_ok(), "{at}");
+        }
+        assert_eq!(keys().verify_at(token.expose(), now - 310).unwrap_err(), "the token is not valid yet");
+        assert_eq!(keys().verify_at(token.expose(), now + 340).unwrap_err(), "the token has expired");
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_algorithm_is_refused() {
+        let token = keys().room_record_token().unwrap();
+        let other = Keys { secret: Secret::new("another"), ..keys() };
+        assert_eq!(other.verify(token.expose()).unwrap_err(), "the signature is invalid");
+        let other = Keys { key: "another".into(), ..keys() };
+        assert_eq!(other.verify(token.expose()).unwrap_err(), "the token was issued for another key");
+        let (_, rest) = token.expose().split_once('.').unwrap();
+        let unsigned = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(br#"{"alg":"none"}"#));
+        assert_eq!(keys().verify(&unsigned).unwrap_err(), "the algorithm is not HS256");
+        assert!(keys().verify("").is_err() && keys().verify("a.b.c").is_err());
+    }
+
+    #[test]
+    fn a_short_secret_is_for_development_only() {
+        let load = |secret: &'static str, stage| {
+            let all = [("LIVEKIT_API_KEY", "key"), ("LIVEKIT_API_SECRET", secret), ("STAGE", stage)];
+            Keys::load(&Env::fixed(all)).map(drop).map_err(|error| error.to_string())
+        };
+        assert!(load("secret", "dev").is_ok());
+        assert!(load("a-secret-of-exactly-thirty-2-byte", "prod").is_ok());
+        assert_eq!(
+            load("secret", "prod").unwrap_err(),
+            "environment variable LIVEKIT_API_SECRET must be at least 32 bytes outside STAGE=dev"
+        );
     }
 
     #[test]

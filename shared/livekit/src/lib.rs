@@ -10,5 +10,5 @@ pub mod room;
 /// The reasons that [`RoomScope::room`] fails with.
 pub const SCOPE: &[api::Reason] = &[api::Reason::OrganizationNotAllowed];
 
-pub use keys::{JOIN_TTL, Keys, SERVER_TTL};
+pub use keys::{JOIN_TTL, Keys, LEEWAY, SERVER_TTL};
 pub use room::{Room, RoomName, RoomScope, Username};

@@ -5,13 +5,19 @@
 use std::time::Duration;
 
 use api::{ApiError, ConfigError, Env, RawBody, Reason, metrics};
-use livekit_api::webhooks::{WebhookError, WebhookReceiver};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use livekit_protocol::{Room, WebhookEvent};
+use ring::digest::{SHA256, digest};
 use store::Table;
-use store::recording::{Advanced, Confirmation, Phase, Progress, RecordingStatus};
+use store::recording::{
+    Advanced, Claim, Confirmation, Progress, RecordingItem, RecordingStatus, RoomItem, Slot,
+};
 
+use crate::bucket::RECORDING_BUCKET;
 use crate::deadline::Deadline;
 use crate::egress::Egress;
+use crate::retention::Retention;
 use crate::server::Server;
 
 /// Size limit of a webhook. Egress events repeat the request, object metadata included.
@@ -21,8 +27,41 @@ const MAX_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Events {
     table: Table,
-    server: Server,
-    receiver: WebhookReceiver,
+    pub(crate) server: Server,
+    bucket: String,
+    retention: Retention,
+}
+
+/// What the table says about an egress, after [`Events::apply`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It has a record, or its start is being confirmed.
+    Recorded(Box<RecordingItem>),
+    /// Another start has its room; it was stopped.
+    Surplus,
+    /// No claim has its token.
+    Unclaimed,
+}
+
+/// What to do with an egress that has no record.
+#[derive(Debug, PartialEq, Eq)]
+enum Unrecorded {
+    /// Confirm its claim.
+    Confirm(Claim),
+    /// Stop it: another start has claimed the room.
+    Stop,
+    /// It is not one of ours, or nothing claims its room.
+    Leave,
+}
+
+/// Decides about an egress without a record, whose start is in progress or was interrupted.
+fn unrecorded(egress: &Egress, held: Option<RoomItem>) -> Unrecorded {
+    match (&egress.token, held) {
+        (Some(token), Some(item)) if item.claim.token == *token => Unrecorded::Confirm(item.claim),
+        // LiveKit took so long that another start has claimed the room: this egress is surplus.
+        (Some(_), Some(_)) if egress.is_running() => Unrecorded::Stop,
+        _ => Unrecorded::Leave,
+    }
 }
 
 impl Events {
@@ -32,8 +71,12 @@ impl Events {
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let server = Server::load(env)?;
-        let receiver = WebhookReceiver::new(server.keys.verifier());
-        Ok(Self { table: Table::load(env)?, server, receiver })
+        Ok(Self {
+            table: Table::load(env)?,
+            server,
+            bucket: env.required(&RECORDING_BUCKET)?,
+            retention: Retention::load(env)?,
+        })
     }
 
     /// Verifies and applies a webhook. LiveKit repeats it after a 5xx, but not after a 4xx.
@@ -45,7 +88,7 @@ impl Events {
         let event = self.verify(webhook)?;
         match (event.event.as_str(), event.egress_info, event.room) {
             ("egress_started" | "egress_updated" | "egress_ended", Some(info), _) => {
-                self.egress_changed(&info.into()).await
+                self.apply(&info.into()).await.map(drop)
             }
             ("room_finished", _, Some(room)) => self.room_finished(&room).await,
             _ => Ok(()),
@@ -58,64 +101,88 @@ impl Events {
         }
         let token = webhook.signature.as_deref().ok_or(Reason::NotSignedIn)?;
         let token = token.strip_prefix("Bearer ").unwrap_or(token);
-        let body = str::from_utf8(&webhook.bytes).map_err(|_| Reason::NotSignedIn)?;
-        self.receiver.receive(body, token).map_err(|error| match error {
-            WebhookError::InvalidData(error) => ApiError::new(Reason::InvalidJson).because(error),
-            error => ApiError::new(Reason::NotSignedIn).because(error),
-        })
+        let unsigned = |cause: &'static str| ApiError::new(Reason::NotSignedIn).because(cause);
+        let claims = self.server.keys.verify(token).map_err(unsigned)?;
+        if claims.sha256 != STANDARD.encode(digest(&SHA256, &webhook.bytes)) {
+            return Err(unsigned("the body is not the signed one"));
+        }
+        serde_json::from_slice(&webhook.bytes)
+            .map_err(|error| ApiError::new(Reason::InvalidJson).because(error))
     }
 
-    async fn egress_changed(&self, egress: &Egress) -> Result<(), ApiError> {
+    /// Whether an egress was started by this deployment. Several can share a LiveKit project.
+    pub(crate) fn is_ours(&self, egress: &Egress) -> bool {
+        egress.token.is_some() && egress.bucket.as_ref() == Some(&self.bucket)
+    }
+
+    /// Brings the table up to date with an egress.
+    pub(crate) async fn apply(&self, egress: &Egress) -> Result<Applied, ApiError> {
         let mut advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
         if advanced == Advanced::Absent {
-            if !self.complete_start(egress).await? {
-                return Ok(());
+            if let Some(applied) = self.complete_start(egress).await? {
+                return Ok(applied);
             }
             advanced = self.table.advance_recording(&egress.id, &egress.progress).await?;
         }
-        if advanced == Advanced::Moved && egress.progress.status.is_final() {
+        let (record, moved) = match advanced {
+            Advanced::Moved(record) => (record, true),
+            Advanced::Stale(record) => (record, false),
+            Advanced::Absent => return Ok(Applied::Unclaimed),
+        };
+        if moved && egress.progress.status.is_final() {
             report_end(egress);
         }
         // An egress that is ending no longer records: the next recording may start.
         if !egress.is_running() {
-            self.table.free_room(&egress.room, &egress.id).await?;
+            let slot = [Slot::of(&record.claim)];
+            let (freed, given_back) = tokio::join!(
+                self.table.free_room(&egress.room, &egress.id),
+                self.table.give_back(&record.claim.started_by, &slot)
+            );
+            freed.and(given_back)?;
         }
-        Ok(())
+        Ok(Applied::Recorded(record))
     }
 
-    /// Completes the start of an egress without a record, which is in progress or was interrupted. Returns whether the
-    /// record exists now.
-    async fn complete_start(&self, egress: &Egress) -> Result<bool, ApiError> {
-        // Without a token, the egress is not ours.
-        let Some(token) = &egress.token else { return Ok(false) };
-        let Some(item) = self.table.room(&egress.room).await? else { return Ok(false) };
-        if item.claim.token == *token {
-            if matches!(item.phase, Phase::Starting { .. }) {
-                let confirmation =
-                    Confirmation { egress_id: &egress.id, room_sid: &egress.room_sid, announced_to: None };
+    /// Completes the start of an egress without a record. Returns `None` if the record exists now.
+    async fn complete_start(&self, egress: &Egress) -> Result<Option<Applied>, ApiError> {
+        if !self.is_ours(egress) {
+            return Ok(Some(Applied::Unclaimed));
+        }
+        match unrecorded(egress, self.table.room(&egress.room).await?) {
+            Unrecorded::Confirm(claim) => {
+                let confirmation = Confirmation {
+                    egress_id: &egress.id,
+                    room_sid: &egress.room_sid,
+                    announced_to: None,
+                    kept_until: self.retention.kept_until(claim.started_at),
+                };
                 // If this is refused, the start was faster and has written the same.
-                self.table.confirm_start(&item.claim, confirmation).await?;
+                self.table.confirm_start(&claim, confirmation).await?;
+                Ok(None)
             }
-            return Ok(true);
+            Unrecorded::Stop => {
+                let egresses = self.server.egresses(Deadline::start())?;
+                egresses.stop(&egress.id, Duration::ZERO).await?;
+                tracing::warn!(egress_id = egress.id, "a surplus egress was stopped");
+                Ok(Some(Applied::Surplus))
+            }
+            Unrecorded::Leave => Ok(Some(Applied::Unclaimed)),
         }
-        if egress.is_running() {
-            // LiveKit took so long that another start has claimed the room: this egress is surplus.
-            let egresses = self.server.egresses(Deadline::start())?;
-            egresses.stop(&egress.id, Duration::ZERO).await?;
-            tracing::warn!(egress_id = egress.id, "a surplus egress was stopped");
-        }
-        Ok(false)
     }
 
     /// Ends the recording of a room that has closed. `egress_ended` reports the outcome later.
     async fn room_finished(&self, room: &Room) -> Result<(), ApiError> {
-        let Some(egress_id) = self.table.free_closed_room(&room.name, &room.sid).await? else {
-            return Ok(());
-        };
+        let Some(item) = self.table.free_closed_room(&room.name, &room.sid).await? else { return Ok(()) };
+        let Some(egress_id) = item.egress_id() else { return Ok(()) };
         let ending =
             Progress { status: RecordingStatus::Ending, ended_at: None, location: None, error: None };
-        self.table.advance_recording(&egress_id, &ending).await?;
-        Ok(())
+        let slot = [Slot::of(&item.claim)];
+        let (advanced, given_back) = tokio::join!(
+            self.table.advance_recording(egress_id, &ending),
+            self.table.give_back(&item.claim.started_by, &slot)
+        );
+        advanced.and(given_back)
     }
 }
 

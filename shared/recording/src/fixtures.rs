@@ -1,7 +1,9 @@
 //! Values for unit tests.
 
 use api::Caller;
-use store::recording::Claim;
+use store::recording::{Claim, Progress, RecordingItem, RecordingStatus};
+
+use crate::egress::Egress;
 
 /// The user `user_1`, who started [`claim`], acting in `organization`.
 pub(crate) fn caller(organization: Option<&str>) -> Caller {
@@ -27,5 +29,32 @@ pub(crate) fn claim() -> Claim {
         started_by: "user_1".into(),
         started_at: 1_752_486_896,
         object_key: "recordings/org_1/1/daily/2025-07-14T09-54-56-123Z.mp4".into(),
+    }
+}
+
+/// The record of [`claim`], which is being recorded.
+pub(crate) fn record() -> RecordingItem {
+    RecordingItem {
+        egress_id: "EG_1".into(),
+        claim: claim(),
+        status: RecordingStatus::Active,
+        stopped_at: None,
+        stopped_by: None,
+        ended_at: None,
+        location: None,
+        error: None,
+    }
+}
+
+/// The egress of [`claim`].
+pub(crate) fn egress() -> Egress {
+    Egress {
+        id: "EG_1".into(),
+        room: "daily".into(),
+        room_sid: "RM_1".into(),
+        token: Some("t1".into()),
+        bucket: Some("ours".into()),
+        object_key: None,
+        progress: Progress { status: RecordingStatus::Active, ended_at: None, location: None, error: None },
     }
 }

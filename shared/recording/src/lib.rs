@@ -5,6 +5,7 @@
 //! | [`Recorder`] | starts: queries LiveKit and the table, claims the room, starts the egress, confirms the claim | 4 |
 //! | [`Stopper`] | stops: reads the record, stops the egress, writes | 3 |
 //! | [`Events`] | applies LiveKit's webhooks | 1 to 5 |
+//! | [`Sweeper`] | repairs what the others left behind, and ends what runs too long | 1, and 1 to 5 per egress |
 //!
 //! # Failures
 //!
@@ -20,9 +21,10 @@
 //! | LiveKit does not respond to the start | possibly an egress | the same request, which lists the egresses; otherwise the claim stays without a lease, and the egress is adopted when it appears |
 //! | after LiveKit's response, or the last write is lost | an egress with the claim's token | the webhook `egress_started` or the next start, which complete the claim |
 //! | after the last write | a recording whose id no response carried | the next start: it returns the recording if the webhook completed it; otherwise it fails with `already_recording` and the id |
-//! | a webhook is lost | a room that seems to be recorded | the next start, which asks LiveKit about the egress and frees the room |
-//! | an egress appears after another start has claimed the room | two egresses | the webhook `egress_started`, which stops the surplus one |
-//! | a stop, after LiveKit's response | a record with status `active` | the webhook, or the client's retry |
+//! | a webhook is lost | a room that seems to be recorded | the next sweep; or the next start, which asks LiveKit about the egress and frees the room |
+//! | an egress appears after another start has claimed the room | two egresses | the webhook `egress_started` or the next sweep, which stop the surplus one |
+//! | a stop, after LiveKit's response | a record with status `active` | the webhook, the client's retry, or the next sweep |
+//! | a slot is not given back | a user who has one recording less | the next sweep; or the user's next start beyond the limit |
 
 use api::Reason;
 
@@ -40,9 +42,12 @@ pub mod fields;
 #[cfg(test)]
 mod fixtures;
 pub mod policy;
+pub mod retention;
 pub mod server;
+pub mod slots;
 pub mod start;
 pub mod stop;
+pub mod sweep;
 mod twirp;
 
 pub use bucket::Bucket;
@@ -51,3 +56,4 @@ pub use fields::{EgressId, Participants, Topic, ZoneId};
 pub use policy::Policy;
 pub use start::{NewRecording, Recorder, Started};
 pub use stop::{Stop, Stopped, Stopper};
+pub use sweep::Sweeper;

@@ -12,10 +12,11 @@ use livekit_protocol::{
     EncodedFileOutput, EncodingOptionsPreset, ListEgressRequest, ListParticipantsRequest,
     RoomCompositeEgressRequest, RoomParticipantIdentity, StopEgressRequest,
 };
+use store::recording::{Progress, RecordingStatus};
 use upstream::{Http, Roots};
 
 use crate::deadline::Deadline;
-use crate::egress::Egress;
+use crate::egress::{Egress, forgotten};
 use crate::twirp::{Client, Failure};
 
 /// LiveKit's address.
@@ -102,6 +103,17 @@ impl Egresses<'_> {
         Ok(response.items.into_iter().map(Egress::from).filter(|egress| egress.room == room).collect())
     }
 
+    /// Returns all egresses: those that run, and those that have ended within a day.
+    ///
+    /// # Errors
+    /// `livekit_busy`, `livekit_unavailable`.
+    pub(crate) async fn all(&self) -> Result<Vec<Egress>, ApiError> {
+        let timeout = self.deadline.timeout(Duration::ZERO);
+        let response = self.client.call(ListEgressRequest::default(), &self.token, timeout).await;
+        let response = response.map_err(|failure| failure.into_error(Reason::RoomNotFound))?;
+        Ok(response.items.into_iter().map(Egress::from).collect())
+    }
+
     /// Returns an egress; `None` if LiveKit does not know it. LiveKit forgets egresses after a day.
     ///
     /// # Errors
@@ -144,6 +156,26 @@ impl Egresses<'_> {
             Err(failure) if failure.is("failed_precondition") || failure.is("not_found") => Ok(None),
             Err(failure) => Err(failure.into_error(Reason::RecordingNotFound)),
         }
+    }
+
+    /// Ends an egress and returns its progress.
+    ///
+    /// # Errors
+    /// `livekit_busy`, `livekit_unavailable`.
+    pub(crate) async fn end(&self, id: &str, reserve: Duration) -> Result<Progress, ApiError> {
+        let egress = match self.stop(id, reserve).await? {
+            Some(egress) => Some(egress),
+            // It has ended without a webhook reaching us.
+            None => self.get(id, reserve).await?,
+        };
+        Ok(match egress {
+            // LiveKit has accepted the stop, even if the status does not show it yet.
+            Some(egress) if egress.is_running() => {
+                Progress { status: RecordingStatus::Ending, ..egress.progress }
+            }
+            Some(egress) => egress.progress,
+            None => forgotten(),
+        })
     }
 }
 

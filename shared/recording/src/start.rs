@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock, random};
+use futures_util::future::try_join_all;
 use livekit::{RoomName, RoomScope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Table;
-use store::recording::{Claim, Claimed, Confirmation, Confirmed, Phase, RecordingStatus, RoomItem};
+use store::recording::{Claim, Claimed, Confirmation, Confirmed, Phase, RecordingStatus, RoomItem, Slot};
 
 use crate::bucket::{Bucket, object_key};
 use crate::deadline::{Deadline, WRITE};
 use crate::egress::{Egress, forgotten};
 use crate::fields::{Participants, Topic, ZoneId};
 use crate::policy::Policy;
+use crate::retention::Retention;
 use crate::server::{Egresses, Server};
+use crate::slots;
 use crate::twirp::{Failure, Leftover};
 
 /// An unconfirmed claim is abandoned after this time: by then, the request that made it has ended.
@@ -35,6 +38,8 @@ pub struct Recorder {
     scope: RoomScope,
     policy: Policy,
     bucket: Bucket,
+    retention: Retention,
+    slots_per_caller: u64,
 }
 
 /// What to record.
@@ -77,29 +82,32 @@ impl Recorder {
             scope: RoomScope::load(env)?,
             policy: Policy::load(env)?,
             bucket: Bucket::load(env)?,
+            retention: Retention::load(env)?,
+            slots_per_caller: slots::per_caller(env)?,
         })
     }
 
     /// Starts recording a room, or completes a start that was interrupted.
     ///
     /// # Errors
-    /// `already_recording`, with the egress id if it belongs to the caller's organization; `room_not_found`,
+    /// `already_recording`, with the egress id if the caller may stop it; `too_many_recordings`, `room_not_found`,
     /// `not_in_room`, `organization_not_allowed`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`,
     /// `deadline_exceeded`.
     pub async fn start(&self, caller: &Caller, new: &NewRecording) -> Result<Started, ApiError> {
         let deadline = Deadline::start();
         let room = self.scope.room(caller, &new.room_name)?;
         let egresses = self.server.egresses(deadline)?;
-        let (authorized, running, held) = tokio::join!(
+        let (authorized, running, held, taken) = tokio::join!(
             self.policy.authorize(&self.server, &room, caller, deadline),
             egresses.in_room(room.as_str(), Duration::ZERO),
             self.table.room(room.as_str()),
+            self.table.slots(&caller.user_id),
         );
         authorized?;
-        let (running, held) = (running?, held?);
+        let (running, held, taken) = (running?, held?, taken?);
 
         let now = clock::now_millis();
-        let start = Start { recorder: self, caller, deadline, egresses, id: random::id()? };
+        let start = Start { recorder: self, caller, deadline, egresses, taken, id: random::id()? };
         let claim = Claim {
             room: room.as_str().to_owned(),
             token: start.id.clone(),
@@ -133,8 +141,8 @@ enum Plan {
     Verify { item: RoomItem, egress_id: String },
     /// Refuse: the room is being recorded.
     Refuse { item: RoomItem },
-    /// Wait: another start is in progress.
-    Wait,
+    /// Wait: another start is in progress. `cut_to` shortens a lease that a clock ahead of ours has written.
+    Wait { cut_to: Option<(RoomItem, u64)> },
 }
 
 fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) -> Plan {
@@ -146,7 +154,10 @@ fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) ->
             });
             match own {
                 Some(egress) => Plan::Complete { claim: item.claim, egress: egress.clone() },
-                None if lease_until > now => Plan::Wait,
+                None if lease_until > now + LEASE_SECONDS => {
+                    Plan::Wait { cut_to: Some((item, now + LEASE_SECONDS)) }
+                }
+                None if lease_until > now => Plan::Wait { cut_to: None },
                 None => begin_or_adopt(Some(item), running, bucket),
             }
         }
@@ -180,6 +191,8 @@ struct Start<'a> {
     caller: &'a Caller,
     deadline: Deadline,
     egresses: Egresses<'a>,
+    /// The slots that the caller's recordings take.
+    taken: Vec<Slot>,
     /// Unique to this start.
     id: String,
 }
@@ -207,7 +220,12 @@ impl Start<'_> {
             Plan::Complete { claim: earlier, egress } => self.complete(&claim, &earlier, &egress).await,
             Plan::Adopt { egress, abandoned } => self.adopt(claim, egress, abandoned.as_ref()).await,
             Plan::Refuse { item } | Plan::Verify { item, .. } => Err(self.already_recording(&item)),
-            Plan::Wait => Err(self.wait(&claim.room).await),
+            Plan::Wait { cut_to } => {
+                if let Some((item, to)) = cut_to {
+                    self.shorten_lease(&item, to).await?;
+                }
+                Err(self.wait(&claim.room).await)
+            }
         }
     }
 
@@ -228,8 +246,7 @@ impl Start<'_> {
         if (&new.organization_id, &new.zone_id) == (&earlier.organization_id, &earlier.zone_id) {
             return self.confirm(earlier, egress).await;
         }
-        let confirmation =
-            Confirmation { egress_id: &egress.id, room_sid: &egress.room_sid, announced_to: None };
+        let confirmation = self.confirmation(earlier, egress, None);
         self.recorder.table.confirm_start(earlier, confirmation).await?;
         Err(self.already_recording_for(earlier.organization_id.as_deref(), Some(&egress.id)))
     }
@@ -259,23 +276,81 @@ impl Start<'_> {
         if self.deadline.timeout(RESERVE).is_zero() {
             return Err(Reason::DeadlineExceeded.into());
         }
+        let slots = self.recorder.slots_per_caller;
+        if u64::try_from(self.taken.len()).unwrap_or(u64::MAX) >= slots {
+            self.take_back_slots(abandoned).await?;
+        }
         let lease_until = clock::now() + LEASE_SECONDS;
-        match self.recorder.table.claim_room(claim, lease_until, abandoned).await? {
-            Claimed::Won => Ok(()),
+        match self.recorder.table.claim_room(claim, lease_until, abandoned, slots).await? {
+            Claimed::Won => {
+                if let Some(abandoned) = abandoned {
+                    self.give_back(&abandoned.claim).await;
+                }
+                Ok(())
+            }
+            Claimed::Full => Err(Reason::TooManyRecordings.into()),
             Claimed::Held(item) if item.egress_id().is_some() => Err(self.already_recording(&item)),
             Claimed::Held(_) => Err(self.wait(&claim.room).await),
         }
     }
 
+    /// Makes space among the caller's slots, if some are taken by no recording any more. The slot of the claim that
+    /// this start replaces is one of them.
+    async fn take_back_slots(&self, abandoned: Option<&RoomItem>) -> Result<(), ApiError> {
+        let table = &self.recorder.table;
+        let rooms = try_join_all(self.taken.iter().map(|slot| table.room(&slot.room))).await?;
+        let replaced = abandoned.map(|item| Slot::of(&item.claim));
+        let rooms: Vec<_> = rooms
+            .into_iter()
+            .map(|room| room.filter(|item| replaced != Some(Slot::of(&item.claim))))
+            .collect();
+        let leaked = slots::leaked(&self.caller.user_id, &self.taken, &rooms, clock::now());
+        if leaked.is_empty() {
+            return Err(Reason::TooManyRecordings.into());
+        }
+        table.give_back(&self.caller.user_id, &leaked).await
+    }
+
+    /// Gives the slot of a claim back. If that fails, the sweep or a later start does it.
+    async fn give_back(&self, claim: &Claim) {
+        let given_back = self.recorder.table.give_back(&claim.started_by, &[Slot::of(claim)]).await;
+        if let Err(error) = given_back {
+            tracing::warn!(cause = error.cause(), "a slot stays taken until it is swept");
+        }
+    }
+
+    async fn shorten_lease(&self, item: &RoomItem, to: u64) -> Result<(), ApiError> {
+        match item.phase {
+            Phase::Starting { lease_until } => {
+                self.recorder.table.shorten_lease(&item.claim, lease_until, to).await
+            }
+            Phase::Recording { .. } => Ok(()),
+        }
+    }
+
+    fn confirmation<'e>(
+        &self,
+        claim: &Claim,
+        egress: &'e Egress,
+        announced_to: Option<&'e str>,
+    ) -> Confirmation<'e> {
+        Confirmation {
+            egress_id: &egress.id,
+            room_sid: &egress.room_sid,
+            announced_to,
+            kept_until: self.recorder.retention.kept_until(claim.started_at),
+        }
+    }
+
     async fn confirm(&self, claim: &Claim, egress: &Egress) -> Result<Started, ApiError> {
-        let confirmation =
-            Confirmation { egress_id: &egress.id, room_sid: &egress.room_sid, announced_to: Some(&self.id) };
+        let confirmation = self.confirmation(claim, egress, Some(&self.id));
         match self.recorder.table.confirm_start(claim, confirmation).await? {
             Confirmed::Yes => Ok(Started { egress_id: egress.id.clone(), started_at: claim.started_at }),
             Confirmed::Held(item) => {
                 if item.claim.token != claim.token {
                     // Our claim expired, and the room has another egress: ours is surplus.
                     self.discard(egress).await;
+                    self.give_back(claim).await;
                 }
                 Err(self.already_recording(&item))
             }
@@ -296,7 +371,10 @@ impl Start<'_> {
         }
         let table = &self.recorder.table;
         let cleaned_up = match leftover {
-            Leftover::Nothing | Leftover::Listed => table.release_room(claim).await,
+            Leftover::Nothing | Leftover::Listed => {
+                let (released, ()) = tokio::join!(table.release_room(claim), self.give_back(claim));
+                released
+            }
             Leftover::Pending => table.end_lease(claim).await,
         };
         if let Err(error) = cleaned_up {
@@ -347,12 +425,15 @@ impl Start<'_> {
         self.already_recording_for(item.claim.organization_id.as_deref(), item.egress_id())
     }
 
-    /// Only the organization that may stop the recording gets its id.
+    /// Only callers who may stop the recording get its id: everyone in the room, or its organization.
     #[track_caller]
     fn already_recording_for(&self, organization: Option<&str>, egress_id: Option<&str>) -> ApiError {
         let error = ApiError::new(Reason::AlreadyRecording);
         match egress_id {
-            Some(egress_id) if self.caller.organization_id.as_deref() == organization => {
+            Some(egress_id)
+                if self.recorder.policy == Policy::Participants
+                    || self.caller.organization_id.as_deref() == organization =>
+            {
                 error.egress_id(egress_id)
             }
             _ => error,
@@ -425,12 +506,20 @@ mod tests {
 
     #[test]
     fn a_start_in_progress_is_waited_for_until_its_lease_expires() {
-        assert_eq!(plan(Some(starting(NOW + 1)), Vec::new(), "ours", NOW), Plan::Wait);
+        assert_eq!(plan(Some(starting(NOW + 1)), Vec::new(), "ours", NOW), Plan::Wait { cut_to: None });
         let expired = starting(NOW);
         assert_eq!(
             plan(Some(expired.clone()), Vec::new(), "ours", NOW),
             Plan::Begin { abandoned: Some(expired) }
         );
+    }
+
+    #[test]
+    fn a_lease_by_a_clock_that_is_ahead_is_cut_to_its_own_length_from_now() {
+        let lease = |until| plan(Some(starting(until)), Vec::new(), "ours", NOW);
+        assert_eq!(lease(NOW + LEASE_SECONDS), Plan::Wait { cut_to: None });
+        let ahead = NOW + 120 + LEASE_SECONDS;
+        assert_eq!(lease(ahead), Plan::Wait { cut_to: Some((starting(ahead), NOW + LEASE_SECONDS)) });
     }
 
     #[test]

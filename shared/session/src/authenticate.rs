@@ -16,7 +16,7 @@ use store::{SessionItem, SessionKey, Table};
 use workos::{Grants, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, unverified};
-use crate::{Lifetimes, SessionToken};
+use crate::{Lifetimes, SessionToken, Standing};
 
 /// How long the claims of an expired access token are still accepted.
 pub static REFRESH_GRACE_SECONDS: Variable = Variable::or(
@@ -56,20 +56,18 @@ impl Authenticator {
         })
     }
 
-    /// Identifies the caller: `None` if nobody is signed in, [`Verdict::Unavailable`] if the check failed.
-    pub async fn authenticate(
-        &self,
-        cookies: Cookies,
-        bearer: Option<Secret>,
-        client: Client,
-    ) -> Option<Verdict> {
-        let token = SessionToken::from_request(&cookies, bearer.as_ref())?;
+    /// Identifies the caller: [`Verdict::Unavailable`] if the check failed.
+    pub async fn authenticate(&self, cookies: Cookies, bearer: Option<Secret>, client: Client) -> Verdict {
+        let Some(token) = SessionToken::from_request(&cookies, bearer.as_ref()) else {
+            return Verdict::NotSignedIn;
+        };
         match self.live_session(&token, &client).await {
-            Ok(session) => session.map(|session| Verdict::SignedIn(Box::new(caller(session)))),
+            Ok(Some(session)) => Verdict::SignedIn(Box::new(caller(session))),
+            Ok(None) => Verdict::NotSignedIn,
             Err(error) => {
                 let (reason, at, cause) = (error.reason().name(), error.at(), error.cause());
                 tracing::error!(reason, at, cause, "a session could not be checked");
-                Some(Verdict::Unavailable(error.reason()))
+                Verdict::Unavailable(error.reason())
             }
         }
     }
@@ -82,8 +80,10 @@ impl Authenticator {
     ) -> Result<Option<SessionItem>, ApiError> {
         let (key, now) = (token.key(), clock::now());
         let Some(mut session) = self.table.session(&key).await? else { return Ok(None) };
-        if !self.lifetimes.is_live(&session, now) {
-            return Ok(None);
+        match self.lifetimes.standing(&session, now) {
+            Standing::Live => {}
+            Standing::Readable => return self.with_cached_claims(session, replaced()),
+            Standing::Ended => return Ok(None),
         }
         if session.access_expires_at <= now + REFRESH_AHEAD {
             match self.refreshed(token, &key, session, client).await? {
@@ -132,7 +132,7 @@ impl Authenticator {
         client: &Client,
     ) -> Result<Option<SessionItem>, ApiError> {
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
-        match self.grants.refresh(&refresh_token, None, client).await {
+        match self.grants.refresh(&refresh_token, session.organization_id.as_deref(), client).await {
             Ok(Refreshed { refresh_token, claims, user }) => {
                 count("renewed");
                 let Some(claims) = claims else {
@@ -233,6 +233,13 @@ impl Authenticator {
                 .because("the request that refreshes this session did not finish"))
         })
     }
+}
+
+/// The error for a replaced session whose claims are past the grace period. It cannot be refreshed any more; the browser
+/// has its successor by the next request.
+#[track_caller]
+fn replaced() -> ApiError {
+    ApiError::new(Reason::WorkosUnavailable).because("the session was replaced and its claims are too old")
 }
 
 /// The session's person, for the functions.

@@ -44,17 +44,17 @@ impl<'a> Lease<'a> {
     }
 
     /// Stores the refresh token of a grant whose access token is unverified, and releases the lease. The session keeps
-    /// its claims, and the next refresh can succeed.
+    /// its claims, and the next refresh can succeed. Returns whether it was stored: not if the session was ended, replaced
+    /// or renewed.
     pub(crate) async fn store_unverified(
         &self,
         generation: u64,
         refresh_token: &Secret,
         pause: u64,
-    ) -> Result<(), ApiError> {
+    ) -> Result<bool, ApiError> {
         let sealed_refresh_token = self.token.seal(refresh_token)?;
         let access = RenewedAccess::Unverified { retry_at: clock::now() + pause };
-        self.table.renew_session(&self.key, generation, Renewal { sealed_refresh_token, access }).await?;
-        Ok(())
+        self.table.renew_session(&self.key, generation, Renewal { sealed_refresh_token, access }).await
     }
 }
 

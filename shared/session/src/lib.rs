@@ -11,6 +11,7 @@
 
 mod authenticate;
 mod browsers;
+mod chain;
 mod code_mail;
 mod code_tries;
 pub mod examples;
@@ -25,10 +26,11 @@ mod token;
 
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
 pub use browsers::{DEVICE_COOKIE, PENDING_COOKIE};
+pub use chain::Chain;
 pub use code_mail::{CodeMail, NextStep, Recipients, Sent};
 pub use code_tries::{CodeTries, Try};
 pub use floor::MAIL_FLOOR_MS;
-pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS};
+pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, Standing, ended_with};
 pub use sessions::{SESSION_COOKIE, Sessions};
 pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;

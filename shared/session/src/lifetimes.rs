@@ -1,7 +1,8 @@
 //! The lifetimes of sessions.
 
 use api::{ConfigError, Env, Variable};
-use store::SessionItem;
+use store::session::Link;
+use store::{SessionItem, SessionKey};
 
 /// The idle lifetime.
 pub static SESSION_IDLE_SECONDS: Variable = Variable::or(
@@ -19,6 +20,24 @@ pub static SESSION_ABSOLUTE_SECONDS: Variable = Variable::or(
 
 /// The last use is stored at most this often per idle lifetime, so most requests cost one read and no write.
 const TOUCHES_PER_IDLE_LIFETIME: u64 = 20;
+
+/// After a switch, the replaced token can be read for this long, in seconds: other tabs and requests in flight still
+/// send it.
+const READABLE_AFTER_SWITCH: u64 = 30;
+
+/// The clocks of two sandboxes differ by less than this, in seconds.
+const CLOCK_LEEWAY: u64 = 150;
+
+/// What a session's token may still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything.
+    Live,
+    /// A switch has replaced it: its claims can be read. It is never refreshed, switched or touched.
+    Readable,
+    /// Nothing.
+    Ended,
+}
 
 /// Idle and absolute lifetime in seconds. They are applied on every read, so a shorter setting takes effect at once for
 /// all sessions.
@@ -54,15 +73,34 @@ impl Lifetimes {
         last_seen_at.saturating_add(self.idle).min(created_at.saturating_add(self.absolute))
     }
 
-    /// Whether the session is live at `now`.
-    pub fn is_live(&self, session: &SessionItem, now: u64) -> bool {
-        now < self.expiry(session.created_at, session.last_seen_at)
+    /// What the session's token may do at `now`.
+    pub fn standing(&self, session: &SessionItem, now: u64) -> Standing {
+        if now >= self.expiry(session.created_at, session.last_seen_at) {
+            return Standing::Ended;
+        }
+        match &session.replaced_by {
+            None => Standing::Live,
+            Some(link) if now < readable_until(link.at) => Standing::Readable,
+            Some(_) => Standing::Ended,
+        }
     }
 
     /// Whether it is time to store the last use of the session.
     pub fn is_touch_due(&self, session: &SessionItem, now: u64) -> bool {
         now.saturating_sub(session.last_seen_at) > self.idle / TOUCHES_PER_IDLE_LIFETIME
     }
+}
+
+/// The end of a replaced session, for a switch at `at`.
+pub(crate) fn readable_until(at: u64) -> u64 {
+    at.saturating_add(READABLE_AFTER_SWITCH)
+}
+
+/// The sessions that end together with this one: its successor, and its predecessor while some sandbox may still read it.
+pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &SessionKey> {
+    let may_be_readable = move |link: &&Link| now < readable_until(link.at).saturating_add(CLOCK_LEEWAY);
+    let links = [&session.replaced_by, &session.replaces];
+    links.into_iter().flatten().filter(may_be_readable).map(|link| &link.key)
 }
 
 #[cfg(test)]
@@ -85,15 +123,43 @@ mod tests {
             created_at,
             last_seen_at,
             expires_at: 0,
+            replaced_by: None,
+            replaces: None,
         }
+    }
+
+    fn link(key: &str, at: u64) -> Option<Link> {
+        Some(Link { key: SessionKey(key.to_owned()), at })
     }
 
     #[test]
     fn idle_and_absolute_lifetime_are_exact_to_the_second() {
-        assert!(LIFETIMES.is_live(&session(1000, 1000), 1099));
-        assert!(!LIFETIMES.is_live(&session(1000, 1000), 1100));
-        assert!(LIFETIMES.is_live(&session(1000, 1200), 1249));
-        assert!(!LIFETIMES.is_live(&session(1000, 1200), 1250));
+        for (last_seen_at, last, ended) in [(1000, 1099, 1100), (1200, 1249, 1250)] {
+            assert_eq!(LIFETIMES.standing(&session(1000, last_seen_at), last), Standing::Live);
+            assert_eq!(LIFETIMES.standing(&session(1000, last_seen_at), ended), Standing::Ended);
+        }
+    }
+
+    #[test]
+    fn a_replaced_session_is_readable_for_thirty_seconds_and_never_past_its_lifetime() {
+        let replaced = |at| SessionItem { replaced_by: link("new", at), ..session(1000, 1000) };
+        assert_eq!(LIFETIMES.standing(&replaced(1010), 1039), Standing::Readable);
+        assert_eq!(LIFETIMES.standing(&replaced(1010), 1040), Standing::Ended);
+        assert_eq!(LIFETIMES.standing(&replaced(1090), 1100), Standing::Ended);
+    }
+
+    #[test]
+    fn a_session_ends_with_its_successor_and_its_latest_predecessor() {
+        let keys = |session: &SessionItem, now| {
+            ended_with(session, now).map(|key| key.0.clone()).collect::<Vec<_>>()
+        };
+        assert!(keys(&session(1000, 1000), 1000).is_empty());
+        let middle =
+            SessionItem { replaces: link("old", 1000), replaced_by: link("new", 1100), ..session(0, 0) };
+        assert_eq!(keys(&middle, 1100), ["new", "old"]);
+        assert_eq!(keys(&middle, 1179), ["new", "old"], "a sandbox whose clock is late reads the old one");
+        assert_eq!(keys(&middle, 1180), ["new"]);
+        assert!(keys(&middle, 1280).is_empty());
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
+use futures_util::future::join_all;
+use store::session::Ended;
 use store::{SessionItem, Table};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
-use crate::{Lifetimes, SessionToken};
+use crate::chain::Chain;
+use crate::{Lifetimes, SessionToken, Standing};
 
 /// The cookie with the session token.
 pub const SESSION_COOKIE: &str = "__Host-session";
@@ -36,7 +39,7 @@ impl Sessions {
         &self.table
     }
 
-    /// Begins a session under a new token and ends the client's old one. Returns the person and the cookie.
+    /// Begins a session under a new token and ends those that the client holds. Returns the person and the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -47,24 +50,52 @@ impl Sessions {
     ) -> Result<(User, SetCookie), ApiError> {
         let token = SessionToken::generate()?;
         let session = self.new_session(&token, &authentication, clock::now())?;
-        match SessionToken::from_request(&request.cookies, request.bearer.as_ref()) {
-            Some(old) => {
-                self.table.replace_session(&old.key(), None, &token.key(), &session).await?;
-            }
-            None => self.table.put_session(&token.key(), &session).await?,
+        let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
+        let key = token.key();
+        while let Some(linked) = self.table.begin_session(&key, &session, old.ends(), old.known()).await? {
+            old.add_links_of(&linked, clock::now());
         }
         Ok((authentication.user, self.cookie(&token)))
     }
 
-    /// Ends the client's session, if there is one. Returns the cookies that clear the browser's.
+    /// Ends the sessions that the client holds, whatever their state, with those before and after a switch. Returns the
+    /// ones that could still be used; those of the cookies come first.
     ///
     /// # Errors
-    /// `store_unavailable`.
-    pub async fn end<I>(&self, request: &Request<I>) -> Result<[SetCookie; 2], ApiError> {
-        if let Some(token) = SessionToken::from_request(&request.cookies, request.bearer.as_ref()) {
-            self.table.delete_session(&token.key()).await?;
+    /// `sign_out_incomplete` if the table failed. Some of the sessions may have ended.
+    pub async fn end<I>(&self, request: &Request<I>) -> Result<Vec<SessionItem>, ApiError> {
+        let mut chain = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
+        let mut ended = Vec::new();
+        let mut pending = chain.ends().to_vec();
+        while !pending.is_empty() {
+            // All of them are tried, even if one fails.
+            let ends = join_all(pending.iter().map(|key| self.table.end_session(key, chain.known()))).await;
+            let mut next = Vec::new();
+            for (key, outcome) in pending.into_iter().zip(ends) {
+                match outcome.map_err(|error| {
+                    ApiError::new(Reason::SignOutIncomplete).because(format!(
+                        "{}: {}",
+                        error.at(),
+                        error.cause()
+                    ))
+                })? {
+                    Ended::Gone(session) => ended.extend(session.map(|session| (key, *session))),
+                    Ended::Linked(session) => {
+                        next.push(key);
+                        next.extend(chain.add_links_of(&session, clock::now()));
+                    }
+                }
+            }
+            pending = next;
         }
-        Ok([self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE, self.same_site)])
+        ended.retain(|(_, session)| self.lifetimes.standing(session, clock::now()) != Standing::Ended);
+        ended.sort_by_key(|(key, _)| chain.ends().iter().position(|each| each == key));
+        Ok(ended.into_iter().map(|(_, session)| session).collect())
+    }
+
+    /// The cookies that clear those of the browser: of the session and of pending flows.
+    pub fn cleared_cookies(&self) -> [SetCookie; 2] {
+        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE, self.same_site)]
     }
 
     /// The client's session, for endpoints that are not behind the authorizer.
@@ -75,10 +106,18 @@ impl Sessions {
         let token = SessionToken::from_request(&request.cookies, request.bearer.as_ref())
             .ok_or(Reason::NotSignedIn)?;
         let session = self.table.session(&token.key()).await?.ok_or(Reason::NotSignedIn)?;
-        if self.lifetimes.is_live(&session, clock::now()) {
-            Ok((token, session))
-        } else {
-            Err(Reason::NotSignedIn.into())
+        self.check_is_live(&session)?;
+        Ok((token, session))
+    }
+
+    /// Checks that a session can be switched.
+    ///
+    /// # Errors
+    /// `not_signed_in` if it has ended or was replaced.
+    pub(crate) fn check_is_live(&self, session: &SessionItem) -> Result<(), ApiError> {
+        match self.lifetimes.standing(session, clock::now()) {
+            Standing::Live => Ok(()),
+            Standing::Readable | Standing::Ended => Err(Reason::NotSignedIn.into()),
         }
     }
 
@@ -104,6 +143,8 @@ impl Sessions {
             created_at,
             last_seen_at: now,
             expires_at: self.lifetimes.expiry(created_at, now),
+            replaced_by: None,
+            replaces: None,
         })
     }
 

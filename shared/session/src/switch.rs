@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
+use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response, Secret, deadline};
 use store::SessionItem;
+use store::session::Link;
 use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, unverified};
+use crate::lifetimes::readable_until;
 use crate::{SessionToken, Sessions, SignedIn};
 
 /// Attempts at the lease and their interval, while a refresh is in progress.
 const ATTEMPTS: u32 = 12;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The interval of attempts to store a refresh token.
+const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Switches sessions.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ impl Switcher {
     }
 
     /// Switches the client's session to `organization`, under a new token. A refusal leaves the old session unchanged.
+    /// Other tabs still send the old token, so it can be read for 30 s more; nothing else can be done with it.
     ///
     /// A switch uses up the refresh token like a refresh does, so it takes the same lease.
     ///
@@ -71,13 +77,13 @@ impl Switcher {
         }
 
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
-        match self.grants.refresh(&refresh_token, Some(organization), &request.client).await {
+        match self.grants.switch(&refresh_token, organization, &request.client).await {
             Ok(Refreshed { refresh_token, claims: Some(claims), user }) => {
-                self.replace(&token, session, Authentication { user, claims, refresh_token, method: None })
-                    .await
+                let authentication = Authentication { user, claims, refresh_token, method: None };
+                self.replace(&lease, &token, session, authentication).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
-                lease.store_unverified(session.generation, &refresh_token, 0).await?;
+                self.keep_refresh_token(&lease, session.generation, &refresh_token).await?;
                 Err(unverified())
             }
             Err(RefreshError::Ended(error)) => {
@@ -115,26 +121,65 @@ impl Switcher {
             }
             tokio::time::sleep(ATTEMPT_INTERVAL).await;
             session = self.sessions.table.session(&key).await?.ok_or(Reason::NotSignedIn)?;
+            self.sessions.check_is_live(&session)?;
         }
         Err(Reason::SessionChanged.into())
     }
 
-    /// Atomically replaces the old session. The new one keeps its age: a switch does not extend the absolute lifetime.
+    /// Atomically replaces the old session, which can be read for a while. The new one keeps its age: a switch does not
+    /// extend the absolute lifetime.
     async fn replace(
         &self,
+        lease: &Lease<'_>,
         old_token: &SessionToken,
         old: SessionItem,
         authentication: Authentication,
     ) -> Result<Response<SignedIn>, ApiError> {
-        let token = SessionToken::generate()?;
+        let (table, token) = (&self.sessions.table, SessionToken::generate()?);
+        let (old_key, key) = (old_token.key(), token.key());
         let new = self.sessions.new_session(&token, &authentication, old.created_at)?;
-        let (old_key, generation) = (old_token.key(), Some(old.generation));
-        if self.sessions.table.replace_session(&old_key, generation, &token.key(), &new).await? {
+        let at = new.last_seen_at;
+        let new = SessionItem { replaces: Some(Link { key: old_key.clone(), at }), ..new };
+        let until = readable_until(at);
+        let replaced = match table.replace_session(&old_key, old.generation, until, (&key, &new)).await {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                // WorkOS has used up the old session's refresh token. Without the new one, it would end at its next
+                // refresh.
+                let refresh_token = &authentication.refresh_token;
+                if self.keep_refresh_token(lease, old.generation, refresh_token).await? {
+                    return Err(error);
+                }
+                // The session has ended, or the transaction succeeded and only its response was lost.
+                let old = table.session(&old_key).await?;
+                old.and_then(|old| old.replaced_by).is_some_and(|link| link.key == key)
+            }
+        };
+        if replaced {
             let cookie = self.sessions.cookie(&token);
             Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
         } else {
             // The client signed out meanwhile.
             Err(Reason::NotSignedIn.into())
+        }
+    }
+
+    /// Stores the refresh token of a switch that did not happen, until the deadline. Returns whether it was stored: not
+    /// if the session was ended, replaced or renewed.
+    async fn keep_refresh_token(
+        &self,
+        lease: &Lease<'_>,
+        generation: u64,
+        refresh_token: &Secret,
+    ) -> Result<bool, ApiError> {
+        loop {
+            match lease.store_unverified(generation, refresh_token, 0).await {
+                Err(error) if deadline::remaining() > WRITE_INTERVAL => {
+                    tracing::warn!(cause = error.cause(), "a refresh token could not be stored yet");
+                    tokio::time::sleep(WRITE_INTERVAL).await;
+                }
+                result => return result,
+            }
         }
     }
 }

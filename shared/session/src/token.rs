@@ -14,6 +14,9 @@ use crate::SESSION_COOKIE;
 
 const TOKEN_BYTES: usize = 32;
 
+/// The most tokens of one request that are ended. Browsers hold one.
+const MAX_HELD: usize = 8;
+
 /// Separates the sealing key from other uses of the token.
 const SEAL_INFO: &[u8] = b"authentication-api refresh token v1";
 
@@ -31,12 +34,19 @@ impl SessionToken {
     }
 
     /// The client's token: that of `Authorization: Bearer` if it is present, else that of the cookie. The authorizer and
-    /// the functions share this rule, so they always mean the same session.
+    /// the functions share this rule, so they always mean the same session. With two cookies of the name there is none.
     pub fn from_request(cookies: &Cookies, bearer: Option<&Secret>) -> Option<Self> {
         match bearer {
             Some(token) => Self::parse(token.expose()),
             None => Self::parse(cookies.get(SESSION_COOKIE)?),
         }
+    }
+
+    /// Every token that the client holds: those of the cookies, then that of `Authorization: Bearer`. When a session
+    /// ends, these end.
+    pub fn held(cookies: &Cookies, bearer: Option<&Secret>) -> Vec<Self> {
+        let texts = cookies.all(SESSION_COOKIE).chain(bearer.map(Secret::expose));
+        texts.filter_map(Self::parse).take(MAX_HELD).collect()
     }
 
     /// Parses a token; `None` if it is invalid.

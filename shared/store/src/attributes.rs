@@ -29,6 +29,11 @@ pub fn strings(values: &[String]) -> AttributeValue {
     AttributeValue::L(values.iter().map(text).collect())
 }
 
+/// A set of strings. DynamoDB refuses empty ones.
+pub fn string_set(values: impl IntoIterator<Item = String>) -> AttributeValue {
+    AttributeValue::Ss(values.into_iter().collect())
+}
+
 /// Reads attributes of an item. A missing or mistyped attribute is a bug: nothing else writes to the table.
 pub struct Reader<'a>(pub &'a Item);
 
@@ -59,13 +64,15 @@ impl Reader<'_> {
         self.optional_number(name).ok_or_else(|| corrupt(name))
     }
 
-    /// Bytes.
-    ///
-    /// # Errors
-    /// As [`Reader::text`].
-    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, ApiError> {
+    /// Optional bytes.
+    pub fn optional_bytes(&self, name: &str) -> Option<Vec<u8>> {
         let value = self.0.get(name).and_then(|value| value.as_b().ok());
-        value.map(|blob| blob.as_ref().to_vec()).ok_or_else(|| corrupt(name))
+        value.map(|blob| blob.as_ref().to_vec())
+    }
+
+    /// A set of strings; empty if it is missing.
+    pub fn string_set(&self, name: &str) -> &[String] {
+        self.0.get(name).and_then(|value| value.as_ss().ok()).map_or(&[], Vec::as_slice)
     }
 
     /// A list of strings; empty if it is missing.

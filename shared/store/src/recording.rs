@@ -10,17 +10,23 @@
 //! ```
 //!
 //! `recording#<egress id>` is the record of one recording. It is created in the transaction that confirms the start,
-//! its status only moves forward, and it never expires.
+//! its status only moves forward, and it expires after its file.
+//!
+//! `recordings-of#<user id>` is a set of the [`Slot`]s that a user's recordings take. A slot is taken in the transaction
+//! that claims the room. It is given back by removing it from the set, so giving it back twice is the same as once.
 
 use api::{ApiError, Reason, clock};
 use aws_sdk_dynamodb::types::ReturnValue;
 
-use crate::attributes::{Item, Reader, number, strings, text};
+use crate::attributes::{Item, Reader, number, string_set, strings, text};
 use crate::table::Table;
 use crate::write::{Refused, Step, Write, Written};
 
 /// Room items expire after this time if nothing frees them. This is only cleanup: a start checks with LiveKit.
 const ROOM_ITEM_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+/// Claims that nothing confirms expire after this time. By then, LiveKit has forgotten the call to start an egress.
+const CLAIM_ITEM_SECONDS: u64 = 60 * 60;
 
 /// The status of a recording. It only moves to a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +66,17 @@ pub struct Claim {
     pub object_key: String,
 }
 
+/// One of the recordings that a user may run at the same time: a claim, until its egress stops recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The token of the claim.
+    pub token: String,
+    /// Time of the start, in seconds since the Unix epoch.
+    pub started_at: u64,
+    /// LiveKit's name of the room.
+    pub room: String,
+}
+
 /// A room's current recording, or the attempt to start one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomItem {
@@ -95,6 +112,8 @@ pub struct Confirmation<'a> {
     pub room_sid: &'a str,
     /// The start whose response will carry the egress id; `None` for a webhook.
     pub announced_to: Option<&'a str>,
+    /// When the record expires, in seconds since the Unix epoch.
+    pub kept_until: u64,
 }
 
 /// The outcome of [`Table::claim_room`].
@@ -104,6 +123,8 @@ pub enum Claimed {
     Won,
     /// Another claim holds the room.
     Held(Box<RoomItem>),
+    /// The user's slots are all taken.
+    Full,
 }
 
 /// The outcome of [`Table::confirm_start`].
@@ -131,12 +152,12 @@ pub struct Progress {
 }
 
 /// The outcome of [`Table::advance_recording`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advanced {
-    /// The progress is stored.
-    Moved,
+    /// The progress is stored, in this record.
+    Moved(Box<RecordingItem>),
     /// The recording already has this status or a later one.
-    Stale,
+    Stale(Box<RecordingItem>),
     /// There is no such recording.
     Absent,
 }
@@ -191,6 +212,24 @@ impl RecordingStatus {
     }
 }
 
+impl Slot {
+    /// The slot of a claim.
+    pub fn of(claim: &Claim) -> Self {
+        Self { token: claim.token.clone(), started_at: claim.started_at, room: claim.room.clone() }
+    }
+
+    /// The element of the set. Tokens contain no space.
+    fn element(&self) -> String {
+        format!("{} {} {}", self.token, self.started_at, self.room)
+    }
+
+    fn from_element(element: &str) -> Option<Self> {
+        let mut parts = element.splitn(3, ' ');
+        let (token, started_at, room) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { token: token.to_owned(), started_at: started_at.parse().ok()?, room: room.to_owned() })
+    }
+}
+
 impl RoomItem {
     /// The room's egress.
     pub fn egress_id(&self) -> Option<&str> {
@@ -218,8 +257,34 @@ impl Table {
         self.get(recording_pk(egress_id)).await?.as_ref().map(decode_recording).transpose()
     }
 
-    /// Claims a room until `lease_until`. One of all concurrent starts wins. The claim may replace `abandoned`, but
-    /// nothing that came after it.
+    /// Reads the slots that a user's recordings take, strongly consistent.
+    ///
+    /// # Errors
+    /// As [`Table::room`].
+    pub async fn slots(&self, user_id: &str) -> Result<Vec<Slot>, ApiError> {
+        let item = self.get(slots_pk(user_id)).await?.unwrap_or_default();
+        let item = Reader(&item);
+        let elements = item.string_set(SLOTS).iter();
+        elements
+            .map(|element| {
+                Slot::from_element(element)
+                    .ok_or_else(|| ApiError::new(Reason::Internal).because("a recording's slot is corrupt"))
+            })
+            .collect()
+    }
+
+    /// Gives slots of a user back. Slots that are not taken change nothing.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
+    pub async fn give_back(&self, user_id: &str, slots: &[Slot]) -> Result<(), ApiError> {
+        let elements = string_set(slots.iter().map(Slot::element));
+        let take = Write::to(slots_pk(user_id)).take(SLOTS, elements).only_if("attribute_exists(pk)");
+        self.update(take).await.map(drop)
+    }
+
+    /// Claims a room until `lease_until`, and atomically takes one of the user's `slots`. One of all concurrent starts
+    /// wins. The claim may replace `abandoned`, but nothing that came after it.
     ///
     /// # Errors
     /// As [`Table::room`].
@@ -228,12 +293,13 @@ impl Table {
         claim: &Claim,
         lease_until: u64,
         abandoned: Option<&RoomItem>,
+        slots: u64,
     ) -> Result<Claimed, ApiError> {
         let mut item = encode_claim(claim);
         item.insert("pk".to_owned(), text(room_pk(&claim.room)));
         item.insert("phase".to_owned(), text(STARTING));
         item.insert("lease_until".to_owned(), number(lease_until));
-        item.insert("expires_at".to_owned(), number(clock::now() + ROOM_ITEM_SECONDS));
+        item.insert("expires_at".to_owned(), number(clock::now() + CLAIM_ITEM_SECONDS));
         let put = match abandoned {
             None => Write::put(item).only_if("attribute_not_exists(pk)"),
             Some(abandoned) => Write::put(item)
@@ -241,15 +307,16 @@ impl Table {
                 .bind("token", text(&abandoned.claim.token))
                 .bind("phase", text(phase_name(&abandoned.phase))),
         };
-        match self.put(put).await? {
-            Written::Done(_) => Ok(Claimed::Won),
-            Written::Refused(Some(item)) => {
+        match self.transact([Step::Put(put), Step::Update(take_slot(claim, slots))]).await? {
+            None => Ok(Claimed::Won),
+            Some(Refused { step: 1, .. }) => Ok(Claimed::Full),
+            Some(Refused { item: Some(item), .. }) => {
                 let held = decode_room(&item)?;
                 // The SDK repeats a write whose response was lost; the condition then fails on our own claim.
                 let ours = held.claim.token == claim.token && matches!(held.phase, Phase::Starting { .. });
                 Ok(if ours { Claimed::Won } else { Claimed::Held(Box::new(held)) })
             }
-            Written::Refused(None) => {
+            Some(Refused { item: None, .. }) => {
                 Err(ApiError::new(Reason::StoreUnavailable).because("a condition failed on a missing item"))
             }
         }
@@ -271,6 +338,18 @@ impl Table {
         self.update(unconfirmed(claim).set("lease_until", number(0))).await.map(drop)
     }
 
+    /// Shortens the lease of a claim, unless it has changed since.
+    ///
+    /// # Errors
+    /// `store_unavailable`.
+    pub async fn shorten_lease(&self, claim: &Claim, from: u64, to: u64) -> Result<(), ApiError> {
+        let shorten = unconfirmed(claim)
+            .only_if("start_token = :token AND phase = :starting AND lease_until = :from")
+            .bind("from", number(from))
+            .set("lease_until", number(to));
+        self.update(shorten).await.map(drop)
+    }
+
     /// Stores the egress of a claim: atomically updates the room's item and creates the record. Of all starts that find
     /// the same egress, one gets [`Confirmed::Yes`].
     ///
@@ -282,7 +361,7 @@ impl Table {
         confirmation: Confirmation<'_>,
     ) -> Result<Confirmed, ApiError> {
         let room = Step::Update(confirm_room(claim, confirmation));
-        let record = Step::Update(create_recording(claim, confirmation.egress_id));
+        let record = Step::Update(create_recording(claim, confirmation));
         match self.transact([room, record]).await? {
             None => Ok(Confirmed::Yes),
             Some(Refused { step: 0, item: Some(item) }) => Ok(Confirmed::Held(Box::new(decode_room(&item)?))),
@@ -300,18 +379,18 @@ impl Table {
         self.delete(delete).await.map(drop)
     }
 
-    /// Frees a room that LiveKit has closed, and returns its egress. With `room_sid`, an old message does not free a
+    /// Frees a room that LiveKit has closed, and returns its recording. With `room_sid`, an old message does not free a
     /// room that was opened under the same name since.
     ///
     /// # Errors
     /// `store_unavailable`.
-    pub async fn free_closed_room(&self, room: &str, room_sid: &str) -> Result<Option<String>, ApiError> {
+    pub async fn free_closed_room(&self, room: &str, room_sid: &str) -> Result<Option<RoomItem>, ApiError> {
         let delete = Write::to(room_pk(room))
             .only_if("room_sid = :room_sid")
             .bind("room_sid", text(room_sid))
             .returning(ReturnValue::AllOld);
         match self.delete(delete).await? {
-            Written::Done(Some(item)) => Ok(Reader(&item).optional_text("egress_id")),
+            Written::Done(Some(item)) => decode_room(&item).map(Some),
             Written::Done(None) | Written::Refused(_) => Ok(None),
         }
     }
@@ -325,16 +404,15 @@ impl Table {
         egress_id: &str,
         progress: &Progress,
     ) -> Result<Advanced, ApiError> {
-        let pk = recording_pk(egress_id);
-        let mut update = Write::to(pk.clone()).set("status", text(progress.status.name()));
+        let mut update = Write::to(recording_pk(egress_id)).set("status", text(progress.status.name()));
         let mut earlier = Vec::new();
         for status in progress.status.earlier() {
             earlier.push(format!(":{}", status.name()));
             update = update.bind(status.name(), text(status.name()));
         }
         if earlier.is_empty() {
-            let exists = self.get(pk).await?.is_some();
-            return Ok(if exists { Advanced::Stale } else { Advanced::Absent });
+            let record = self.recording(egress_id).await?;
+            return Ok(record.map_or(Advanced::Absent, |record| Advanced::Stale(Box::new(record))));
         }
         for (name, value) in [
             ("ended_at", progress.ended_at.map(number)),
@@ -345,12 +423,15 @@ impl Table {
                 update = update.set(name, value);
             }
         }
-        let update = update.only_if(format!("#status IN ({})", earlier.join(", ")));
-        Ok(match self.update(update).await? {
-            Written::Done(_) => Advanced::Moved,
-            Written::Refused(Some(_)) => Advanced::Stale,
-            Written::Refused(None) => Advanced::Absent,
-        })
+        let update =
+            update.only_if(format!("#status IN ({})", earlier.join(", "))).returning(ReturnValue::AllNew);
+        match self.update(update).await? {
+            Written::Done(item) => {
+                decode_recording(&item.unwrap_or_default()).map(Box::new).map(Advanced::Moved)
+            }
+            Written::Refused(Some(item)) => decode_recording(&item).map(Box::new).map(Advanced::Stale),
+            Written::Refused(None) => Ok(Advanced::Absent),
+        }
     }
 
     /// Records who stopped a recording and when, once. Returns the recorded time, which is the same for every stop. If
@@ -397,6 +478,22 @@ fn room_pk(room: &str) -> String {
     format!("room#{room}")
 }
 
+/// The attribute with the elements of [`Slot`].
+const SLOTS: &str = "slots";
+
+fn slots_pk(user_id: &str) -> String {
+    format!("recordings-of#{user_id}")
+}
+
+/// Takes a slot if fewer than `slots` are taken.
+fn take_slot(claim: &Claim, slots: u64) -> Write {
+    Write::to(slots_pk(&claim.started_by))
+        .add(SLOTS, string_set([Slot::of(claim).element()]))
+        .set("expires_at", number(clock::now() + ROOM_ITEM_SECONDS))
+        .only_if("attribute_not_exists(#slots) OR size(#slots) < :most")
+        .bind("most", number(slots))
+}
+
 fn recording_pk(egress_id: &str) -> String {
     format!("recording#{egress_id}")
 }
@@ -434,10 +531,12 @@ fn confirm_room(claim: &Claim, confirmation: Confirmation<'_>) -> Write {
 }
 
 /// Creates the record or keeps the existing one, unless the recording has been stopped or has ended.
-fn create_recording(claim: &Claim, egress_id: &str) -> Write {
+fn create_recording(claim: &Claim, confirmation: Confirmation<'_>) -> Write {
+    let egress_id = confirmation.egress_id;
     let fields = encode_claim(claim).into_iter().chain([
         ("egress_id".to_owned(), text(egress_id)),
         ("status".to_owned(), text(RecordingStatus::Starting.name())),
+        ("expires_at".to_owned(), number(confirmation.kept_until)),
     ]);
     fields
         .fold(Write::to(recording_pk(egress_id)), |update, (name, value)| update.set_default(&name, value))
@@ -527,6 +626,13 @@ mod tests {
     fn a_claim_survives_encoding() {
         let item = encode_claim(&claim());
         assert_eq!(decode_claim(&Reader(&item)).unwrap(), claim());
+    }
+
+    #[test]
+    fn a_slot_survives_encoding() {
+        let claim = Claim { room: "org_1:a room".into(), ..claim() };
+        let slot = Slot::of(&claim);
+        assert_eq!(Slot::from_element(&slot.element()), Some(slot));
     }
 
     #[test]

@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use api::ApiError;
+use api::{ApiError, Reason};
+use aws_sdk_dynamodb::types::ReturnValue;
 
 use crate::attributes::{Item, Reader, bytes, number, strings, text};
 use crate::table::Table;
-use crate::write::{Step, Write, Written};
+use crate::write::{Refused, Step, Write, Written};
 
 /// The hash of a session token, which is the key of its item.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +56,28 @@ pub struct SessionItem {
     pub last_seen_at: u64,
     /// When DynamoDB may remove it.
     pub expires_at: u64,
+    /// The session that took its place in a switch.
+    pub replaced_by: Option<Link>,
+    /// The session whose place it took in a switch.
+    pub replaces: Option<Link>,
+}
+
+/// A link between two sessions, made by a switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The other session.
+    pub key: SessionKey,
+    /// When the switch happened.
+    pub at: u64,
+}
+
+/// The outcome of [`Table::end_session`].
+#[derive(Debug)]
+pub enum Ended {
+    /// It is gone: this session, or none if it was gone already.
+    Gone(Option<Box<SessionItem>>),
+    /// It is still there, because it is linked to sessions that the caller does not know.
+    Linked(Box<SessionItem>),
 }
 
 /// The changes of a refresh.
@@ -102,20 +125,49 @@ impl Table {
         self.get(key.pk()).await?.as_ref().map(decode).transpose()
     }
 
-    /// Stores a new session. Its key is the hash of 32 random bytes, which no other session has.
+    /// Ends a session unless it is linked to one that is not in `known`. Ending it twice is not an error.
+    ///
+    /// The condition makes the links survive a lost response: they are read before the session is gone.
     ///
     /// # Errors
     /// `store_unavailable`.
-    pub async fn put_session(&self, key: &SessionKey, session: &SessionItem) -> Result<(), ApiError> {
-        self.put(Write::put(encode(key, session))).await.map(drop)
+    pub async fn end_session(&self, key: &SessionKey, known: &[SessionKey]) -> Result<Ended, ApiError> {
+        let item = |item: Option<Item>| item.as_ref().map(decode).transpose();
+        Ok(match self.delete(end(key, known).returning(ReturnValue::AllOld)).await? {
+            Written::Done(old) => Ended::Gone(item(old)?.map(Box::new)),
+            Written::Refused(found) => match item(found)? {
+                Some(session) => Ended::Linked(Box::new(session)),
+                None => Ended::Gone(None),
+            },
+        })
     }
 
-    /// Deletes a session. Deleting it twice is not an error.
+    /// Stores a new session and ends the `old` ones, in one transaction if there are any. If one of them is linked to a
+    /// session that is not in `known`, nothing is written and the linked one is returned.
     ///
     /// # Errors
     /// `store_unavailable`.
-    pub async fn delete_session(&self, key: &SessionKey) -> Result<(), ApiError> {
-        self.delete(Write::to(key.pk())).await.map(drop)
+    pub async fn begin_session(
+        &self,
+        key: &SessionKey,
+        session: &SessionItem,
+        old: &[SessionKey],
+        known: &[SessionKey],
+    ) -> Result<Option<SessionItem>, ApiError> {
+        let put = Write::put(encode(key, session));
+        if old.is_empty() {
+            // Its key is the hash of 32 random bytes, which no other session has.
+            self.put(put).await?;
+            return Ok(None);
+        }
+        let steps = old.iter().map(|each| Step::Delete(end(each, known)));
+        match self.transact([Step::Put(put)].into_iter().chain(steps)).await? {
+            None => Ok(None),
+            Some(Refused { item: Some(item), .. }) => decode(&item).map(Some),
+            Some(Refused { item: None, .. }) => {
+                Err(ApiError::new(Reason::Internal).because("a session was refused without an item"))
+            }
+        }
     }
 
     /// Deletes a session unless it was renewed after `generation`. Returns whether it is gone.
@@ -129,7 +181,7 @@ impl Table {
         Ok(self.delete(delete).await?.is_done())
     }
 
-    /// Records that a session was used, unless it has been deleted.
+    /// Records that a session was used, unless it has been deleted or replaced.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -140,7 +192,7 @@ impl Table {
         expires_at: u64,
     ) -> Result<(), ApiError> {
         let touch = Write::to(key.pk())
-            .only_if("attribute_exists(pk)")
+            .only_if("attribute_exists(pk) AND attribute_not_exists(replaced_by)")
             .set("last_seen_at", number(last_seen_at))
             .set("expires_at", number(expires_at));
         self.update(touch).await.map(drop)
@@ -224,25 +276,48 @@ impl Table {
         Ok(self.update(renew).await?.is_done())
     }
 
-    /// Atomically replaces the old session with a new one; with `generation`, only if the old one still exists and was
-    /// not renewed since. Returns whether it was replaced.
+    /// Atomically replaces the old session with a new one, in a switch: only if the old one still exists and was not
+    /// renewed since `generation`. The old one stays until `readable_until`, without its refresh token. Returns whether
+    /// it was replaced.
     ///
     /// # Errors
     /// `store_unavailable`.
     pub async fn replace_session(
         &self,
         old: &SessionKey,
-        generation: Option<u64>,
-        new: &SessionKey,
-        session: &SessionItem,
+        generation: u64,
+        readable_until: u64,
+        new: (&SessionKey, &SessionItem),
     ) -> Result<bool, ApiError> {
-        let mut delete = Write::to(old.pk());
-        if let Some(generation) = generation {
-            delete = delete.only_if("generation = :generation").bind("generation", number(generation));
-        }
-        let put = Write::put(encode(new, session));
-        Ok(self.transact([Step::Put(put), Step::Delete(delete)]).await?.is_none())
+        let (key, session) = new;
+        let retire = Write::to(old.pk())
+            .only_if("generation = :current")
+            .bind("current", number(generation))
+            // Whoever holds the lease on the old generation can store nothing any more.
+            .set("generation", number(generation + 1))
+            .set("replaced_by", text(&key.0))
+            .set("replaced_at", number(session.last_seen_at))
+            .set("expires_at", number(readable_until))
+            .remove("sealed_refresh_token")
+            .remove("refresh_owner")
+            .remove("refresh_lease");
+        let put = Write::put(encode(key, session));
+        Ok(self.transact([Step::Put(put), Step::Update(retire)]).await?.is_none())
     }
+}
+
+/// Deletes a session unless it is linked to one that is not in `known`.
+fn end(key: &SessionKey, known: &[SessionKey]) -> Write {
+    let names: Vec<_> = (0..known.len()).map(|index| format!(":known{index}")).collect();
+    let names = names.join(", ");
+    let condition = ["replaced_by", "replaces"]
+        .map(|link| format!("(attribute_not_exists({link}) OR {link} IN ({names}))"))
+        .join(" AND ");
+    let delete = Write::to(key.pk()).only_if(condition);
+    known
+        .iter()
+        .enumerate()
+        .fold(delete, |delete, (index, key)| delete.bind(&format!("known{index}"), text(&key.0)))
 }
 
 fn decode(item: &Item) -> Result<SessionItem, ApiError> {
@@ -255,17 +330,30 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
         role: item.optional_text("role"),
         permissions: item.strings("permissions"),
         access_expires_at: item.number("access_expires_at")?,
-        sealed_refresh_token: item.bytes("sealed_refresh_token")?,
+        // A replaced session has none.
+        sealed_refresh_token: item.optional_bytes("sealed_refresh_token").unwrap_or_default(),
         generation: item.number("generation")?,
         created_at: item.number("created_at")?,
         last_seen_at: item.number("last_seen_at")?,
         expires_at: item.number("expires_at")?,
+        replaced_by: link(&item, "replaced_by", "replaced_at"),
+        replaces: link(&item, "replaces", "replaces_at"),
     })
+}
+
+fn link(item: &Reader<'_>, key: &str, at: &str) -> Option<Link> {
+    Some(Link { key: SessionKey(item.optional_text(key)?), at: item.optional_number(at)? })
 }
 
 fn encode(key: &SessionKey, session: &SessionItem) -> Item {
     let optional = [("organization_id", &session.organization_id), ("role", &session.role)];
     let optional = optional.into_iter().filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
+    let links = [
+        ("replaced_by", "replaced_at", &session.replaced_by),
+        ("replaces", "replaces_at", &session.replaces),
+    ];
+    let links = links.into_iter().filter_map(|(key, at, link)| Some((key, at, link.as_ref()?)));
+    let links = links.flat_map(|(key, at, link)| [(key, text(&link.key.0)), (at, number(link.at))]);
     let required = [
         ("pk", text(key.pk())),
         ("user_id", text(&session.user_id)),
@@ -279,5 +367,5 @@ fn encode(key: &SessionKey, session: &SessionItem) -> Item {
         ("last_seen_at", number(session.last_seen_at)),
         ("expires_at", number(session.expires_at)),
     ];
-    required.into_iter().chain(optional).map(|(name, value)| (name.to_owned(), value)).collect()
+    required.into_iter().chain(optional).chain(links).map(|(name, value)| (name.to_owned(), value)).collect()
 }

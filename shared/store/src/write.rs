@@ -14,13 +14,14 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
 };
 
 use crate::attributes::{Item, text};
 use crate::table::{Table, unavailable, within_time};
 
-/// Attempts on TransactionConflict.
+/// Attempts on TransactionConflict, of a transaction or a single write.
 const CONFLICT_ATTEMPTS: u32 = 5;
 const CONFLICT_BACKOFF: Duration = Duration::from_millis(40);
 
@@ -36,6 +37,7 @@ pub(crate) struct Write {
     set: Vec<String>,
     add: Vec<String>,
     remove: Vec<String>,
+    take: Vec<String>,
     condition: Option<String>,
     // DynamoDB refuses empty maps.
     names: Option<HashMap<String, String>>,
@@ -97,10 +99,16 @@ impl Write {
         self.name(name).name(from)
     }
 
-    /// Adds to a number, which counts as 0 if it is missing.
+    /// Adds to a number, which counts as 0 if it is missing, or to a set, which counts as empty.
     pub(crate) fn add(mut self, name: &str, value: AttributeValue) -> Self {
         self.add.push(format!("#{name} :{name}"));
         self.name(name).bind(name, value)
+    }
+
+    /// Takes elements out of a set. Without its last element, the attribute is gone.
+    pub(crate) fn take(mut self, name: &str, elements: AttributeValue) -> Self {
+        self.take.push(format!("#{name} :{name}"));
+        self.name(name).bind(name, elements)
     }
 
     /// Sets an attribute, or removes it if there is no value.
@@ -141,7 +149,8 @@ impl Write {
     }
 
     fn update_expression(&self) -> String {
-        let clauses = [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove)];
+        let clauses =
+            [("SET ", &self.set), ("ADD ", &self.add), ("REMOVE ", &self.remove), ("DELETE ", &self.take)];
         let clauses = clauses.into_iter().filter(|(_, actions)| !actions.is_empty());
         clauses
             .map(|(keyword, actions)| keyword.to_owned() + &actions.join(", "))
@@ -208,7 +217,7 @@ impl Table {
             .set_expression_attribute_names(write.names)
             .set_expression_attribute_values(write.values)
             .set_return_values_on_condition_check_failure(ON_REFUSAL);
-        let result = within_time(request.send()).await?;
+        let result = within_time(retry_on_conflict(|| request.clone().send(), is_conflict)).await?;
         written(result.map(|output| output.attributes))
     }
 
@@ -225,7 +234,7 @@ impl Table {
             .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
             .set_return_values_on_condition_check_failure(ON_REFUSAL);
-        let result = within_time(request.send()).await?;
+        let result = within_time(retry_on_conflict(|| request.clone().send(), is_conflict)).await?;
         written(result.map(|output| output.attributes))
     }
 
@@ -241,7 +250,7 @@ impl Table {
             .set_expression_attribute_values(write.values)
             .set_return_values(write.returns)
             .set_return_values_on_condition_check_failure(ON_REFUSAL);
-        let result = within_time(request.send()).await?;
+        let result = within_time(retry_on_conflict(|| request.clone().send(), is_conflict)).await?;
         written(result.map(|output| output.attributes))
     }
 
@@ -252,31 +261,61 @@ impl Table {
     ) -> Result<Option<Refused>, ApiError> {
         let steps: Result<Vec<_>, _> = steps.into_iter().map(|step| step.build(&self.name)).collect();
         let steps = steps.map_err(|error| ApiError::new(Reason::Internal).because(error))?;
-        within_time(self.retry_on_conflict(steps)).await?
-    }
-
-    async fn retry_on_conflict(&self, steps: Vec<TransactWriteItem>) -> Result<Option<Refused>, ApiError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let request = self.client.transact_write_items().set_transact_items(Some(steps.clone()));
-            let Err(error) = request.send().await else { return Ok(None) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
-                error.as_service_error()
-            else {
-                return Err(unavailable(&error));
-            };
-            let reasons = canceled.cancellation_reasons().iter().enumerate();
-            let with = |code| reasons.clone().find(|(_, reason)| reason.code() == Some(code));
-            if let Some((step, reason)) = with("ConditionalCheckFailed") {
-                return Ok(Some(Refused { step, item: found(reason.item.clone()) }));
-            }
-            if with("TransactionConflict").is_none() || attempt == CONFLICT_ATTEMPTS {
-                return Err(unavailable(&error));
-            }
-            tokio::time::sleep(CONFLICT_BACKOFF * attempt).await;
+        let request = self.client.transact_write_items().set_transact_items(Some(steps));
+        let result = within_time(retry_on_conflict(|| request.clone().send(), is_canceled_by_conflict));
+        let Err(error) = result.await? else { return Ok(None) };
+        match failed_condition(&error) {
+            Some(refused) => Ok(Some(refused)),
+            None => Err(unavailable(&error)),
         }
     }
+}
+
+/// Sends a write again if it met another transaction on one of its items. Such a write has changed nothing.
+async fn retry_on_conflict<T, E, R, F>(
+    send: impl Fn() -> F,
+    is_conflict: impl Fn(&SdkError<E, R>) -> bool,
+) -> Result<T, SdkError<E, R>>
+where
+    F: Future<Output = Result<T, SdkError<E, R>>>,
+{
+    let mut attempt = 1;
+    loop {
+        match send().await {
+            Err(error) if attempt < CONFLICT_ATTEMPTS && is_conflict(&error) => {
+                tokio::time::sleep(CONFLICT_BACKOFF * attempt).await;
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether a transaction holds the item of a single write.
+fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("TransactionConflictException")
+}
+
+/// Whether a transaction was canceled because another one holds an item, and not because a condition failed.
+fn is_canceled_by_conflict<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    is_conflict(error)
+        || (failed_condition(error).is_none()
+            && canceled(error).iter().any(|reason| reason.code() == Some("TransactionConflict")))
+}
+
+fn canceled<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationReason] {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+            canceled.cancellation_reasons()
+        }
+        _ => &[],
+    }
+}
+
+fn failed_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Refused> {
+    let mut reasons = canceled(error).iter().enumerate();
+    let (step, reason) = reasons.find(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))?;
+    Some(Refused { step, item: found(reason.item.clone()) })
 }
 
 /// An error that may be a failed condition.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use api::{ApiError, Client, ConfigError, EmailAddress, Env};
 use serde::Deserialize;
 use upstream::{Http, Roots};
-use workos_sdk::user_management::{CreateUserParams, CreateUserParamsBody};
+use workos_sdk::models::RevokeSession;
+use workos_sdk::user_management::{CreateUserParams, CreateUserParamsBody, RevokeSessionParams};
 
 use crate::config::{API_KEY, API_URL, CLIENT_ID};
 use crate::error::{CallError, ErrorKind};
@@ -121,6 +122,18 @@ impl WorkOs {
         let query = [("organization_id", organization.as_str()), ("limit", "100")];
         let connections: Vec<_> = lookup::list(&self.sdk, "/connections", &query).await?;
         Ok(lookup::first_usable(&connections))
+    }
+
+    /// Ends a session at WorkOS. Ending it twice is not an error.
+    ///
+    /// # Errors
+    /// `workos_busy`, `workos_unavailable`.
+    pub async fn revoke_session(&self, session_id: &str) -> Result<(), ApiError> {
+        let params = RevokeSessionParams::new(RevokeSession { session_id: session_id.to_owned() });
+        match self.sdk.user_management().revoke_session(params).await.map_err(CallError::from) {
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error.into_outage()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the user is an active member of the organization.

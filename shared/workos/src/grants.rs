@@ -136,38 +136,68 @@ impl Grants {
         }
     }
 
-    /// Refreshes a session; with `organization`, switches it there. For 30 seconds after a refresh token was used,
-    /// WorkOS returns the same new pair again, so a lost response can be repeated.
+    /// Refreshes a session in its own `organization`, if it has one. It is named because WorkOS documents no default for a
+    /// refresh token that comes from a switch.
     ///
     /// # Errors
     /// See [`RefreshError`].
     pub async fn refresh(
         &self,
         refresh_token: &Secret,
-        organization: Option<&OrganizationId>,
+        organization: Option<&str>,
         client: &Client,
     ) -> Result<Refreshed, RefreshError> {
+        match self.renew(refresh_token, organization, client).await {
+            Ok(refreshed) => Ok(refreshed),
+            // The organization does not exist any more.
+            Err(error) if error.kind == ErrorKind::NotFound && organization.is_some() => {
+                Err(RefreshError::Ended(error.into_api_error_as(Reason::NotSignedIn)))
+            }
+            Err(error) => Err(self.refresh_error(error, None).await),
+        }
+    }
+
+    /// Refreshes a session in another organization.
+    ///
+    /// # Errors
+    /// See [`RefreshError`].
+    pub async fn switch(
+        &self,
+        refresh_token: &Secret,
+        organization: &OrganizationId,
+        client: &Client,
+    ) -> Result<Refreshed, RefreshError> {
+        match self.renew(refresh_token, Some(organization.as_str()), client).await {
+            Ok(refreshed) => Ok(refreshed),
+            Err(error) => Err(self.refresh_error(error, Some(organization)).await),
+        }
+    }
+
+    /// For 30 seconds after a refresh token was used, WorkOS returns the same new pair again, so a lost response can be
+    /// repeated.
+    async fn renew(
+        &self,
+        refresh_token: &Secret,
+        organization: Option<&str>,
+        client: &Client,
+    ) -> Result<Refreshed, CallError> {
         let params = AuthenticateWithRefreshTokenParams {
-            organization_id: organization.map(|id| id.as_str().to_owned()),
+            organization_id: organization.map(str::to_owned),
             ip_address: ip_address(client),
             user_agent: user_agent(client),
             ..AuthenticateWithRefreshTokenParams::new(refresh_token.expose())
         };
         let users = self.workos.sdk.user_management();
-        match self.exchange(users.authenticate_with_refresh_token(params)).await {
-            Ok(response) => {
-                let claims = self.verify(&response).await;
-                if let Err(rejection) = &claims {
-                    tracing::error!(cause = %rejection, "a session was refreshed without new claims");
-                }
-                Ok(Refreshed {
-                    refresh_token: Secret::new(response.refresh_token.into_inner()),
-                    claims: claims.ok(),
-                    user: response.user.into(),
-                })
-            }
-            Err(error) => Err(self.refresh_error(error, organization).await),
+        let response = self.exchange(users.authenticate_with_refresh_token(params)).await?;
+        let claims = self.verify(&response).await;
+        if let Err(rejection) = &claims {
+            tracing::error!(cause = %rejection, "a session was refreshed without new claims");
         }
+        Ok(Refreshed {
+            refresh_token: Secret::new(response.refresh_token.into_inner()),
+            claims: claims.ok(),
+            user: response.user.into(),
+        })
     }
 
     /// Makes the call of a grant, and fetches the keys for its token meanwhile. An error does not wait for the keys.

@@ -1,13 +1,22 @@
-//! WorkOS' log-out URL. The browser must visit it: a call from the back end would leave WorkOS' own cookie in place.
+//! The end of a session at WorkOS. A browser must visit the log-out URL: a call from the back end would leave WorkOS' own
+//! cookie in place.
 
-use api::{ConfigError, Env};
+use std::time::Duration;
+
+use api::{ConfigError, Env, deadline};
+use futures_util::future::join_all;
 use url::form_urlencoded::Serializer;
 
+use crate::WorkOs;
 use crate::config::{API_URL, SIGN_OUT_RETURN_TO};
 
-/// Builds log-out URLs.
-#[derive(Clone, Debug)]
+/// Timeout of a revocation, for which the browser waits.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Ends WorkOS' sessions.
+#[derive(Debug)]
 pub struct LogOut {
+    workos: WorkOs,
     api_url: String,
     return_to: String,
 }
@@ -18,7 +27,11 @@ impl LogOut {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { api_url: env.url(&API_URL)?, return_to: env.required(&SIGN_OUT_RETURN_TO)? })
+        Ok(Self {
+            workos: WorkOs::load(env)?,
+            api_url: env.url(&API_URL)?,
+            return_to: env.required(&SIGN_OUT_RETURN_TO)?,
+        })
     }
 
     /// The URL that ends the WorkOS session `session_id` and then redirects to `SIGN_OUT_RETURN_TO`. The parameters are
@@ -30,6 +43,22 @@ impl LogOut {
             .finish();
         format!("{}/user_management/sessions/logout?{query}", self.api_url)
     }
+
+    /// Ends sessions that no browser will log out of, as well as possible: a failure is logged.
+    pub async fn revoke(&self, session_ids: &[&str]) {
+        let timeout = deadline::remaining().min(REVOKE_TIMEOUT);
+        let revoked = join_all(
+            session_ids.iter().map(|id| tokio::time::timeout(timeout, self.workos.revoke_session(id))),
+        );
+        for outcome in revoked.await {
+            let cause = match outcome {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.cause(),
+                Err(_) => "WorkOS did not respond in time".to_owned(),
+            };
+            tracing::warn!(cause, "a session could not be revoked at WorkOS");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +67,11 @@ mod tests {
 
     #[test]
     fn the_parameters_are_in_the_specified_order() {
-        let env = Env::fixed([("SIGN_OUT_RETURN_TO", "https://app.example.com/bye?a=b")]);
+        let env = Env::fixed([
+            ("WORKOS_API_KEY", "sk_test_1"),
+            ("WORKOS_CLIENT_ID", "client_1"),
+            ("SIGN_OUT_RETURN_TO", "https://app.example.com/bye?a=b"),
+        ]);
         assert_eq!(
             LogOut::load(&env).unwrap().url("session_01"),
             "https://api.workos.com/user_management/sessions/logout?return_to=https%3A%2F%2Fapp.example.com%2Fbye%3Fa%3Db&session_id=session_01"

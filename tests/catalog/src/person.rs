@@ -58,7 +58,8 @@ pub struct Person<'a> {
     /// The person's address.
     pub email: String,
     room: String,
-    user_id: String,
+    /// The person's WorkOS user id.
+    pub user_id: String,
     /// The browser's cookies.
     pub cookies: BTreeMap<String, String>,
     /// The bodies of all responses, oldest first.

@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 30] = [
+pub const FULL: [(&str, &str); 33] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
@@ -24,8 +24,11 @@ pub const FULL: [(&str, &str); 30] = [
     ("RECORDING_ACCESS_KEY", "id"),
     ("RECORDING_BUCKET", "recordings"),
     ("RECORDING_ENDPOINT", "https://s3.example.com"),
+    ("RECORDINGS_PER_CALLER", "3"),
+    ("RECORDING_MAX_SECONDS", "14400"),
     ("RECORDING_POLICY", "participants"),
     ("RECORDING_REGION", "eu-central-1"),
+    ("RECORDING_RETENTION_DAYS", "365"),
     ("RECORDING_ROLE_ARN", "arn:aws:iam::123456789012:role/uploader"),
     ("RECORDING_SECRET_KEY", "key"),
     ("REFRESH_GRACE_SECONDS", "900"),

@@ -10,10 +10,10 @@ The errors of the API, for authors of clients. Every error has this body; `code`
 the fixed text of that status:
 
 ```json
-{"code":400,"message":"Bad request","reason":"invalid_email","requestId":"8f5a…","field":"email"}
+{"code":400,"message":"Bad request","reason":"invalid_email","retryable":false,"requestId":"8f5a…","field":"email"}
 ```
 
-Programs should use `reason`, which is stable. `field` names the field that is missing or invalid. Quote `requestId`
+Programs should use `reason`, which is stable, and `retryable`. `field` names the field that is missing or invalid. Quote `requestId`
 when you report a problem.
 
 A retryable error may be temporary: send the same request again, after `Retry-After` seconds if the response has that
@@ -27,7 +27,6 @@ API Gateway rejects some requests before they reach a function. The body is only
 
 | status | message | when |
 |---|---|---|
-| 403 | Forbidden | a protected endpoint without a valid session: sign in again |
 | 404 | Not Found | unknown path, or wrong method for the path |
 | 413 | Request Entity Too Large | body over 10 MB |
 | 429 | Too Many Requests | rate limit of the route exceeded: wait and try again |

@@ -28,8 +28,7 @@ Sign-in with enterprise SSO, a code sent by mail, Google or Microsoft; organizat
 **Sessions.** A sign-in sets the cookie `__Host-session`. Clients without cookies send its value as `Authorization: Bearer`.
 
 **Errors.** Every error has the body `Error`; its `reason` is stable. API Gateway rejects some requests itself, with \
-`GatewayError`: a protected endpoint without a valid session is 403, an unknown path or a wrong method is 404 \
-`{\"message\":\"Not Found\"}`.
+`GatewayError`: an unknown path or a wrong method is 404 `{\"message\":\"Not Found\"}`.
 
 **Browsers.** A request with an `Origin` that is not allowed is 403 `origin_not_allowed`. Send cookies with \
 `fetch(…, { credentials: \"include\" })`.

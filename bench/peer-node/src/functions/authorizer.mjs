@@ -17,7 +17,7 @@ function sessionToken(event) {
 }
 
 run(async (event) => {
-  const refused = { isAuthorized: false, context: {} };
+  const refused = { isAuthorized: true, context: { verdict: 'not_signed_in' } };
   const token = sessionToken(event);
   if (token === undefined) return refused;
   let item;
@@ -25,16 +25,19 @@ run(async (event) => {
     item = await readSession(token);
   } catch (error) {
     log('ERROR', 'a session could not be checked', { cause: String(error.cause) });
-    return { isAuthorized: true, context: { unavailable: 'store_unavailable' } };
+    return { isAuthorized: true, context: { verdict: 'unavailable', reason: 'store_unavailable' } };
   }
   if (item === undefined) return refused;
   const now = Date.now() / 1000;
   const ends = Math.min(Number(item.last_seen_at.N) + IDLE, Number(item.created_at.N) + ABSOLUTE);
-  if (now >= ends) return refused;
+  // After a switch, the old session can be read for 30 seconds.
+  const readable = item.replaced_by === undefined || now < Number(item.replaced_at.N) + 30;
+  if (now >= ends || !readable) return refused;
   const permissions = item.permissions.L.map(({ S }) => S);
   return {
     isAuthorized: true,
     context: {
+      verdict: 'signed_in',
       userId: item.user_id.S,
       email: item.email.S,
       organizationId: item.organization_id?.S,

@@ -1,12 +1,11 @@
 // POST /api/v1/livekit/room-auth
 
 import { AccessToken } from 'livekit-server-sdk';
-import { ApiError, serve, text } from '../http.mjs';
+import { serve, text } from '../http.mjs';
 
 const { LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = process.env;
 
 serve('/api/v1/livekit/room-auth', async ({ body, caller }) => {
-  if (caller === undefined) throw new ApiError(401, 'not_signed_in');
   const token = new AccessToken(LIVEKIT_API_KEY, LIVEKIT_API_SECRET, {
     identity: caller.userId,
     name: text(body, 'username', 128),
@@ -15,4 +14,4 @@ serve('/api/v1/livekit/room-auth', async ({ body, caller }) => {
   });
   token.addGrant({ roomJoin: true, room: text(body, 'roomId', 128) });
   return { body: { token: await token.toJwt() } };
-});
+}, { isProtected: true });

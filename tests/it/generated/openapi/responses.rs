@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use api::{Access, Reason, Route};
+use api::{Reason, Route};
 use serde_json::{Map, Value, json};
 
-/// The errors that API Gateway itself can return on a route: status and message.
-pub fn gateway_responses(route: &Route) -> Vec<(u16, &'static str)> {
-    let refusal = (route.access == Access::Session).then_some((403, "Forbidden"));
-    let others = [
+/// The errors that API Gateway itself can return on every route: status and message.
+pub fn gateway_responses() -> [(u16, &'static str); 5] {
+    [
         (413, "Request Entity Too Large"),
         (429, "Too Many Requests"),
         (431, "Request Header Fields Too Large"),
         (500, "Internal Server Error"),
         (503, "Service Unavailable"),
-    ];
-    refusal.into_iter().chain(others).collect()
+    ]
 }
 
 /// All responses of a route: the OpenAPI `responses`.
@@ -24,7 +22,7 @@ pub fn responses(route: &Route, success: &str) -> Value {
     for reason in route.all_reasons() {
         reasons.entry(reason.status()).or_default().push(reason);
     }
-    let gateway: BTreeMap<_, _> = gateway_responses(route).into_iter().collect();
+    let gateway: BTreeMap<_, _> = gateway_responses().into_iter().collect();
     let mut responses = Map::new();
     responses.insert(route.success.to_string(), successful(route, success));
     let statuses: std::collections::BTreeSet<_> = reasons.keys().chain(gateway.keys()).collect();
@@ -56,7 +54,7 @@ fn shared_name(status: u16) -> Option<&'static str> {
 
 /// The responses that are the same on every route, by name.
 pub fn shared() -> Value {
-    let gateway: BTreeMap<_, _> = gateway_responses(&Route::post("/")).into_iter().collect();
+    let gateway: BTreeMap<_, _> = gateway_responses().into_iter().collect();
     let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
         let reasons: Vec<_> =
             Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
@@ -134,7 +132,6 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&st
 
 fn gateway_meaning(status: u16) -> &'static str {
     match status {
-        403 => "The request has no valid session: sign in again.",
         413 => "The body is larger than 10 MB.",
         429 => "The rate limit of the route is exceeded: wait and try again.",
         431 => "The headers are larger than 10 KB.",
@@ -167,6 +164,7 @@ fn example(reason: Reason) -> Value {
         "code": reason.status(),
         "message": reason.message(),
         "reason": reason.name(),
+        "retryable": reason.retryable(),
         "requestId": "8f5ae6d5-6a4f-4d0e-9a53-3f1c2b7d9e10",
     });
     match reason {

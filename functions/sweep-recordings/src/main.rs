@@ -1,0 +1,3 @@
+//! The Lambda function `sweep-recordings`.
+
+api::main!(sweep_recordings::SweepRecordings);
