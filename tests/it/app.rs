@@ -69,9 +69,10 @@ impl App {
         .await
     }
 
-    /// Starts it with other options.
+    /// Starts it with other options. Responses do not wait for the floor, unless a test sets one.
     pub async fn with(change: impl FnOnce(&mut CloudOptions)) -> Self {
         let mut options = CloudOptions::new(root(), binaries());
+        options.environment.insert("MAIL_FLOOR_MS".to_owned(), "0".to_owned());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
         Self { cloud, http: http(), deployed: None }

@@ -27,6 +27,7 @@ mod events;
 mod faults;
 mod generated;
 mod input;
+mod limits;
 mod links;
 mod main_job;
 mod metrics;
