@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 33] = [
+pub const FULL: [(&str, &str); 34] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
