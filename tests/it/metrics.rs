@@ -24,8 +24,9 @@ fn emitted() -> Metrics {
                 for arguments in product.split(call).skip(1) {
                     let arguments = &arguments[..arguments.find(';').unwrap()];
                     let name = quoted(arguments)[0].to_owned();
-                    let pairs = arguments.split("&[").nth(1).expect("dimensions in place").split('(').skip(1);
-                    let dimensions = pairs.map(|pair| quoted(pair)[0].to_owned()).collect();
+                    let pairs =
+                        arguments.split("&[").nth(1).expect("dimensions in place").split("(\"").skip(1);
+                    let dimensions = pairs.map(|pair| pair.split('"').next().unwrap().to_owned()).collect();
                     assert_eq!(
                         metrics.entry(name.clone()).or_insert_with(|| Vec::clone(&dimensions)),
                         &dimensions,

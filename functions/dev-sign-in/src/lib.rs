@@ -61,7 +61,10 @@ impl Endpoint for DevSignIn {
             return Err(ConfigError::new(&STAGE, "must be dev: dev-sign-in is for development only"));
         }
         if !env.secret(&API_KEY)?.expose().starts_with("sk_test_") {
-            return Err(ConfigError::new(&API_KEY, "must begin with sk_test_: dev-sign-in is for development only"));
+            return Err(ConfigError::new(
+                &API_KEY,
+                "must begin with sk_test_: dev-sign-in is for development only",
+            ));
         }
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)

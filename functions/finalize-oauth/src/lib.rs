@@ -11,8 +11,7 @@ use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
 use store::{Rate, SourceLimit};
 use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE, OAuthFlow};
 
-const PER_SOURCE: SourceLimit =
-    SourceLimit { scope: "finalize-oauth", rate: Rate { max: 60, seconds: 600 } };
+const PER_SOURCE: SourceLimit = SourceLimit { scope: "finalize-oauth", rate: Rate { max: 60, seconds: 600 } };
 
 /// The parameters of the provider's redirect.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -32,7 +32,7 @@ impl Endpoint for SignUp {
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
         .cookies(CodeMail::COOKIES)
-        .rounds(3)
+        .rounds(2)
         .example(r#"{ "email": "new.user@example.com" }"#)
         .success(&[
             ("created", r#"{ "code": 201, "message": "Created" }"#),

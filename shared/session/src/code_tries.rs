@@ -86,6 +86,7 @@ impl<I> Try<'_, I> {
 /// What a failed grant says about the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
+    /// Or perhaps right: the response was lost.
     Wrong,
     /// The sign-in needs another step, or is refused for another reason.
     Right,
@@ -95,9 +96,10 @@ enum Verdict {
 impl Verdict {
     fn of(reason: Reason) -> Self {
         match reason {
-            Reason::CodeRejected | Reason::RateLimited => Self::Wrong,
+            Reason::RateLimited => Self::Wrong,
             reason if reason.retryable() => Self::NotChecked,
-            _ => Self::Right,
+            reason if reason.status() == 403 => Self::Right,
+            _ => Self::Wrong,
         }
     }
 }

@@ -187,16 +187,14 @@ impl CodeTry<'_> {
         let address = hash(self.email);
         let wrong_codes = Counter::new(WRONG_CODES_SCOPE, &address, WRONG_CODES, now);
         let device = self.device.as_ref().map(|key| (Account::device(key), DEVICE_TRIES));
-        let pending =
-            self.pending.as_ref().map(|key| (Account::Browser(pending_pk(key)), PENDING_TRIES));
+        let pending = self.pending.as_ref().map(|key| (Account::Browser(pending_pk(key)), PENDING_TRIES));
         let mut payers = device.into_iter().chain(pending);
         loop {
             let (account, tries) = payers
                 .next()
                 .unwrap_or_else(|| (Account::Address(format!("limit#tries#{address}")), SHARED_TRIES));
             let counts_wrong_codes = !account.is_device();
-            let mut steps =
-                vec![Step::Update(source.count()), Step::Update(account.spend(tries, now))];
+            let mut steps = vec![Step::Update(source.count()), Step::Update(account.spend(tries, now))];
             if counts_wrong_codes {
                 steps.push(Step::Update(wrong_codes.count()));
             }
@@ -277,9 +275,7 @@ impl Account {
     fn refusal(&self, budget: Budget, refused: &Refused, now: u64) -> Refusal {
         match (refused.step, &refused.item) {
             (0, _) => Refusal::Source,
-            (1, Some(item)) if self.is_live(item, now) => {
-                Refusal::Spent(budget.wait(item, now).unwrap_or(1))
-            }
+            (1, Some(item)) if self.is_live(item, now) => Refusal::Spent(budget.wait(item, now).unwrap_or(1)),
             (1, _) => Refusal::NoAccount,
             _ => Refusal::Address,
         }

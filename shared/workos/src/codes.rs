@@ -72,7 +72,8 @@ impl WorkOs {
         let start = Instant::now();
         let created = self.sdk.user_management().create_magic_auth(params).await;
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        metrics::latency("MailLatency", millis, &[]);
+        let outcome = if created.is_ok() { "ok" } else { "failed" };
+        metrics::latency("MailLatency", millis, &[("Outcome", outcome)]);
         let created = created?;
         Ok(Secret::new(created.code.into_inner()))
     }
