@@ -31,9 +31,9 @@ impl Endpoint for FinalizeMagicAuth {
     const ROUTE: Route = Route::post("/auth/finalize-magic-auth")
         .summary("Complete a sign-in by mail code")
         .details(
-            "At most five tries in ten minutes for the browser that asked for the code, five for all others \
-             together, and ten for a browser that signed in as this address before. A person with several organizations gets a list of \
-             them instead of a session, and chooses with `select-organization`.",
+            "At most five tries in ten minutes for the browser that asked for the code, five for all others together, \
+             and ten for a browser that signed in as this address before. A person with several organizations gets a \
+             list of them instead of a session, and chooses with `select-organization`.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail], workos::CODE, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE, DEVICE_COOKIE])
