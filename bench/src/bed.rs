@@ -156,6 +156,8 @@ impl Bed {
 pub(crate) async fn start_cloud(root: &Path, binaries: &Path) -> Outcome<(Cloud, Processes)> {
     let processes = Processes::default();
     let mut options = CloudOptions::new(root, binaries);
+    // The floor would hide the work that is measured.
+    options.environment.insert("MAIL_FLOOR_MS".to_owned(), "0".to_owned());
     options.logs = Logs::to({
         let processes = Arc::clone(&processes);
         move |line| match line.source {

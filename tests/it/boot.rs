@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::app::App;
 
-const REQUIRED: [&str; 7] = [
+const REQUIRED: [&str; 8] = [
+    "STAGE",
     "SESSION_TABLE",
     "WORKOS_API_KEY",
     "WORKOS_CLIENT_ID",
@@ -94,6 +95,11 @@ async fn an_invalid_variable_is_named_without_its_value() {
         ("authorizer", "REFRESH_GRACE_SECONDS", "0"),
         ("finalize-oauth", "COOKIE_SAME_SITE", "strict"),
         ("dev-sign-in", "STAGE", "prod"),
+        ("dev-sign-in", "STAGE", "staging"),
+        ("dev-sign-in", "STAGE", "Dev"),
+        ("dev-sign-in", "STAGE", "live"),
+        ("dev-sign-in", "WORKOS_API_KEY", "sk_live_secret"),
+        ("sign-in", "MAIL_FLOOR_MS", "3001"),
         ("dev-sign-in", "DEV_SIGN_IN_EMAIL", "admin"),
         ("room-auth", "ROOM_SCOPE", "sk_secret"),
         ("start-recording", "RECORDING_POLICY", "sk_secret"),
@@ -106,6 +112,6 @@ async fn an_invalid_variable_is_named_without_its_value() {
         assert!(!output.status.success(), "{function} starts with {name}={value}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.contains(name) && !text.contains("sk_secret"), "{text}");
+        assert!(text.contains(name) && !text.contains("_secret"), "{text}");
     }
 }

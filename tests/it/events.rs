@@ -67,7 +67,9 @@ fn scrub(value: &mut Value, workos: &str) {
         Value::Array(values) => values.iter_mut().for_each(|value| scrub(value, workos)),
         Value::String(text) => {
             let mut shown = text.replace(workos, "https://api.workos.com");
-            for name in ["state=", "code_challenge=", "__Host-session=", "__Host-oauth="] {
+            let random = ["state=", "code_challenge="];
+            let cookies = ["__Host-session=", "__Host-oauth=", "__Host-pending=", "__Host-device="];
+            for name in random.into_iter().chain(cookies) {
                 shown = scrub_after(&shown, name);
             }
             *text = shown;

@@ -154,6 +154,9 @@ async fn faults_of_workos_lose_nothing() {
         ("an HTML page with 502", 502, PAGE, unavailable),
         ("an unknown error", 400, "{\"code\":\"upstream-text\",\"message\":\"upstream-text\"}", unavailable),
     ] {
+        let mut endpoints = endpoints.clone();
+        // Whether WorkOS mails less to some addresses must not be seen: known and unknown ones get a success.
+        endpoints.retain(|function| (status, function.name) != (429, "sign-up"));
         let begin = |app: &App| fault(app.workos().proxy(), status, body);
         survive(
             &stage,

@@ -28,6 +28,7 @@ mod faults;
 mod generated;
 mod input;
 mod interrupted;
+mod limits;
 mod links;
 mod main_job;
 mod matrix;

@@ -130,6 +130,7 @@ async fn every_step_has_its_reason_in_every_shape_at_every_endpoint() {
     let mut number = 0;
     for step in &STEPS {
         for body in step.bodies() {
+            app.reset_limits();
             // WorkOS is not consistent about the status. A code overrides it.
             for status in [400, 403] {
                 answer_grants(&app, status, &body);

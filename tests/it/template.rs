@@ -105,12 +105,16 @@ fn every_throttled_route_exists() {
 }
 
 #[test]
-fn production_lacks_dev_sign_in_and_nothing_else() {
+fn only_the_stage_dev_has_dev_sign_in() {
     let mut expected = coded();
+    assert_eq!(declared(&template("dev")), expected);
     expected.retain(|(_, _, function, _)| function != "dev-sign-in");
-    let production = template("prod");
-    assert_eq!(declared(&production), expected);
-    assert_eq!(production.functions.len(), catalog::functions().len() - 1);
+    for stage in ["staging", "prod"] {
+        let template = template(stage);
+        assert_eq!(declared(&template), expected, "{stage}");
+        assert_eq!(template.functions.len(), catalog::functions().len() - 1, "{stage}");
+    }
+    assert!(source()["Parameters"]["Stage"].get("Default").is_none(), "a deployment names its stage");
 }
 
 #[test]

@@ -1,14 +1,20 @@
-//! Signs in the development user without mail. For development and tests: it is not deployed to production, and refuses
-//! to start there.
+//! Signs in the development user without mail. For development and tests: it is deployed and starts only where `STAGE`
+//! is exactly `dev` and WorkOS' key is one of a test environment.
 //!
 //! The session is a real one: the function creates a Magic Auth code at WorkOS and redeems it.
 
 use api::config::STAGE;
-use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Request, Response, Route, Variable};
+use api::{
+    ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Reason, Request, Response, Route, Variable,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use session::{SESSION_COOKIE, Sessions};
+use store::{Rate, SourceLimit};
+use workos::config::API_KEY;
 use workos::{Authentication, Grants};
+
+const PER_SOURCE: SourceLimit = SourceLimit { scope: "dev-sign-in", rate: Rate { max: 120, seconds: 600 } };
 
 /// The email address of the development user.
 pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
@@ -40,10 +46,10 @@ pub struct DevSignIn {
 impl Endpoint for DevSignIn {
     const ROUTE: Route = Route::post("/auth/dev-sign-in")
         .summary("Sign in the development user")
-        .details("For development and tests. It does not exist in production.")
-        .reasons(&[workos::CODE, workos::GRANT, store::FAILURES])
+        .details("For development and tests. It exists only in the stage `dev`.")
+        .reasons(&[&[Reason::RateLimited], workos::CODE, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE])
-        .rounds(3)
+        .rounds(4)
         .example("{}")
         .success(&[(
             "signed_in",
@@ -51,8 +57,14 @@ impl Endpoint for DevSignIn {
         )]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        if env.required(&STAGE)? == "prod" {
-            return Err(ConfigError::new(&STAGE, "must not be prod: dev-sign-in is for development only"));
+        if env.required(&STAGE)? != "dev" {
+            return Err(ConfigError::new(&STAGE, "must be dev: dev-sign-in is for development only"));
+        }
+        if !env.secret(&API_KEY)?.expose().starts_with("sk_test_") {
+            return Err(ConfigError::new(
+                &API_KEY,
+                "must begin with sk_test_: dev-sign-in is for development only",
+            ));
         }
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
@@ -67,6 +79,7 @@ impl DevSignIn {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
+        PER_SOURCE.admit(self.sessions.table(), &req.client).await?;
         let authentication = self.sign_in(&req).await?;
         let (user, cookie) = self.sessions.sign_in(&self.grants, authentication, &req).await?;
         Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))

@@ -1,19 +1,17 @@
 //! Redeems a sign-in code and starts a session.
 //!
-//! Attempts are limited per address before WorkOS is called, so that six digits cannot be guessed.
+//! Tries are counted before WorkOS is called, so that six digits cannot be guessed. A browser that signed in as the
+//! address before, or that asked for the code, has a budget of its own: strangers cannot use it up.
 
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
-use store::{Limits, Rate};
+use session::{CodeTries, DEVICE_COOKIE, SESSION_COOKIE, SignIns, SignedIn, examples};
+use store::{Rate, SourceLimit};
 use workos::{Grants, MagicCode, OAUTH_COOKIE};
 
-const LIMITS: Limits = Limits {
-    scope: "finalize-magic-auth",
-    per_address: Rate { max: 5, seconds: 600 },
-    per_source: Rate { max: 60, seconds: 600 },
-};
+const PER_SOURCE: SourceLimit =
+    SourceLimit { scope: "finalize-magic-auth", rate: Rate { max: 60, seconds: 600 } };
 
 /// The code and the address that it was sent to.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,24 +24,28 @@ pub struct Input {
 pub struct FinalizeMagicAuth {
     grants: Grants,
     sign_ins: SignIns,
+    tries: CodeTries,
 }
 
 impl Endpoint for FinalizeMagicAuth {
     const ROUTE: Route = Route::post("/auth/finalize-magic-auth")
         .summary("Complete a sign-in by mail code")
         .details(
-            "At most five attempts per address in ten minutes. A person with several organizations gets a list of \
-             them instead of a session, and chooses with `select-organization`.",
+            "At most five tries in ten minutes for the browser that asked for the code, five for all others together, \
+             and ten for a browser that signed in as this address before. A person with several organizations gets a \
+             list of them instead of a session, and chooses with `select-organization`.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail], workos::CODE, workos::GRANT, store::FAILURES])
-        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE, DEVICE_COOKIE])
         .rounds(3)
         .example(r#"{ "email": "user.with.magic.auth@example.com", "code": "123456" }"#)
         .after(&[Step::Request("sign-up"), Step::MailedCode])
         .success(examples::SIGN_IN);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
+        let sign_ins = SignIns::load(env)?;
+        let tries = CodeTries::load(env, sign_ins.table().clone())?;
+        Ok(Self { grants: Grants::load(env)?, sign_ins, tries })
     }
 }
 
@@ -54,8 +56,13 @@ impl FinalizeMagicAuth {
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { email, code } = &req.input;
-        LIMITS.admit(self.sign_ins.table(), email, &req.client).await?;
-        let sign_in = self.grants.redeem_magic_code(email, code, &req.client).await?;
-        self.sign_ins.finish(&self.grants, "magic_auth", sign_in, &req).await
+        let tried = self.tries.admit(PER_SOURCE, email, &req).await?;
+        let outcome = self.grants.redeem_magic_code(email, code, &req.client).await;
+        let sign_in = tried.settle(outcome.map_err(ApiError::from)).await?;
+        let (response, device) = tokio::join!(
+            self.sign_ins.finish(&self.grants, "magic_auth", sign_in, &req),
+            tried.remember_device()
+        );
+        Ok(device.into_iter().fold(response?, Response::cookie))
     }
 }

@@ -8,7 +8,10 @@ use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
+use store::{Rate, SourceLimit};
 use workos::{AuthCode, FlowState, Grants, OAUTH_COOKIE};
+
+const PER_SOURCE: SourceLimit = SourceLimit { scope: "finalize-oauth", rate: Rate { max: 60, seconds: 600 } };
 
 /// The parameters of the provider's redirect.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -33,7 +36,7 @@ impl Endpoint for FinalizeOAuth {
         )
         .reasons(&[api::INPUT, &[Reason::FlowExpired], workos::CODE, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
-        .rounds(2)
+        .rounds(3)
         .example(r#"{ "code": "FHN398YTN3904T309M" }"#)
         .after(&[Step::Request("continue-with-google"), Step::SignInAtProvider])
         .success(examples::SIGN_IN);
@@ -49,6 +52,7 @@ impl FinalizeOAuth {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, mut req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
         let (flow, used_up) = self.sign_ins.finish_flow(&req.cookies, req.input.state.as_ref())?;
         req.cookies.apply(&used_up);
         let grant = self.grants.redeem_code(&req.input.code, &flow.verifier, &req.client).await;

@@ -1,14 +1,14 @@
-//! Sends another sign-in code, at most one a minute per address.
+//! Sends another sign-in code.
 //!
-//! An unknown address gets the same response, but no mail.
+//! An unknown address gets the same response, but no mail. If the organization of the email domain has SSO, no code is
+//! sent: the response says where to go instead.
 
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{Cooldown, Rate, SourceLimit, Table};
-use workos::WorkOs;
+use session::{CodeMail, Recipients, Sent};
+use store::{Rate, SourceLimit};
 
-const COOLDOWN: Cooldown = Cooldown { scope: "resend-magic-auth", seconds: 60 };
 const PER_SOURCE: SourceLimit =
     SourceLimit { scope: "resend-magic-auth", rate: Rate { max: 60, seconds: 600 } };
 
@@ -20,26 +20,44 @@ pub struct Input {
 
 /// `POST /auth/resend-magic-auth`.
 pub struct ResendMagicAuth {
-    table: Table,
-    workos: WorkOs,
+    mail: CodeMail,
 }
 
 impl Endpoint for ResendMagicAuth {
     const ROUTE: Route = Route::post("/auth/resend-magic-auth")
         .summary("Send another sign-in code")
-        .details("Once a minute per address. An unknown address gets the same response, but no mail.")
+        .details(
+            "An unknown address gets the same response, but no mail; so does one that had three mails within a minute \
+             or ten within an hour: its last code stays valid. If the email domain has SSO, no code is sent and \
+             `authData` says where to send the browser.",
+        )
         .reasons(&[
             api::INPUT,
             &[Reason::InvalidEmail, Reason::RateLimited],
             workos::FAILURES,
             store::FAILURES,
         ])
-        .rounds(2)
+        .cookies(CodeMail::COOKIES)
+        .rounds(3)
         .example(r#"{ "email": "user.with.magic.auth@example.com" }"#)
-        .success(&[("sent", r#"{ "code": 200, "message": "OK" }"#)]);
+        .success(&[
+            ("sent", r#"{ "code": 200, "message": "OK" }"#),
+            (
+                "sso",
+                r#"{
+                    "code": 200,
+                    "message": "OK",
+                    "authData": {
+                        "authMethod": "sso",
+                        "redirectURL": "https://api.workos.com/sso/authorize?client_id=...",
+                        "state": "a_random_state_string_for_security"
+                    }
+                }"#,
+            ),
+        ]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { table: Table::load(env)?, workos: WorkOs::load(env)? })
+        Ok(Self { mail: CodeMail::load(env)? })
     }
 }
 
@@ -48,30 +66,8 @@ impl ResendMagicAuth {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
-        let email = &req.input.email;
-        let (cooldown, source, user) = tokio::join!(
-            COOLDOWN.admit(&self.table, email),
-            PER_SOURCE.admit(&self.table, &req.client),
-            self.workos.find_user(email),
-        );
-        cooldown.and(source)?;
-        if let Err(error) = self.send(&req, user).await {
-            // Nothing was sent, so the person may try again at once.
-            COOLDOWN.cancel(&self.table, email).await;
-            return Err(error);
-        }
-        Ok(Response::new(Done::OK))
-    }
-
-    async fn send(
-        &self,
-        req: &Request<Input>,
-        user: Result<Option<String>, ApiError>,
-    ) -> Result<(), ApiError> {
-        match user? {
-            Some(_) => self.workos.send_sign_in_code(&req.input.email, &req.client).await,
-            None => Ok(()),
-        }
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Sent>, ApiError> {
+        let next = self.mail.request(PER_SOURCE, Recipients::Users, &req.input.email, &req).await?;
+        Ok(next.respond(Done::OK))
     }
 }

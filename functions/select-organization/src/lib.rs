@@ -4,7 +4,11 @@ use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
+use store::{Rate, SourceLimit};
 use workos::{Grants, OAUTH_COOKIE, OrganizationId, PendingToken};
+
+const PER_SOURCE: SourceLimit =
+    SourceLimit { scope: "select-organization", rate: Rate { max: 60, seconds: 600 } };
 
 /// The pending sign-in and the chosen organization.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,7 +30,7 @@ impl Endpoint for SelectOrganization {
         .details("For a person with several organizations. The token came with the list of organizations.")
         .reasons(&[api::INPUT, workos::PENDING, workos::GRANT, store::FAILURES])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
-        .rounds(2)
+        .rounds(3)
         .example(
             r#"{
                 "pendingAuthenticationToken": "KcFtu30FfyJUfyeeaTwKwU02P",
@@ -52,6 +56,7 @@ impl SelectOrganization {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
         let Input { pending_authentication_token, organization_id } = &req.input;
         let sign_in = self
             .grants

@@ -4,17 +4,13 @@
 //! known address gets a code. An unknown address gets the same response, but no mail.
 
 use api::auth_data::AuthResponse;
-use api::{ApiError, AuthData, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
+use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{Limits, Rate, Table};
-use workos::{Authorize, OAUTH_COOKIE, Selector, WorkOs};
+use session::{CodeMail, Recipients};
+use store::{Rate, SourceLimit};
 
-const LIMITS: Limits = Limits {
-    scope: "sign-in",
-    per_address: Rate { max: 10, seconds: 600 },
-    per_source: Rate { max: 120, seconds: 600 },
-};
+const PER_SOURCE: SourceLimit = SourceLimit { scope: "sign-in", rate: Rate { max: 120, seconds: 600 } };
 
 /// The person who signs in.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,9 +20,7 @@ pub struct Input {
 
 /// `POST /auth/sign-in`.
 pub struct SignIn {
-    table: Table,
-    workos: WorkOs,
-    authorize: Authorize,
+    mail: CodeMail,
 }
 
 impl Endpoint for SignIn {
@@ -34,11 +28,12 @@ impl Endpoint for SignIn {
         .summary("Start the sign-in of an existing user")
         .details(
             "The email domain decides: with `sso`, send the browser to `redirectURL`; with `magic_auth`, a code was \
-             sent by mail. An unknown address gets the same response, but no mail.",
+             sent by mail. An unknown address gets the same response, but no mail; so does one that had three mails \
+             within a minute or ten within an hour: its last code stays valid.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
-        .cookies(&[OAUTH_COOKIE])
-        .rounds(2)
+        .cookies(CodeMail::COOKIES)
+        .rounds(3)
         .example(r#"{ "email": "jane.doe@example.com" }"#)
         .success(&[
             (
@@ -55,7 +50,7 @@ impl Endpoint for SignIn {
         ]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { table: Table::load(env)?, workos: WorkOs::load(env)?, authorize: Authorize::load(env)? })
+        Ok(Self { mail: CodeMail::load(env)? })
     }
 }
 
@@ -65,22 +60,8 @@ impl SignIn {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<AuthResponse>, ApiError> {
-        let email = &req.input.email;
-        let (admitted, connection, user) = tokio::join!(
-            LIMITS.admit(&self.table, email, &req.client),
-            self.workos.sso_connection(email.domain()),
-            self.workos.find_user(email),
-        );
-        admitted?;
-        if let Some(connection) = connection? {
-            let selector = Selector::Connection(connection);
-            let started = self.authorize.start(selector, &req.cookies, Some(email.as_str()))?;
-            let (auth_data, cookie) = started.into_sso();
-            return Ok(Response::new(auth_data.into()).cookie(cookie));
-        }
-        if user?.is_some() {
-            self.workos.send_sign_in_code(email, &req.client).await?;
-        }
-        Ok(Response::new(AuthData::magic_auth().into()))
+        let next = self.mail.request(PER_SOURCE, Recipients::Users, &req.input.email, &req).await?;
+        let (auth_data, cookie) = next.into_auth_data();
+        Ok(Response::new(auth_data.into()).cookie(cookie))
     }
 }

@@ -1,18 +1,15 @@
 //! Creates an account by sending a sign-in code to a new address.
 //!
-//! A known address gets a sign-in code and the same response, which does not reveal who has an account.
+//! A known address gets a sign-in code and the same response, which does not reveal who has an account. If the
+//! organization of the email domain has SSO, no code is sent: the response says where to go instead.
 
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::{Limits, Rate, Table};
-use workos::WorkOs;
+use session::{CodeMail, Recipients, Sent};
+use store::{Rate, SourceLimit};
 
-const LIMITS: Limits = Limits {
-    scope: "sign-up",
-    per_address: Rate { max: 5, seconds: 600 },
-    per_source: Rate { max: 60, seconds: 600 },
-};
+const PER_SOURCE: SourceLimit = SourceLimit { scope: "sign-up", rate: Rate { max: 60, seconds: 600 } };
 
 /// The person to create an account for.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,8 +19,7 @@ pub struct Input {
 
 /// `POST /auth/sign-up`.
 pub struct SignUp {
-    table: Table,
-    workos: WorkOs,
+    mail: CodeMail,
 }
 
 impl Endpoint for SignUp {
@@ -32,15 +28,30 @@ impl Endpoint for SignUp {
         .summary("Create an account")
         .details(
             "Sends a code to the address, to redeem with `finalize-magic-auth`. A known address gets the same \
-             response.",
+             response. If the email domain has SSO, no code is sent and `authData` says where to send the browser.",
         )
         .reasons(&[api::INPUT, &[Reason::InvalidEmail, Reason::RateLimited], workos::FAILURES, store::FAILURES])
+        .cookies(CodeMail::COOKIES)
         .rounds(2)
         .example(r#"{ "email": "new.user@example.com" }"#)
-        .success(&[("created", r#"{ "code": 201, "message": "Created" }"#)]);
+        .success(&[
+            ("created", r#"{ "code": 201, "message": "Created" }"#),
+            (
+                "sso",
+                r#"{
+                    "code": 201,
+                    "message": "Created",
+                    "authData": {
+                        "authMethod": "sso",
+                        "redirectURL": "https://api.workos.com/sso/authorize?client_id=...",
+                        "state": "a_random_state_string_for_security"
+                    }
+                }"#,
+            ),
+        ]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self { table: Table::load(env)?, workos: WorkOs::load(env)? })
+        Ok(Self { mail: CodeMail::load(env)? })
     }
 }
 
@@ -49,9 +60,8 @@ impl SignUp {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Done>, ApiError> {
-        LIMITS.admit(&self.table, &req.input.email, &req.client).await?;
-        self.workos.send_sign_up_code(&req.input.email, &req.client).await?;
-        Ok(Response::new(Done::CREATED))
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Sent>, ApiError> {
+        let next = self.mail.request(PER_SOURCE, Recipients::Anyone, &req.input.email, &req).await?;
+        Ok(next.respond(Done::CREATED))
     }
 }

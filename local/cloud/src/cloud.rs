@@ -263,6 +263,8 @@ fn read_template(options: &CloudOptions) -> Result<Template, CloudError> {
     let text = std::fs::read_to_string(&options.template)
         .map_err(|error| CloudError::File(options.template.clone(), error))?;
     let mut parameters = options.parameters.clone();
+    // A developer's machine is the stage `dev`.
+    parameters.entry("Stage".to_owned()).or_insert_with(|| "dev".to_owned());
     // CORS uses the list that the functions check.
     parameters
         .entry("AllowedOrigins".to_owned())

@@ -193,7 +193,7 @@ fn process_variable(name: &str) -> Option<String> {
 
 /// The deployment stage: `dev`, `staging`, `prod` or any other name.
 pub static STAGE: Variable =
-    Variable::or("STAGE", "dev", "The deployment stage. `dev-sign-in` refuses to start if it is `prod`.");
+    Variable::required("STAGE", "The deployment stage. `dev-sign-in` starts only if it is exactly `dev`.");
 
 /// The origins whose pages may call the API.
 pub static ALLOWED_ORIGINS: Variable = Variable::optional(

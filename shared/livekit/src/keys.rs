@@ -56,7 +56,7 @@ impl Keys {
     /// If one of them is missing, or the secret is shorter than 32 bytes and `STAGE` is not `dev`.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let secret = env.secret(&LIVEKIT_API_SECRET)?;
-        if secret.expose().len() < MIN_SECRET_BYTES && env.optional(&STAGE).as_deref() != Some("dev") {
+        if secret.expose().len() < MIN_SECRET_BYTES && env.required(&STAGE)? != "dev" {
             return Err(ConfigError::new(&LIVEKIT_API_SECRET, "must be at least 32 bytes outside STAGE=dev"));
         }
         Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret })

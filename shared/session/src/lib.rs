@@ -1,6 +1,7 @@
 //! Sessions: begun by a sign-in, checked on every protected request, refreshed, switched to another organization, ended.
 //!
 //! - [`SignIns`] turns a completed sign-in into a session. [`Sessions`] begins and ends sessions.
+//! - [`CodeMail`] sends codes by mail, [`CodeTries`] limits how often one is tried.
 //! - [`Authenticator`] checks and refreshes the session of a protected request.
 //! - [`Switcher`] moves a session to another organization.
 //!
@@ -9,8 +10,12 @@
 //! credential, and there is no server key to keep or rotate.
 
 mod authenticate;
+mod browsers;
 mod chain;
+mod code_mail;
+mod code_tries;
 pub mod examples;
+mod floor;
 pub mod lease;
 mod lifetimes;
 mod sessions;
@@ -20,7 +25,11 @@ mod switch;
 mod token;
 
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
+pub use browsers::{DEVICE_COOKIE, PENDING_COOKIE};
 pub use chain::Chain;
+pub use code_mail::{CodeMail, NextStep, Recipients, Sent};
+pub use code_tries::{CodeTries, Try};
+pub use floor::MAIL_FLOOR_MS;
 pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, Standing, ended_with};
 pub use sessions::{SESSION_COOKIE, Sessions};
 pub use sign_ins::SignIns;

@@ -36,6 +36,11 @@ impl Sessions {
         })
     }
 
+    /// The table with the sessions.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
     /// Returns the person.
     ///

@@ -3,7 +3,8 @@
 //! | `pk` | item | module |
 //! |---|---|---|
 //! | `session#<SHA-256 of the token>` | a session | [`session`] |
-//! | `limit#…` | a rate limit's counter or cooldown | [`limit`] |
+//! | `limit#…` | a rate limit's counter or budget | [`limit`], [`codes`] |
+//! | `device#…`, `code#…` | a browser that signed in before, or that asked for a code | [`codes`] |
 //! | `recording#<egress id>`, `room#<room>` | a recording; a room's current recording | [`recording`] |
 //!
 //! Every write that can collide is one conditional write or transaction; nothing is read, changed and written back.
@@ -11,6 +12,8 @@
 //! time itself.
 
 pub mod attributes;
+mod budget;
+pub mod codes;
 mod connector;
 pub mod limit;
 pub mod recording;
@@ -21,6 +24,7 @@ mod write;
 /// The reasons that every call to the table fails with.
 pub const FAILURES: &[api::Reason] = &[api::Reason::StoreUnavailable];
 
-pub use limit::{Cooldown, Limits, Rate, SourceLimit};
+pub use codes::{BrowserKey, CodeRequest, CodeTry, Mail, MailGrant, TryGrant};
+pub use limit::{Rate, SourceLimit};
 pub use session::{SessionItem, SessionKey};
 pub use table::{SESSION_TABLE, Table, to_deadline};

@@ -1,16 +1,14 @@
-//! Rate limits: counters and cooldowns.
+//! Rate limits: requests per source, and the counters that other limits share a transaction with.
 //!
-//! A counter covers a fixed window, per email address or per source IP. A cooldown admits one request and then none until
-//! it expires. Each costs one write. Email addresses are stored as SHA-256 hashes: the table does not list who tried to
-//! sign in.
+//! A counter covers a fixed window. It is conditional: a refused request does not count, and a transaction tells which
+//! of its limits refused. Email addresses are stored as SHA-256 hashes: the table does not list who tried to sign in.
 
-use api::{ApiError, Client, EmailAddress, Reason, clock, metrics, random};
-use aws_sdk_dynamodb::types::ReturnValue;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
+use std::net::IpAddr;
 
-use crate::attributes::{Reader, number, text};
+use api::{ApiError, Client, Reason, clock, metrics};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::attributes::number;
 use crate::table::Table;
 use crate::write::{Write, Written};
 
@@ -23,118 +21,111 @@ pub struct Rate {
     pub seconds: u64,
 }
 
-/// The limits of one endpoint.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Name of the endpoint.
-    pub scope: &'static str,
-    /// Per email address.
-    pub per_address: Rate,
-    /// Per source IP. It is higher, because an office shares one.
-    pub per_source: Rate,
-}
-
-/// A limit per source IP.
+/// A limit per source: an IPv4 address, or the /64 network of an IPv6 address, which one customer controls.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceLimit {
     /// Name of the endpoint.
     pub scope: &'static str,
-    /// The limit.
+    /// The limit. It is higher than a person needs, because an office shares one address.
     pub rate: Rate,
-}
-
-/// One request per email address, then none for `seconds`.
-#[derive(Clone, Copy, Debug)]
-pub struct Cooldown {
-    /// Name of the endpoint.
-    pub scope: &'static str,
-    /// Duration.
-    pub seconds: u64,
-}
-
-impl Limits {
-    /// Counts a request, and refuses it above a limit.
-    ///
-    /// # Errors
-    /// `rate_limited` with the seconds until the window ends; `store_unavailable`.
-    pub async fn admit(&self, table: &Table, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        let by_source = SourceLimit { scope: self.scope, rate: self.per_source };
-        let address = format!("address:{}", hash(&email.folded()));
-        let (by_address, by_source) = tokio::join!(
-            count(table, self.scope, &address, self.per_address),
-            by_source.admit(table, client),
-        );
-        by_address.and(by_source)
-    }
 }
 
 impl SourceLimit {
     /// Counts a request, and refuses it above the limit.
     ///
     /// # Errors
-    /// As [`Limits::admit`].
+    /// `rate_limited` with the seconds until the window ends; `store_unavailable`.
     pub async fn admit(&self, table: &Table, client: &Client) -> Result<(), ApiError> {
-        count(table, self.scope, &format!("source:{}", client.ip_text()), self.rate).await
-    }
-}
-
-impl Cooldown {
-    /// Starts the cooldown of an address, or refuses the request during it.
-    ///
-    /// # Errors
-    /// `rate_limited` with the remaining seconds; `store_unavailable`; `internal` without random bytes.
-    pub async fn admit(&self, table: &Table, email: &EmailAddress) -> Result<(), ApiError> {
         let now = clock::now();
-        let owner = random::id()?;
-        let start = Write::to(self.pk(email))
-            .only_if("attribute_not_exists(pk) OR expires_at <= :now")
-            .bind("now", number(now))
-            .set("expires_at", number(now + self.seconds))
-            .set("cooldown_owner", text(&owner));
-        let Written::Refused(item) = table.update(start).await? else { return Ok(()) };
-        let held = item.as_ref().map(Reader);
-        // The SDK repeats a write whose response was lost; the condition then fails on our own cooldown.
-        if held.as_ref().and_then(|held| held.optional_text("cooldown_owner")) == Some(owner) {
-            return Ok(());
-        }
-        let until = held.and_then(|held| held.optional_number("expires_at"));
-        Err(refused(self.scope, until.map_or(self.seconds, |until| until.saturating_sub(now).max(1))))
-    }
-
-    /// Ends the cooldown of an address early, because the request failed. If that fails too, it expires by itself.
-    pub async fn cancel(&self, table: &Table, email: &EmailAddress) {
-        let end = Write::to(self.pk(email)).set("expires_at", number(clock::now()));
-        if let Err(error) = table.update(end).await {
-            tracing::warn!(cause = error.cause(), "a cooldown was not cancelled");
+        let counter = self.counter(client, now);
+        match table.update(counter.count()).await? {
+            Written::Done(_) => Ok(()),
+            Written::Refused(_) => Err(counter.refusal(now)),
         }
     }
 
-    fn pk(&self, email: &EmailAddress) -> String {
-        format!("limit#{}#cooldown:{}", self.scope, hash(&email.folded()))
+    /// The counter of a client's source.
+    pub(crate) fn counter(&self, client: &Client, now: u64) -> Counter {
+        Counter::new(self.scope, &format!("source:{}", source(client)), self.rate, now)
     }
 }
 
-async fn count(table: &Table, scope: &'static str, key: &str, rate: Rate) -> Result<(), ApiError> {
-    let now = clock::now();
-    let window_end = (now / rate.seconds + 1) * rate.seconds;
-    let count = Write::to(format!("limit#{scope}#{key}#{window_end}"))
-        .add("requests", number(1))
-        .set("expires_at", number(window_end))
-        .returning(ReturnValue::AllNew);
-    let requests = match table.update(count).await? {
-        Written::Done(item) => item.and_then(|item| Reader(&item).optional_number("requests")).unwrap_or(0),
-        Written::Refused(_) => 0,
-    };
-    if requests > rate.max { Err(refused(scope, window_end - now)) } else { Ok(()) }
+/// The counter of one window.
+#[derive(Clone, Debug)]
+pub(crate) struct Counter {
+    scope: &'static str,
+    pk: String,
+    max: u64,
+    window_end: u64,
 }
 
+impl Counter {
+    pub(crate) fn new(scope: &'static str, key: &str, rate: Rate, now: u64) -> Self {
+        let window_end = (now / rate.seconds + 1) * rate.seconds;
+        Self { scope, pk: format!("limit#{scope}#{key}#{window_end}"), max: rate.max, window_end }
+    }
+
+    /// Counts one request if the limit allows it.
+    pub(crate) fn count(&self) -> Write {
+        Write::to(self.pk.clone())
+            .only_if("attribute_not_exists(#requests) OR #requests < :max")
+            .bind("max", number(self.max))
+            .add("requests", number(1))
+            .set("expires_at", number(self.window_end))
+    }
+
+    /// Takes a request back.
+    pub(crate) fn uncount(&self) -> Write {
+        Write::to(self.pk.clone())
+            .only_if("#requests > :none")
+            .bind("none", number(0))
+            .add("requests", AttributeValue::N("-1".to_owned()))
+    }
+
+    /// The error for a request above the limit.
+    #[track_caller]
+    pub(crate) fn refusal(&self, now: u64) -> ApiError {
+        refused(self.scope, self.window_end.saturating_sub(now))
+    }
+}
+
+/// The error for a request above a limit.
 #[track_caller]
-fn refused(scope: &'static str, retry_after: u64) -> ApiError {
+pub(crate) fn refused(scope: &'static str, retry_after: u64) -> ApiError {
     metrics::count("RateLimited", &[("Scope", scope)]);
-    ApiError::new(Reason::RateLimited).retry_after(retry_after)
+    ApiError::new(Reason::RateLimited).retry_after(retry_after.max(1))
 }
 
-/// SHA-256 as base64url.
-fn hash(value: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, value.as_bytes()))
+/// The source that requests are counted by.
+fn source(client: &Client) -> String {
+    match client.ip.map(|ip| ip.to_canonical()) {
+        Some(IpAddr::V6(ip)) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        _ => client.ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_source_is_its_64_network() {
+        let of = |ip: &str| source(&Client { ip: ip.parse().ok(), user_agent: None });
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2:ffff::"), of("2001:db8:1:2::1"));
+        assert_ne!(of("2001:db8:1:3::1"), of("2001:db8:1:2::1"));
+        assert_eq!(of("203.0.113.9"), "203.0.113.9");
+        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(of(""), "unknown");
+    }
+
+    #[test]
+    fn a_refusal_names_the_seconds_until_the_window_ends() {
+        let counter = Counter::new("sign-in", "source:x", Rate { max: 1, seconds: 600 }, 1_200);
+        assert_eq!(counter.refusal(1_200).wait(), Some(600));
+        assert_eq!(counter.refusal(1_799).wait(), Some(1));
+    }
 }

@@ -93,6 +93,12 @@ impl Write {
         self.name(name).bind(name, value)
     }
 
+    /// Sets an attribute to the value of another one before the write, or to the placeholder `default`.
+    pub(crate) fn set_from(mut self, name: &str, from: &str, default: &str) -> Self {
+        self.set.push(format!("#{name} = if_not_exists(#{from}, {default})"));
+        self.name(name).name(from)
+    }
+
     /// Adds to a number, which counts as 0 if it is missing, or to a set, which counts as empty.
     pub(crate) fn add(mut self, name: &str, value: AttributeValue) -> Self {
         self.add.push(format!("#{name} :{name}"));

@@ -74,14 +74,14 @@ impl WorkOs {
     }
 
     /// Creates a user. It is fine if the user exists already.
-    pub(crate) async fn create_user(&self, email: &EmailAddress) -> Result<(), ApiError> {
+    pub(crate) async fn create_user(&self, email: &EmailAddress) -> Result<(), CallError> {
         let params = CreateUserParams::new(CreateUserParamsBody::new(email.as_str()));
         match self.sdk.user_management().create_user(params).await {
             // A 2xx response that fails to decode still created the user.
             Ok(_) | Err(workos_sdk::Error::Decode(_)) => Ok(()),
             Err(error) => match CallError::from(error) {
                 error if error.kind == ErrorKind::UserExists => Ok(()),
-                error => Err(error.into_api_error()),
+                error => Err(error),
             },
         }
     }

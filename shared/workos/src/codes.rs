@@ -1,6 +1,8 @@
 //! Magic Auth: sign-in codes by mail.
 
-use api::{ApiError, Client, EmailAddress, Reason, Secret};
+use std::time::Instant;
+
+use api::{ApiError, Client, EmailAddress, Reason, Secret, metrics};
 use workos_sdk::CreateMagicCodeAndReturn;
 use workos_sdk::user_management::CreateMagicAuthParams;
 
@@ -9,11 +11,11 @@ use crate::error::{CallError, ErrorKind};
 use crate::{MagicCode, WorkOs};
 
 impl WorkOs {
-    /// Sends a code to the address of an existing user. If a policy forbids it, nothing is sent and the result is
-    /// `Ok`: a different response would reveal that the account exists.
+    /// Sends a code to the address of an existing user. If a policy or WorkOS' limit of mails forbids it, nothing is
+    /// sent and the result is `Ok`: a different response would reveal that the account exists.
     ///
     /// # Errors
-    /// `rate_limited`, `workos_busy`, `workos_unavailable`.
+    /// `workos_busy`, `workos_unavailable`.
     pub async fn send_sign_in_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
         match self.create_magic_auth(email, client).await {
             // As with a policy: only addresses of existing users get here.
@@ -21,17 +23,17 @@ impl WorkOs {
                 log_unsent(error);
                 Ok(())
             }
-            result => hide_policy(result),
+            result => hide_refusal(result),
         }
     }
 
-    /// Sends a code to any address, and creates the user if there is none. Policy refusals return `Ok`. An
-    /// undeliverable address is an error: it reveals nothing about accounts.
+    /// Sends a code to any address, and creates the user if there is none. Refusals by a policy or by WorkOS' limit of
+    /// mails return `Ok`. An undeliverable address is an error: it reveals nothing about accounts.
     ///
     /// # Errors
-    /// `invalid_email`, `rate_limited`, `workos_busy`, `workos_unavailable`.
+    /// `invalid_email`, `workos_busy`, `workos_unavailable`.
     pub async fn send_sign_up_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        hide_policy(self.create_with_user(email, client).await?)
+        hide_refusal(self.create_with_user(email, client).await)
     }
 
     /// A code for the development user, who is created if missing.
@@ -39,24 +41,20 @@ impl WorkOs {
     /// # Errors
     /// `invalid_email`, `rate_limited`, `workos_busy`, `workos_unavailable`, and the refusals of a policy.
     pub async fn create_code(&self, email: &EmailAddress, client: &Client) -> Result<MagicCode, ApiError> {
-        let code = self.create_with_user(email, client).await?.map_err(into_api_error)?;
+        let code = self.create_with_user(email, client).await.map_err(into_api_error)?;
         MagicCode::parse(code.expose()).map_err(|_| {
             ApiError::new(Reason::WorkosUnavailable).because("WorkOS created a code in an unknown format")
         })
     }
 
     /// Creates a code. WorkOS creates a missing user along with it; if it does not, the user is created first.
-    async fn create_with_user(
-        &self,
-        email: &EmailAddress,
-        client: &Client,
-    ) -> Result<Result<Secret, CallError>, ApiError> {
+    async fn create_with_user(&self, email: &EmailAddress, client: &Client) -> Result<Secret, CallError> {
         match self.create_magic_auth(email, client).await {
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.create_user(email).await?;
-                Ok(self.create_magic_auth(email, client).await)
+                self.create_magic_auth(email, client).await
             }
-            result => Ok(result),
+            result => result,
         }
     }
 
@@ -71,16 +69,25 @@ impl WorkOs {
             signals_id: None,
         };
         let params = CreateMagicAuthParams::new(body);
-        let created = self.sdk.user_management().create_magic_auth(params).await?;
+        let start = Instant::now();
+        let created = self.sdk.user_management().create_magic_auth(params).await;
+        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let outcome = if created.is_ok() { "ok" } else { "failed" };
+        metrics::latency("MailLatency", millis, &[("Outcome", outcome)]);
+        let created = created?;
         Ok(Secret::new(created.code.into_inner()))
     }
 }
 
-/// Turns the refusal of a policy into success: sign-up is off, the method is not allowed for the domain, or the person
-/// needs an invitation.
-fn hide_policy(result: Result<Secret, CallError>) -> Result<(), ApiError> {
+/// Turns a refusal that depends on the person into success: sign-up is off, the method is not allowed for the domain,
+/// the person needs an invitation, or WorkOS has sent the address enough mail.
+fn hide_refusal(result: Result<Secret, CallError>) -> Result<(), ApiError> {
     match result {
         Ok(_) => Ok(()),
+        Err(error) if error.is_rate_limited() => {
+            log_unsent(error);
+            Ok(())
+        }
         Err(error)
             if matches!(
                 error.kind,

@@ -179,6 +179,11 @@ impl CallError {
         self.into_api_error_as(reason)
     }
 
+    /// Whether WorkOS did nothing, because there were too many calls.
+    pub(crate) fn is_rate_limited(&self) -> bool {
+        matches!(self.cause, Cause::Response { status: StatusCode::TOO_MANY_REQUESTS, .. })
+    }
+
     /// The error for clients of a call that refuses nobody: WorkOS is busy or unavailable.
     #[track_caller]
     pub(crate) fn into_outage(self) -> ApiError {

@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 33] = [
+pub const FULL: [(&str, &str); 34] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
@@ -20,6 +20,7 @@ pub const FULL: [(&str, &str); 33] = [
     ("LIVEKIT_API_KEY", "key"),
     ("LIVEKIT_API_SECRET", "secret"),
     ("LIVEKIT_URL", "https://livekit.example.com"),
+    ("MAIL_FLOOR_MS", "400"),
     ("OAUTH_REDIRECT_URI", "https://app.example.com/callback"),
     ("RECORDING_ACCESS_KEY", "id"),
     ("RECORDING_BUCKET", "recordings"),
@@ -39,7 +40,7 @@ pub const FULL: [(&str, &str); 33] = [
     ("SIGN_OUT_RETURN_TO", "https://app.example.com"),
     ("SSO_AUTHORIZE_ENDPOINT", "user_management"),
     ("STAGE", "dev"),
-    ("WORKOS_API_KEY", "key"),
+    ("WORKOS_API_KEY", "sk_test_key"),
     ("WORKOS_API_URL", "https://api.workos.com"),
     ("WORKOS_CLIENT_ID", "client_1"),
 ];

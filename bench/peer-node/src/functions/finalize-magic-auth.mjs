@@ -3,11 +3,12 @@
 import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { ApiError, email, serve, setCookie, text } from '../http.mjs';
-import { admit, writeSession } from '../table.mjs';
+import { admit, rememberDevice, writeSession } from '../table.mjs';
 import { clientId, workos } from '../workos.mjs';
 
 const LIMITS = { perAddress: { max: 5, seconds: 600 }, perSource: { max: 60, seconds: 600 } };
 const IDLE = Number(process.env.SESSION_IDLE_SECONDS ?? 604_800);
+const DEVICE = 90 * 86_400;
 const ABSOLUTE = Number(process.env.SESSION_ABSOLUTE_SECONDS ?? 2_592_000);
 
 const keys = createRemoteJWKSet(new URL(process.env.WORKOS_JWKS_URL ?? workos.userManagement.getJwksUrl(clientId)));
@@ -66,7 +67,8 @@ serve('/auth/finalize-magic-auth', async ({ body, client }) => {
       keys.fresh ? undefined : keys.reload().catch(() => undefined),
     ]);
     const { user } = authentication;
-    const cookie = await beginSession(authentication);
+    const device = randomBytes(32);
+    const [cookie] = await Promise.all([beginSession(authentication), rememberDevice(device, DEVICE)]);
     const present = (value) => value ?? undefined;
     return {
       body: {
@@ -78,7 +80,7 @@ serve('/auth/finalize-magic-auth', async ({ body, client }) => {
           avatarURL: present(user.profilePictureUrl),
         },
       },
-      cookies: [cookie],
+      cookies: [cookie, setCookie('__Host-device', device.toString('base64url'), DEVICE)],
     };
   } catch (error) {
     const refused = refusal(error);

@@ -1,8 +1,9 @@
 // POST /auth/sign-in
 
+import { randomBytes } from 'node:crypto';
 import { begin } from '../flow.mjs';
-import { ApiError, email, serve } from '../http.mjs';
-import { admit } from '../table.mjs';
+import { ApiError, email, serve, setCookie } from '../http.mjs';
+import { admit, pendingItem } from '../table.mjs';
 import { workos } from '../workos.mjs';
 
 const LIMITS = { perAddress: { max: 10, seconds: 600 }, perSource: { max: 120, seconds: 600 } };
@@ -30,8 +31,9 @@ serve('/auth/sign-in', async ({ body, event, client }) => {
   const unavailable = (cause) => {
     throw cause instanceof ApiError ? cause : new ApiError(502, 'workos_unavailable', { cause });
   };
-  const [, connection, users] = await Promise.all([
-    admit('sign-in', LIMITS, address, client),
+  const pending = randomBytes(32);
+  await admit('sign-in', LIMITS, address, client, [pendingItem(pending)]);
+  const [connection, users] = await Promise.all([
     ssoConnection(address.slice(address.lastIndexOf('@') + 1)),
     workos.userManagement.listUsers({ email: address }),
   ]).catch(unavailable);
@@ -44,5 +46,6 @@ serve('/auth/sign-in', async ({ body, event, client }) => {
       .createMagicAuth({ email: address, ipAddress: client.ip, userAgent: client.userAgent })
       .catch(unavailable);
   }
-  return { body: { authData: { authMethod: 'magic_auth' } } };
+  const cookie = setCookie('__Host-pending', pending.toString('base64url'), 600);
+  return { body: { authData: { authMethod: 'magic_auth' } }, cookies: [cookie] };
 });
