@@ -28,7 +28,7 @@ impl Outcome {
     }
 }
 
-/// Explores a model completely. Fails with the shortest trace to a state in which an `always` property is violated, or
+/// Explores a model completely. Fails with a shortest trace to a state in which an `always` property is violated, or
 /// if no state satisfies a `sometimes` property.
 fn check<M>(name: &str, model: M)
 where
@@ -37,7 +37,7 @@ where
     M::Action: Clone + std::fmt::Debug + PartialEq,
 {
     let started = Instant::now();
-    let checker = model.checker().threads(2).spawn_bfs().join();
+    let checker = model.checker().spawn_bfs().join();
     println!("{name}: {} states, {:.1?}", checker.unique_state_count(), started.elapsed());
     checker.assert_properties();
 }

@@ -728,9 +728,9 @@ fn refreshes_at_the_same_time_and_one_after_another() {
 }
 
 #[test]
-fn a_refresh_a_switch_and_a_sign_out() {
-    let requests = vec![Request::Refresh, Request::Switch(1), Request::SignOut];
-    check("refresh, switch, sign-out", Protocol { requests, faults: 2 });
+fn two_refreshes_a_switch_and_a_sign_out() {
+    let requests = vec![Request::Refresh, Request::Refresh, Request::Switch(1), Request::SignOut];
+    check("two refreshes, switch, sign-out", Protocol { requests, faults: 2 });
 }
 
 #[test]
