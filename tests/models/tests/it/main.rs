@@ -1,5 +1,6 @@
 //! The models, each checked in every state that it can reach.
 
+mod recording;
 mod session;
 
 use std::hash::Hash;
