@@ -14,24 +14,26 @@ const NANOS: i64 = 1_000_000_000;
 
 /// An egress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Egress {
-    pub(crate) id: String,
+pub struct Egress {
+    /// LiveKit's id.
+    pub id: String,
     /// LiveKit's name of the room.
-    pub(crate) room: String,
+    pub room: String,
     /// LiveKit's id of the room.
-    pub(crate) room_sid: String,
+    pub room_sid: String,
     /// Token of the claim that it was started for.
-    pub(crate) token: Option<String>,
+    pub token: Option<String>,
     /// The bucket that the room composite is written to.
-    pub(crate) bucket: Option<String>,
+    pub bucket: Option<String>,
     /// Key of the file in the bucket.
-    pub(crate) object_key: Option<String>,
-    pub(crate) progress: Progress,
+    pub object_key: Option<String>,
+    /// What LiveKit says about it.
+    pub progress: Progress,
 }
 
 impl Egress {
     /// Whether it is recording or about to. An egress that is ending only completes its file.
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.progress.status < RecordingStatus::Ending
     }
 }

@@ -34,7 +34,7 @@ pub struct Events {
 
 /// What the table says about an egress, after [`Events::apply`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Applied {
+pub enum Applied {
     /// It has a record, or its start is being confirmed.
     Recorded(Box<RecordingItem>),
     /// Another start has its room; it was stopped.
@@ -45,7 +45,7 @@ pub(crate) enum Applied {
 
 /// What to do with an egress that has no record.
 #[derive(Debug, PartialEq, Eq)]
-enum Unrecorded {
+pub enum Unrecorded {
     /// Confirm its claim.
     Confirm(Claim),
     /// Stop it: another start has claimed the room.
@@ -55,7 +55,7 @@ enum Unrecorded {
 }
 
 /// Decides about an egress without a record, whose start is in progress or was interrupted.
-fn unrecorded(egress: &Egress, held: Option<RoomItem>) -> Unrecorded {
+pub fn unrecorded(egress: &Egress, held: Option<RoomItem>) -> Unrecorded {
     match (&egress.token, held) {
         (Some(token), Some(item)) if item.claim.token == *token => Unrecorded::Confirm(item.claim),
         // LiveKit took so long that another start has claimed the room: this egress is surplus.

@@ -36,6 +36,7 @@ pub const FAILURES: &[Reason] = &[Reason::LivekitUnavailable, Reason::LivekitBus
 
 pub mod bucket;
 mod deadline;
+pub mod decisions;
 mod egress;
 pub mod events;
 pub mod fields;

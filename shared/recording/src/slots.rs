@@ -25,7 +25,7 @@ pub(crate) fn per_caller(env: &Env) -> Result<u64, ConfigError> {
 /// The slots of a user that no recording holds any more. `rooms` are the items of their rooms, in the same order.
 ///
 /// A slot outlives its recording if the write that gives it back fails, or the function dies before.
-pub(crate) fn leaked(user_id: &str, slots: &[Slot], rooms: &[Option<RoomItem>], now: u64) -> Vec<Slot> {
+pub fn leaked(user_id: &str, slots: &[Slot], rooms: &[Option<RoomItem>], now: u64) -> Vec<Slot> {
     let is_held = |slot: &Slot, item: &RoomItem| {
         item.claim.started_by == user_id
             && Slot::of(&item.claim) == *slot

@@ -21,7 +21,7 @@ use crate::slots;
 use crate::twirp::{Failure, Leftover};
 
 /// An unconfirmed claim is abandoned after this time: by then, the request that made it has ended.
-const LEASE_SECONDS: u64 = 9;
+pub const LEASE_SECONDS: u64 = 9;
 
 /// Reserve after the call that starts an egress: to list the egresses, if it fails, and to write.
 const RESERVE: Duration = WRITE.saturating_add(Duration::from_secs(1));
@@ -97,6 +97,7 @@ impl Recorder {
         let deadline = Deadline::start();
         let room = self.scope.room(caller, &new.room_name)?;
         let egresses = self.server.egresses(deadline)?;
+        let asked_at = clock::now();
         let (authorized, running, held, taken) = tokio::join!(
             self.policy.authorize(&self.server, &room, caller, deadline),
             egresses.in_room(room.as_str(), Duration::ZERO),
@@ -107,7 +108,7 @@ impl Recorder {
         let (running, held, taken) = (running?, held?, taken?);
 
         let now = clock::now_millis();
-        let start = Start { recorder: self, caller, deadline, egresses, taken, id: random::id()? };
+        let start = Start { recorder: self, caller, deadline, egresses, asked_at, taken, id: random::id()? };
         let claim = Claim {
             room: room.as_str().to_owned(),
             token: start.id.clone(),
@@ -130,22 +131,49 @@ impl Recorder {
 
 /// The next step, decided from the room's item and LiveKit's egresses.
 #[derive(Debug, PartialEq, Eq)]
-enum Plan {
+pub enum Plan {
     /// Claim the room and start an egress. The claim may replace `abandoned`.
-    Begin { abandoned: Option<RoomItem> },
+    Begin {
+        /// The claim that may be replaced.
+        abandoned: Option<RoomItem>,
+    },
     /// Confirm the claim of a running egress that is not confirmed, or that no response has carried yet.
-    Complete { claim: Claim, egress: Egress },
+    Complete {
+        /// The claim.
+        claim: Claim,
+        /// Its egress.
+        egress: Egress,
+    },
     /// Claim the room for a running egress that the table does not know.
-    Adopt { egress: Egress, abandoned: Option<RoomItem> },
+    Adopt {
+        /// The egress.
+        egress: Egress,
+        /// The claim that may be replaced.
+        abandoned: Option<RoomItem>,
+    },
     /// Ask LiveKit about the room's egress, which is not in the list.
-    Verify { item: RoomItem, egress_id: String },
+    Verify {
+        /// The room's item.
+        item: RoomItem,
+        /// LiveKit's id of the egress.
+        egress_id: String,
+    },
     /// Refuse: the room is being recorded.
-    Refuse { item: RoomItem },
-    /// Wait: another start is in progress. `cut_to` shortens a lease that a clock ahead of ours has written.
-    Wait { cut_to: Option<(RoomItem, u64)> },
+    Refuse {
+        /// The room's item.
+        item: RoomItem,
+    },
+    /// Wait: another start is in progress.
+    Wait {
+        /// Shortens a lease that a clock ahead of ours has written.
+        cut_to: Option<(RoomItem, u64)>,
+    },
 }
 
-fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) -> Plan {
+/// Decides how a start goes on. `running` are the room's egresses, of whatever kind, which were asked for at `asked_at`.
+///
+/// A lease counts if it had not ended by then: its start may have begun an egress since.
+pub fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, asked_at: u64, now: u64) -> Plan {
     let Some(item) = held else { return begin_or_adopt(None, running, bucket) };
     match item.phase.clone() {
         Phase::Starting { lease_until } => {
@@ -157,7 +185,7 @@ fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) ->
                 None if lease_until > now + LEASE_SECONDS => {
                     Plan::Wait { cut_to: Some((item, now + LEASE_SECONDS)) }
                 }
-                None if lease_until > now => Plan::Wait { cut_to: None },
+                None if lease_until > asked_at => Plan::Wait { cut_to: None },
                 None => begin_or_adopt(Some(item), running, bucket),
             }
         }
@@ -176,7 +204,7 @@ fn plan(held: Option<RoomItem>, running: Vec<Egress>, bucket: &str, now: u64) ->
 
 /// The plan for a room that the table considers free. A running egress that writes the room into our bucket is its
 /// recording. Others, such as live streams, do not matter.
-fn begin_or_adopt(abandoned: Option<RoomItem>, running: Vec<Egress>, bucket: &str) -> Plan {
+pub fn begin_or_adopt(abandoned: Option<RoomItem>, running: Vec<Egress>, bucket: &str) -> Plan {
     let recording =
         running.into_iter().find(|egress| egress.is_running() && egress.bucket.as_deref() == Some(bucket));
     match recording {
@@ -191,6 +219,8 @@ struct Start<'a> {
     caller: &'a Caller,
     deadline: Deadline,
     egresses: Egresses<'a>,
+    /// When the room's egresses were asked for.
+    asked_at: u64,
     /// The slots that the caller's recordings take.
     taken: Vec<Slot>,
     /// Unique to this start.
@@ -205,7 +235,7 @@ impl Start<'_> {
         running: Vec<Egress>,
     ) -> Result<Started, ApiError> {
         let bucket = self.recorder.bucket.name();
-        let plan = match plan(held, running.clone(), bucket, clock::now()) {
+        let plan = match plan(held, running.clone(), bucket, self.asked_at, clock::now()) {
             Plan::Verify { item, egress_id } => {
                 if self.is_running(&egress_id).await? {
                     Plan::Refuse { item }
@@ -494,7 +524,7 @@ mod tests {
 
     #[test]
     fn a_free_room_is_claimed() {
-        assert_eq!(plan(None, Vec::new(), "ours", NOW), Plan::Begin { abandoned: None });
+        assert_eq!(plan(None, Vec::new(), "ours", NOW, NOW), Plan::Begin { abandoned: None });
     }
 
     #[test]
@@ -502,35 +532,42 @@ mod tests {
         let mut stream = egress("EG_2", "t2", "ours", RecordingStatus::Active);
         stream.bucket = None;
         let foreign = egress("EG_3", "t3", "theirs", RecordingStatus::Active);
-        assert_eq!(plan(None, vec![stream, foreign], "ours", NOW), Plan::Begin { abandoned: None });
+        assert_eq!(plan(None, vec![stream, foreign], "ours", NOW, NOW), Plan::Begin { abandoned: None });
     }
 
     #[test]
     fn an_unknown_recording_is_adopted_unless_it_is_ending() {
         let unknown = ours(RecordingStatus::Active);
         assert_eq!(
-            plan(None, vec![unknown.clone()], "ours", NOW),
+            plan(None, vec![unknown.clone()], "ours", NOW, NOW),
             Plan::Adopt { egress: unknown, abandoned: None }
         );
         assert_eq!(
-            plan(None, vec![ours(RecordingStatus::Ending)], "ours", NOW),
+            plan(None, vec![ours(RecordingStatus::Ending)], "ours", NOW, NOW),
             Plan::Begin { abandoned: None }
         );
     }
 
     #[test]
     fn a_start_in_progress_is_waited_for_until_its_lease_expires() {
-        assert_eq!(plan(Some(starting(NOW + 1)), Vec::new(), "ours", NOW), Plan::Wait { cut_to: None });
+        assert_eq!(plan(Some(starting(NOW + 1)), Vec::new(), "ours", NOW, NOW), Plan::Wait { cut_to: None });
         let expired = starting(NOW);
         assert_eq!(
-            plan(Some(expired.clone()), Vec::new(), "ours", NOW),
+            plan(Some(expired.clone()), Vec::new(), "ours", NOW, NOW),
             Plan::Begin { abandoned: Some(expired) }
         );
     }
 
     #[test]
+    fn a_lease_that_ended_while_the_egresses_were_listed_counts() {
+        let plan = |asked_at| plan(Some(starting(NOW)), Vec::new(), "ours", asked_at, NOW);
+        assert_eq!(plan(NOW - 1), Plan::Wait { cut_to: None });
+        assert_eq!(plan(NOW), Plan::Begin { abandoned: Some(starting(NOW)) });
+    }
+
+    #[test]
     fn a_lease_by_a_clock_that_is_ahead_is_cut_to_its_own_length_from_now() {
-        let lease = |until| plan(Some(starting(until)), Vec::new(), "ours", NOW);
+        let lease = |until| plan(Some(starting(until)), Vec::new(), "ours", NOW, NOW);
         assert_eq!(lease(NOW + LEASE_SECONDS), Plan::Wait { cut_to: None });
         let ahead = NOW + 120 + LEASE_SECONDS;
         assert_eq!(lease(ahead), Plan::Wait { cut_to: Some((starting(ahead), NOW + LEASE_SECONDS)) });
@@ -541,7 +578,7 @@ mod tests {
         for lease in [0, NOW + 9] {
             let running = ours(RecordingStatus::Starting);
             assert_eq!(
-                plan(Some(starting(lease)), vec![running.clone()], "ours", NOW),
+                plan(Some(starting(lease)), vec![running.clone()], "ours", NOW, NOW),
                 Plan::Complete { claim: starting(lease).claim, egress: running }
             );
         }
@@ -551,9 +588,9 @@ mod tests {
     fn a_second_start_is_refused_unless_no_response_carried_the_first_egress() {
         let running = ours(RecordingStatus::Active);
         let item = recording(Some("s1"));
-        assert_eq!(plan(Some(item.clone()), vec![running.clone()], "ours", NOW), Plan::Refuse { item });
+        assert_eq!(plan(Some(item.clone()), vec![running.clone()], "ours", NOW, NOW), Plan::Refuse { item });
         assert_eq!(
-            plan(Some(recording(None)), vec![running.clone()], "ours", NOW),
+            plan(Some(recording(None)), vec![running.clone()], "ours", NOW, NOW),
             Plan::Complete { claim: recording(None).claim, egress: running }
         );
     }
@@ -562,11 +599,11 @@ mod tests {
     fn an_egress_that_livekit_does_not_list_is_verified() {
         let item = recording(Some("s1"));
         assert_eq!(
-            plan(Some(item.clone()), Vec::new(), "ours", NOW),
+            plan(Some(item.clone()), Vec::new(), "ours", NOW, NOW),
             Plan::Verify { item: item.clone(), egress_id: "EG_1".into() }
         );
         assert_eq!(
-            plan(Some(item.clone()), vec![ours(RecordingStatus::Ending)], "ours", NOW),
+            plan(Some(item.clone()), vec![ours(RecordingStatus::Ending)], "ours", NOW, NOW),
             Plan::Begin { abandoned: Some(item) }
         );
     }

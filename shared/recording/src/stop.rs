@@ -142,15 +142,15 @@ impl Stopper {
 
 /// What an earlier stop has left undone, apart from the slot, which can be given back any number of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unfinished {
+pub struct Unfinished {
     /// The record still says that it is recording.
-    advance: bool,
+    pub advance: bool,
     /// The recording still has the room.
-    free: bool,
+    pub free: bool,
 }
 
 /// Decides what a stopped recording still needs. LiveKit has accepted the stop: it is noted only after that.
-fn unfinished(record: &RecordingItem, held: Option<&RoomItem>) -> Unfinished {
+pub fn unfinished(record: &RecordingItem, held: Option<&RoomItem>) -> Unfinished {
     Unfinished {
         advance: record.status < RecordingStatus::Ending,
         free: held.and_then(RoomItem::egress_id) == Some(&record.egress_id),
@@ -189,7 +189,7 @@ fn may_stop(
 }
 
 /// When the recording was stopped or ended by itself; `None` while it can be stopped.
-fn stopped_at(record: &RecordingItem) -> Option<u64> {
+pub fn stopped_at(record: &RecordingItem) -> Option<u64> {
     record.stopped_at.or(record.ended_at.filter(|_| record.status.is_final()))
 }
 

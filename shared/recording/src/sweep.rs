@@ -35,14 +35,16 @@ pub struct Sweeper {
 
 /// What to do with a running egress after its state is applied to the table.
 #[derive(Debug, PartialEq, Eq)]
-enum Running {
+pub enum Running {
+    /// Leave it alone.
     Leave,
+    /// Stop it, for this reason.
     Stop(&'static str),
 }
 
 /// Decides about a running egress. The table knows the recordings that may run: those with a record, and starts in
 /// progress, which have a claim.
-fn judge(applied: &Applied, now: u64, max_seconds: u64) -> Running {
+pub fn judge(applied: &Applied, now: u64, max_seconds: u64) -> Running {
     match applied {
         Applied::Recorded(record) if now >= started_at(record).saturating_add(max_seconds) => {
             Running::Stop("it has run too long")

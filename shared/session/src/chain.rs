@@ -10,7 +10,7 @@ use crate::SessionToken;
 use crate::lifetimes::ended_with;
 
 /// Sessions to end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Chain {
     ends: Vec<SessionKey>,
     known: Vec<SessionKey>,

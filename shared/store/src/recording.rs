@@ -29,7 +29,7 @@ const ROOM_ITEM_SECONDS: u64 = 7 * 24 * 60 * 60;
 const CLAIM_ITEM_SECONDS: u64 = 60 * 60;
 
 /// The status of a recording. It only moves to a later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordingStatus {
     /// LiveKit has accepted it.
     Starting,

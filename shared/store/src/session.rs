@@ -13,7 +13,7 @@ use crate::table::Table;
 use crate::write::{Refused, Step, Write, Written};
 
 /// The hash of a session token, which is the key of its item.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub String);
 
 impl SessionKey {

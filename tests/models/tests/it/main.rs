@@ -1,0 +1,44 @@
+//! The models, each checked in every state that it can reach.
+
+mod recording;
+mod session;
+
+use std::hash::Hash;
+use std::time::Instant;
+
+use stateright::{Checker as _, Model};
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It took effect, and was answered.
+    Answered,
+    /// It took effect, and the answer was lost.
+    AnswerLost,
+    /// It did not reach the other side.
+    Dropped,
+    /// It took effect, and the caller died.
+    Died,
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Answered, Self::AnswerLost, Self::Dropped, Self::Died];
+
+    fn is_fault(self) -> bool {
+        self != Self::Answered
+    }
+}
+
+/// Explores a model completely. Fails with a shortest trace to a state in which an `always` property is violated, or
+/// if no state satisfies a `sometimes` property.
+fn check<M>(name: &str, model: M)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + std::fmt::Debug + Hash + PartialEq + Send + Sync,
+    M::Action: Clone + std::fmt::Debug + PartialEq,
+{
+    let started = Instant::now();
+    let checker = model.checker().spawn_bfs().join();
+    println!("{name}: {} states, {:.1?}", checker.unique_state_count(), started.elapsed());
+    checker.assert_properties();
+}
