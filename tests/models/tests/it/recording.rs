@@ -987,7 +987,8 @@ impl Model for Protocol {
                 }),
             ]);
         }
-        if has(Request::Webhook) || has(Request::Sweep) {
+        let starts = self.requests.iter().filter(|request| **request == Request::Start).count();
+        if starts > 1 && (has(Request::Webhook) || has(Request::Sweep)) {
             properties.push(Property::sometimes("a surplus egress is stopped", |_, state: &State| {
                 state.history.surplus_stopped
             }));
