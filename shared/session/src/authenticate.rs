@@ -11,14 +11,12 @@
 use std::time::Duration;
 
 use api::caller::Verdict;
-use api::{
-    ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, deadline, metrics,
-};
+use api::{ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, deadline};
 use store::session::{Renewal, RenewedAccess, RenewedClaims};
 use store::{SessionItem, SessionKey, Table, to_deadline};
 use workos::{Grants, RefreshError, Refreshed};
 
-use crate::lease::{Lease, RETRY_PAUSE, unverified};
+use crate::lease::{Lease, RETRY_PAUSE, count, count_stored, unverified};
 use crate::{Lifetimes, SessionToken, Standing};
 
 /// How long the claims of an expired access token are still accepted.
@@ -147,9 +145,8 @@ impl Authenticator {
         match self.grants.refresh(&refresh_token, session.organization_id.as_deref(), client).await {
             Ok(Refreshed { refresh_token, claims, user }) => {
                 let Some(claims) = claims else {
-                    let stored =
-                        lease.store_unverified(session.generation, &refresh_token, RETRY_PAUSE).await;
-                    count_stored(&stored);
+                    // If this fails, the claims are cached all the same.
+                    let _ = lease.store_unverified(session.generation, &refresh_token, RETRY_PAUSE).await;
                     return self.with_cached_claims(session, unverified());
                 };
                 let sealed_refresh_token = token.seal(&refresh_token)?;
@@ -266,19 +263,4 @@ fn caller(session: SessionItem) -> Caller {
         permissions: session.permissions,
         session_id: session.workos_session_id,
     }
-}
-
-/// Counts a refresh that WorkOS granted.
-fn count_stored<T>(stored: &Result<T, ApiError>) {
-    match stored {
-        Ok(_) => count("renewed"),
-        Err(error) => {
-            tracing::error!(cause = error.cause(), "a refreshed session could not be stored");
-            count("lost");
-        }
-    }
-}
-
-fn count(outcome: &'static str) {
-    metrics::count("Refresh", &[("Outcome", outcome)]);
 }

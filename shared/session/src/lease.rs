@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use api::{ApiError, Reason, Secret, clock, random};
+use api::{ApiError, Reason, Secret, clock, metrics, random};
 use store::session::{LeaseTimes, Renewal, RenewedAccess};
 use store::{SessionKey, Table, to_deadline};
 
@@ -68,8 +68,26 @@ impl<'a> Lease<'a> {
         let access = RenewedAccess::Unverified { retry_at: clock::now() + pause };
         let renewal = Renewal { sealed_refresh_token, access };
         let renew = || self.table.renew_session(&self.key, generation, renewal.clone());
-        to_deadline(Duration::ZERO, renew).await
+        let stored = to_deadline(Duration::ZERO, renew).await;
+        count_stored(&stored);
+        stored
     }
+}
+
+/// Counts a refresh or switch that WorkOS granted.
+pub(crate) fn count_stored<T>(stored: &Result<T, ApiError>) {
+    match stored {
+        Ok(_) => count("renewed"),
+        Err(error) => {
+            tracing::error!(cause = error.cause(), "a refreshed session could not be stored");
+            count("lost");
+        }
+    }
+}
+
+/// Counts an outcome.
+pub(crate) fn count(outcome: &'static str) {
+    metrics::count("Refresh", &[("Outcome", outcome)]);
 }
 
 /// The error for a session whose new access token is unverified.

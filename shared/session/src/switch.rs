@@ -7,7 +7,7 @@ use store::SessionItem;
 use store::session::Link;
 use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
 
-use crate::lease::{Lease, RETRY_PAUSE, unverified};
+use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -97,9 +97,12 @@ impl Switcher {
                 lease.release(0).await;
                 Err(error)
             }
-            Err(RefreshError::Transient(error) | RefreshError::Lost(error)) => {
+            Err(failed @ (RefreshError::Transient(_) | RefreshError::Lost(_))) => {
+                if matches!(failed, RefreshError::Lost(_)) {
+                    count("lost");
+                }
                 lease.release(RETRY_PAUSE).await;
-                Err(error)
+                Err(failed.into())
             }
         }
     }

@@ -6,9 +6,9 @@
 
 use std::sync::LazyLock;
 
-use session::{Chain, Lifetimes, SessionToken, Standing};
+use session::{Chain, Lifetimes, SessionToken, Standing, lease};
 use stateright::{Model, Property};
-use store::session::Link;
+use store::session::{LeaseTimes, Link};
 use store::{SessionItem, SessionKey};
 
 use crate::{Outcome, check};
@@ -243,22 +243,11 @@ struct Protocol {
     faults: u8,
 }
 
-/// When a lease can be taken: the function `times` of `shared/session/src/lease.rs`.
-struct LeaseTimes {
-    now: u64,
-    lease_until: u64,
-    pause_until: u64,
-}
-
-fn lease_times(now: u64) -> LeaseTimes {
-    LeaseTimes { now, lease_until: now + 10, pause_until: now + 60 }
-}
-
 /// The conditions of the table's writes.
 impl State {
     /// `Table::claim_refresh`
     fn claim_refresh(&mut self, key: usize, generation: u64, owner: usize) -> bool {
-        let LeaseTimes { now, lease_until, pause_until } = lease_times(self.now);
+        let LeaseTimes { now, lease_until, pause_until } = lease::times(self.now);
         let Some(stored) = &mut self.table[key] else { return false };
         let is_leased = stored.lease.is_some_and(|(_, until)| (now + 1..=lease_until).contains(&until));
         let is_paused = stored.pause_until.is_some_and(|until| (now + 1..=pause_until).contains(&until));
