@@ -32,7 +32,7 @@ pub struct Events {
     retention: Retention,
 }
 
-/// What the table says about an egress, after [`Events::apply`].
+/// What the table says about an egress, after an event is applied.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It has a record, or its start is being confirmed.
