@@ -47,7 +47,7 @@ async fn survive(
     interrupting: Option<&str>,
 ) {
     assert!(!endpoints.is_empty(), "{fault}: no endpoint");
-    stage.reset_limits();
+    stage.app.reset_limits();
     let mut requests = Vec::new();
     for function in endpoints {
         requests.push(stage.ready(function).await);
@@ -332,7 +332,7 @@ async fn one_throttled_or_lost_dynamodb_call_is_retried() {
         // The write succeeded: the retry must recognize it as its own.
         Fault::new("*", Effect::LoseResponse),
     ] {
-        stage.reset_limits();
+        stage.app.reset_limits();
         for function in &endpoints {
             let mut request = stage.ready(function).await;
             stage.app.dynamodb().proxy().inject(fault.clone().times(1));

@@ -181,7 +181,7 @@ impl Bench {
 
     /// Runs a cell. Returns what is wrong.
     async fn run(&mut self, cell: &Cell<'_>) -> Vec<String> {
-        self.stage.reset_limits();
+        self.stage.app.reset_limits();
         let mut ready = cell.scenario.prepare(&self.stage).await;
         let known = self.workos_sessions(&ready);
         let proxy = cell.proxy(&self.stage);

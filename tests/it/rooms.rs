@@ -28,7 +28,7 @@ async fn without_a_scope_users_of_different_organizations_meet() {
         enter(&app, browser, ROOM).await;
     }
     assert_eq!(app.livekit().participants(ROOM).len(), 3);
-    // A user without an organization records, and whoever is in the room can stop it.
+    // A user without an organization records, and everybody in the room can stop it.
     let egress = guest.start_recording(start(ROOM)).await.is(200).text("/egressId");
     let key = app.record(&egress)["object_key"].as_str().unwrap().to_owned();
     assert!(key.starts_with("recordings/no-organization/1/test-room/"), "{key}");

@@ -93,7 +93,7 @@ async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
             }
             ready.send().await;
             stage.upstreams().iter().for_each(|(_, proxy)| proxy.clear_faults());
-            stage.reset_limits();
+            stage.app.reset_limits();
         }
     }
     let refused = [

@@ -100,11 +100,6 @@ impl Stage {
         calls.sort();
         calls.into_iter().map(|(_, upstream, call)| (upstream, call)).collect()
     }
-
-    /// Resets our own rate limits, since all requests of a test come from one address.
-    pub fn reset_limits(&self) {
-        self.app.reset_limits();
-    }
 }
 
 /// The fields of a request's JSON body.

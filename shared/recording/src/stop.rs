@@ -164,8 +164,8 @@ fn is_named(record: &RecordingItem, room: &Room, zone: &ZoneId) -> bool {
 
 /// Decides who may stop a recording. `presence` is the policy's answer for the room.
 ///
-/// Under `participants`: whoever started it or is in the room, of whatever organization; a recording concerns the people
-/// who are recorded. Under `anyone`: its organization; users without an organization share none, so theirs is their own.
+/// Under `participants`: the person who started it and everybody in the room, from any organization, because a recording
+/// concerns the people who are recorded. Under `anyone`: its organization; users without an organization share none, so theirs is their own.
 /// Only members of its organization learn that they are not in the room. To others, the recording does not exist.
 fn may_stop(
     record: &RecordingItem,

@@ -83,31 +83,24 @@ impl CodeMail {
         email: &EmailAddress,
         req: &Request<I>,
     ) -> Result<NextStep, ApiError> {
-        self.floor.hold(self.admit(source, recipients, email, req)).await
-    }
-
-    async fn admit<I>(
-        &self,
-        source: SourceLimit,
-        recipients: Recipients,
-        email: &EmailAddress,
-        req: &Request<I>,
-    ) -> Result<NextStep, ApiError> {
-        let device = DEVICE.find(&req.cookies, email);
-        let (pending, cookie) = PENDING.issue(&req.cookies, email, self.same_site)?;
-        let request = CodeRequest { source, client: &req.client, email, device, pending };
-        let mail = request.admit(&self.table).await?;
-        let may_send = matches!(mail, Mail::Granted(_));
-        let sso = self.sso_or_send(may_send, recipients, email, req).await;
-        match (sso, mail) {
-            (Ok(None), _) => Ok(NextStep::Code(cookie)),
-            (sso, mail) => {
-                if let Mail::Granted(grant) = mail {
-                    grant.give_back(&self.table).await;
+        let next_step = async {
+            let device = DEVICE.find(&req.cookies, email);
+            let (pending, cookie) = PENDING.issue(&req.cookies, email, self.same_site)?;
+            let request = CodeRequest { source, client: &req.client, email, device, pending };
+            let mail = request.admit(&self.table).await?;
+            let may_send = matches!(mail, Mail::Granted(_));
+            let sso = self.sso_or_send(may_send, recipients, email, req).await;
+            match (sso, mail) {
+                (Ok(None), _) => Ok(NextStep::Code(cookie)),
+                (sso, mail) => {
+                    if let Mail::Granted(grant) = mail {
+                        grant.give_back(&self.table).await;
+                    }
+                    sso.map(|started| started.map_or(NextStep::Code(cookie), NextStep::Sso))
                 }
-                sso.map(|started| started.map_or(NextStep::Code(cookie), NextStep::Sso))
             }
-        }
+        };
+        self.floor.hold(next_step).await
     }
 
     /// Starts SSO, or sends the code and returns `None`.

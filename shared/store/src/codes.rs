@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 
-use crate::attributes::{Item, Reader, number};
+use crate::attributes::{Item, Reader, number, text};
 use crate::budget::{Budget, Use};
 use crate::limit::{Counter, Rate, SourceLimit, refused};
 use crate::table::Table;
@@ -163,7 +163,7 @@ impl CodeRequest<'_> {
     fn remember(&self, now: u64) -> Write {
         let expires_at = number(now + PENDING_SECONDS + LEEWAY);
         Write::put(Item::from([
-            ("pk".to_owned(), crate::attributes::text(pending_pk(&self.pending))),
+            ("pk".to_owned(), text(pending_pk(&self.pending))),
             ("expires_at".to_owned(), expires_at),
         ]))
     }
@@ -304,7 +304,7 @@ fn hash(email: &EmailAddress) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, email.folded().as_bytes()))
 }
 
-/// The count is then too high, which the end of its window heals.
+/// The count is then too high until its window ends.
 fn log_failure(result: Result<(), ApiError>) {
     if let Err(error) = result {
         tracing::warn!(cause = error.cause(), "a count was not taken back");

@@ -317,7 +317,7 @@ impl Table {
         let retire = Write::to(old.pk())
             .only_if("generation = :current")
             .bind("current", number(generation))
-            // Whoever holds the lease on the old generation can store nothing any more.
+            // The holder of a lease on the old generation can no longer store anything.
             .set("generation", number(generation + 1))
             .set("replaced_by", text(&key.0))
             .set("replaced_at", number(session.last_seen_at))

@@ -17,6 +17,21 @@ use std::time::Instant;
 
 use stateright::{Checker as _, Model};
 
+/// A function's deadline, in seconds.
+const DEADLINE: u64 = 8;
+
+/// The next of `moments` after `now`. Time does not pass the deadline of a running request; `started_at` has the start of
+/// each.
+fn next_moment(
+    now: u64,
+    moments: impl Iterator<Item = u64>,
+    started_at: impl Iterator<Item = u64> + Clone,
+) -> Option<u64> {
+    let deadlines = started_at.map(|started_at| started_at + DEADLINE);
+    let next = moments.chain(deadlines.clone()).filter(|moment| *moment > now).min()?;
+    deadlines.into_iter().all(|deadline| next <= deadline).then_some(next)
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {

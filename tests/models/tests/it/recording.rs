@@ -12,10 +12,7 @@ use recording::decisions::{
 use stateright::{Model, Property};
 use store::recording::{Claim, Phase, Progress, RecordingItem, RecordingStatus as Status, RoomItem, Slot};
 
-use crate::{Outcome, check};
-
-/// A function's deadline.
-const DEADLINE: u64 = 8;
+use crate::{Outcome, check, next_moment};
 
 /// `CLAIM_SECONDS` of the slots.
 const CLAIM_SECONDS: u64 = 160;
@@ -804,16 +801,8 @@ impl State {
             Held::Recording { .. } => None,
         });
         let claims = self.slots.iter().map(|slot| slot.at + CLAIM_SECONDS);
-        let moments = lease.into_iter().chain(claims).chain(self.deadlines());
-        let next = moments.filter(|moment| *moment > self.now).min()?;
-        self.deadlines().all(|deadline| next <= deadline).then_some(next)
-    }
-
-    fn deadlines(&self) -> impl Iterator<Item = u64> {
-        self.requests
-            .iter()
-            .filter(|running| running.is_active())
-            .map(|running| running.started_at + DEADLINE)
+        let active = self.requests.iter().filter(|running| running.is_active());
+        next_moment(self.now, lease.into_iter().chain(claims), active.map(|running| running.started_at))
     }
 
     fn after(&mut self, request: usize, outcome: Outcome) {

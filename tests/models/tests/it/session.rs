@@ -11,10 +11,7 @@ use stateright::{Model, Property};
 use store::session::{LeaseTimes, Link};
 use store::{SessionItem, SessionKey};
 
-use crate::{Outcome, check};
-
-/// A function's deadline.
-const DEADLINE: u64 = 8;
+use crate::{DEADLINE, Outcome, check, next_moment};
 
 /// WorkOS repeats its answer to a refresh for this time.
 const REPLAY_WINDOW: u64 = 30;
@@ -546,16 +543,8 @@ impl State {
             [stored.lease.map(|(_, until)| until), stored.pause_until, readable]
         });
         let window = (self.workos.refresh_token > 0).then_some(self.workos.rotated_at + REPLAY_WINDOW);
-        let moments = stored.flatten().chain(window).chain(self.deadlines());
-        let next = moments.filter(|moment| *moment > self.now).min()?;
-        self.deadlines().all(|deadline| next <= deadline).then_some(next)
-    }
-
-    fn deadlines(&self) -> impl Iterator<Item = u64> {
-        self.requests
-            .iter()
-            .filter(|running| running.is_active())
-            .map(|running| running.started_at + DEADLINE)
+        let active = self.requests.iter().filter(|running| running.is_active());
+        next_moment(self.now, stored.flatten().chain(window), active.map(|running| running.started_at))
     }
 
     /// Whether a session can be used or read.
