@@ -61,7 +61,19 @@ impl Stage {
 
     /// A new person, ready to send the function's example.
     pub async fn ready(&self, function: &'static Function) -> Ready<'_> {
-        let mut person = Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person");
+        self.prepare(self.person(), function).await
+    }
+
+    /// As [`Stage::ready`], by header transport.
+    pub async fn ready_without_cookies(&self, function: &'static Function) -> Ready<'_> {
+        self.prepare(self.person().without_cookies(), function).await
+    }
+
+    fn person(&self) -> Person<'_> {
+        Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person")
+    }
+
+    async fn prepare<'a>(&self, mut person: Person<'a>, function: &'static Function) -> Ready<'a> {
         let outgoing = person.prepare(function).await.expect("the steps before the example succeed");
         Ready { person, outgoing }
     }

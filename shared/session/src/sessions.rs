@@ -2,24 +2,19 @@
 
 use std::time::Duration;
 
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
+use api::{ApiError, ConfigError, Env, OAUTH_COOKIE, Reason, Request, SESSION_COOKIE, SetCookie, clock};
 use futures_util::future::join_all;
 use store::session::Ended;
 use store::{SessionItem, Table, to_deadline};
-use workos::{Authentication, OAUTH_COOKIE, User};
+use workos::{Authentication, User};
 
 use crate::chain::Chain;
 use crate::{Lifetimes, SessionToken, Standing};
-
-/// The cookie with the session token.
-pub const SESSION_COOKIE: &str = "__Host-session";
 
 /// Begins and ends sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) table: Table,
-    pub(crate) same_site: SameSite,
     lifetimes: Lifetimes,
 }
 
@@ -29,11 +24,7 @@ impl Sessions {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self {
-            table: Table::load(env)?,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
-            lifetimes: Lifetimes::load(env)?,
-        })
+        Ok(Self { table: Table::load(env)?, lifetimes: Lifetimes::load(env)? })
     }
 
     /// The table with the sessions.
@@ -109,7 +100,7 @@ impl Sessions {
 
     /// The cookies that clear those of the browser: of the session and of pending flows.
     pub fn cleared_cookies(&self) -> [SetCookie; 2] {
-        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE, self.same_site)]
+        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE)]
     }
 
     /// The client's session, for endpoints that are not behind the authorizer.
@@ -163,10 +154,10 @@ impl Sessions {
     }
 
     pub(crate) fn cookie(&self, token: &SessionToken) -> SetCookie {
-        SetCookie::new(SESSION_COOKIE, token.reveal(), self.same_site, self.lifetimes.absolute)
+        SetCookie::new(SESSION_COOKIE, token.reveal(), self.lifetimes.absolute)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
-        SetCookie::clear(SESSION_COOKIE, self.same_site)
+        SetCookie::clear(SESSION_COOKIE)
     }
 }

@@ -1,8 +1,7 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
 use api::auth_data::AuthResponse;
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SameSite, SetCookie};
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
@@ -34,7 +33,6 @@ pub struct Authorize {
     client_id: String,
     redirect_uri: String,
     sso_endpoint: SsoEndpoint,
-    same_site: SameSite,
 }
 
 /// A flow that has been started.
@@ -87,7 +85,6 @@ impl Authorize {
             client_id: env.required(&CLIENT_ID)?,
             redirect_uri: redirect_uri(env)?,
             sso_endpoint,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
         })
     }
 
@@ -101,7 +98,7 @@ impl Authorize {
         cookies: &Cookies,
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
-        let (flow, cookie) = OAuthFlow::start(cookies, self.same_site)?;
+        let (flow, cookie) = OAuthFlow::start(cookies)?;
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
     }
 
@@ -219,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_challenge_and_not_the_verifier() {
-        let (flow, _) = OAuthFlow::start(&Cookies::default(), SameSite::Lax).unwrap();
+        let (flow, _) = OAuthFlow::start(&Cookies::default()).unwrap();
         let url = authorize(&[]).url(Selector::Google, &flow, None);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
@@ -252,7 +249,6 @@ mod tests {
             ("OAUTH_REDIRECT_URI", "/callback"),
             ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
             ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
-            ("COOKIE_SAME_SITE", "strict"),
             ("WORKOS_CLIENT_ID", ""),
         ] {
             assert!(problem(name, value).contains(name), "{name}={value}");
