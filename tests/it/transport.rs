@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::SESSION_COOKIE;
-use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT};
+use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT, header_for};
 use catalog::{Outgoing, Tokens};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -114,6 +114,8 @@ async fn every_endpoint_works_without_a_cookie() {
     stage.app.livekit().set_webhook_url(None);
     let (mut sessions, mut flows) = (BTreeSet::new(), BTreeSet::new());
     for function in catalog::endpoints() {
+        let lost = function.route.cookies.iter().find(|cookie| header_for(cookie).is_none());
+        assert_eq!(lost, None, "{}: a cookie has no header", function.name);
         let mut ready = stage.ready_without_cookies(function).await;
         let answer = ready.succeed().await;
         let Ready { person, .. } = &ready;

@@ -33,7 +33,7 @@ pub const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 /// The header with the secrets of a sign-in, in requests and responses.
 pub const FLOW_TOKEN: HeaderName = HeaderName::from_static("flow-token");
 
-/// The cookies that travel in `Flow-Token`, and the names of its parts.
+/// The cookies that travel in `Flow-Token`, and the names of its parts. A cookie that is not listed here would be lost.
 const PARTS: [(&str, &str); 3] =
     [(OAUTH_COOKIE, "oauth"), (PENDING_COOKIE, "pending"), (DEVICE_COOKIE, "device")];
 
@@ -45,8 +45,11 @@ const NO_PARTS: &str = "none";
 const MAX_FLOW_TOKEN: usize = 5 * 1024;
 
 /// The response header that takes the place of a cookie.
-pub fn header_for(cookie: &str) -> HeaderName {
-    if cookie == SESSION_COOKIE { SESSION_TOKEN } else { FLOW_TOKEN }
+pub fn header_for(cookie: &str) -> Option<HeaderName> {
+    if cookie == SESSION_COOKIE {
+        return Some(SESSION_TOKEN);
+    }
+    PARTS.iter().any(|(name, _)| *name == cookie).then_some(FLOW_TOKEN)
 }
 
 /// The transport of one request.
@@ -94,7 +97,7 @@ impl Transport {
             }
             Self::Headers { parts } => {
                 let (session, flow): (Vec<_>, Vec<_>) =
-                    cookies.iter().partition(|cookie| header_for(cookie.name()) == SESSION_TOKEN);
+                    cookies.iter().partition(|cookie| cookie.name() == SESSION_COOKIE);
                 for token in session.into_iter().filter_map(SetCookie::value) {
                     insert(response, SESSION_TOKEN, token);
                 }

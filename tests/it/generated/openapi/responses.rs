@@ -150,8 +150,8 @@ fn headers(cookies: &[&str], verb: &str) -> Value {
             json!({ "$ref": format!("#/components/headers/{}", super::component(&name)) }),
         );
     }
-    let tokens: BTreeSet<_> =
-        cookies.iter().map(|cookie| super::title(header_for(cookie).as_str())).collect();
+    let tokens = cookies.iter().filter_map(|cookie| header_for(cookie));
+    let tokens: BTreeSet<_> = tokens.map(|header| super::title(header.as_str())).collect();
     if !cookies.is_empty() {
         let cookies = cookies.join("` or `");
         headers.insert(
