@@ -49,8 +49,7 @@ fn assert_in_no_log(app: &App, secrets: &[String]) {
 
 #[tokio::test]
 async fn no_log_line_holds_a_token_code_key_or_cookie() {
-    let stage = Stage { app: App::with_env(&[("SESSION_TRANSPORTS", "cookie,header")]).await };
-    stage.app.livekit().set_webhook_url(None);
+    let stage = Stage::with_header_transport().await;
     let app = &stage.app;
     let mut handed_out = vec!["sk_test_default".to_owned()];
     for function in catalog::endpoints() {
@@ -77,7 +76,7 @@ async fn no_log_line_holds_a_token_code_key_or_cookie() {
 
 #[tokio::test]
 async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
-    let stage = Stage::open().await;
+    let stage = Stage::with_header_transport().await;
     let app = &stage.app;
     let mut browser = app.browser();
     let email = "jane.doe@example.com";

@@ -52,9 +52,18 @@ impl Ready<'_> {
 }
 
 impl Stage {
-    /// Starts the product. LiveKit sends no webhooks, which would run concurrently with the requests of a test.
+    /// Starts the product.
     pub async fn open() -> Self {
-        let app = App::start().await;
+        Self::of(App::start().await)
+    }
+
+    /// Starts the product with header transport enabled.
+    pub async fn with_header_transport() -> Self {
+        Self::of(App::with_env(&[("SESSION_TRANSPORTS", "cookie,header")]).await)
+    }
+
+    /// LiveKit sends no webhooks, which would run concurrently with the requests of a test.
+    pub fn of(app: App) -> Self {
         app.livekit().set_webhook_url(None);
         Self { app }
     }

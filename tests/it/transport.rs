@@ -110,8 +110,7 @@ fn with_header(outgoing: &Outgoing, name: &str, value: &str) -> Outgoing {
 
 #[tokio::test]
 async fn every_endpoint_works_without_a_cookie() {
-    let stage = Stage { app: with_header_transport().await };
-    stage.app.livekit().set_webhook_url(None);
+    let stage = Stage::with_header_transport().await;
     let (mut sessions, mut flows) = (BTreeSet::new(), BTreeSet::new());
     for function in catalog::endpoints() {
         let lost = function.route.cookies.iter().find(|cookie| header_for(cookie).is_none());
@@ -156,8 +155,7 @@ async fn header_transport_is_off_unless_it_is_enabled() {
 #[tokio::test]
 async fn beside_a_session_cookie_it_is_refused_and_nothing_is_used_up() {
     for app in [with_header_transport().await, with_partitioned_cookies().await] {
-        let stage = Stage { app };
-        stage.app.livekit().set_webhook_url(None);
+        let stage = Stage::of(app);
         let live = holding(&stage.app, "live").await.cookies["live"].clone();
         for function in catalog::endpoints() {
             let mut ready = stage.ready_without_cookies(function).await;
@@ -177,7 +175,7 @@ async fn beside_a_session_cookie_it_is_refused_and_nothing_is_used_up() {
 
 #[tokio::test]
 async fn an_unknown_transport_is_refused() {
-    let stage = Stage { app: with_header_transport().await };
+    let stage = Stage::with_header_transport().await;
     for function in catalog::endpoints() {
         let ready = stage.ready(function).await;
         for value in ["headers", "Header", "", "cookie,header", "cookie, cookie"] {
