@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
 use futures_util::future::join_all;
-use store::session::Ended;
+use store::session::{Ended, RefreshState};
 use store::{SessionItem, Table, to_deadline};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
@@ -154,6 +154,7 @@ impl Sessions {
             access_expires_at: claims.expires_at,
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at: now,
             expires_at: self.lifetimes.expiry(created_at, now),

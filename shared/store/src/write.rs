@@ -131,6 +131,21 @@ impl Write {
         self
     }
 
+    /// Writes only if, besides the condition, an attribute still is as it was seen: absent, or with this value.
+    pub(crate) fn and_if_unchanged(self, name: &str, seen: Option<AttributeValue>) -> Self {
+        let unchanged = match &seen {
+            Some(_) => format!("#{name} = :seen_{name}"),
+            None => format!("attribute_not_exists(#{name})"),
+        };
+        let condition =
+            self.condition.as_ref().map_or(unchanged.clone(), |both| format!("{both} AND {unchanged}"));
+        let write = self.only_if(condition).name(name);
+        match seen {
+            Some(value) => write.bind(&format!("seen_{name}"), value),
+            None => write,
+        }
+    }
+
     /// Defines `:name` for the condition.
     pub(crate) fn bind(mut self, name: &str, value: AttributeValue) -> Self {
         self.values.get_or_insert_default().insert(format!(":{name}"), value);
