@@ -8,7 +8,7 @@ use local_proxy::{Effect, Fault};
 use local_runtime::LogLine;
 use serde_json::{Value, json};
 
-use crate::app::{Answer, App, Browser, session_key};
+use crate::app::{Answer, App, Browser, root, session_key};
 use crate::limits;
 use crate::organizations::{MASADAS, TAUNTA, signed_in_to};
 use crate::stage::Stage;
@@ -377,5 +377,21 @@ async fn every_request_above_a_limit_is_told() {
         answer.refused(429, "rate_limited");
         let [line] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!((&line["event"], &line["outcome"]), (&function.into(), &json!("rate_limited")));
+    }
+}
+
+#[test]
+fn operations_lists_every_field_and_value() {
+    let source = std::fs::read_to_string(root().join("shared/api/src/audit.rs")).unwrap();
+    let values = source.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let fields = source.split_once("tracing::info!(").unwrap().1.split_once(");\n").unwrap().0;
+    let fields = fields.lines().map(|line| line.split(['=', ',']).next().unwrap().trim());
+    let fields = fields.filter(|field| !field.is_empty() && *field != "audit");
+    let operations = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let section = operations.split_once("\n## Audit trail\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let names: Vec<_> = fields.chain(values).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(section.contains(&format!("`{name}`")), "{name} is not in the section");
     }
 }
