@@ -6,7 +6,7 @@ use api::audit::{self, Cause};
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, Client, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
 use futures_util::future::join_all;
-use store::session::Ended;
+use store::session::{Ended, RefreshState};
 use store::{SessionItem, SessionKey, Table, to_deadline};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
@@ -208,6 +208,7 @@ impl Sessions {
             access_expires_at: claims.expires_at,
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at: now,
             expires_at: self.lifetimes.expiry(created_at, now),

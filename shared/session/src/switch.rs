@@ -125,7 +125,7 @@ impl Switcher {
     ) -> Result<SessionItem, ApiError> {
         let key = token.key();
         for _ in 0..ATTEMPTS {
-            if lease.claim(session.generation).await? {
+            if lease.claim(&session).await? {
                 return Ok(session);
             }
             tokio::time::sleep(ATTEMPT_INTERVAL).await;
