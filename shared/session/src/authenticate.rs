@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use api::audit::Cause;
 use api::caller::Verdict;
 use api::{ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, deadline};
 use store::session::{Renewal, RenewedAccess, RenewedClaims};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use workos::{Grants, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, count_stored, unverified};
-use crate::{Lifetimes, SessionToken, Standing};
+use crate::{Lifetimes, SessionToken, Standing, trail};
 
 /// How long the claims of an expired access token are still accepted.
 pub static REFRESH_GRACE_SECONDS: Variable = Variable::or(
@@ -180,6 +181,7 @@ impl Authenticator {
                 let (reason, cause) = (error.reason().name(), error.cause());
                 tracing::info!(reason, cause, "WorkOS ended a session");
                 if self.table.delete_session_of(key, session.generation).await? {
+                    trail::ended(Cause::Workos, key, &session, client);
                     return Ok(None);
                 }
                 // Another request refreshed it meanwhile.

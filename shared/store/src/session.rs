@@ -21,6 +21,11 @@ impl SessionKey {
     pub fn pk(&self) -> String {
         format!("session#{}", self.0)
     }
+
+    /// Its first characters, which identify the session in logs: 48 bits of a hash.
+    pub fn prefix(&self) -> String {
+        self.0.chars().take(8).collect()
+    }
 }
 
 impl fmt::Debug for SessionKey {
