@@ -4,6 +4,7 @@ use api::{ApiError, EmailAddress, Reason, Request, SetCookie};
 use store::{CodeTry, SourceLimit, Table, TryGrant};
 
 use crate::browsers::{DEVICE, PENDING};
+use crate::code_mail::note_code;
 
 /// Admits tries of codes.
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ impl CodeTries {
         email: &'a EmailAddress,
         req: &'a Request<I>,
     ) -> Result<Try<'a, I>, ApiError> {
+        note_code(email, None);
         let device = DEVICE.find(&req.cookies, email);
         let pending = PENDING.find(&req.cookies, email);
         let request = CodeTry { source, client: &req.client, email, device, pending };

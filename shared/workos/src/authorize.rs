@@ -1,5 +1,6 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
+use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
 use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SetCookie};
 use url::form_urlencoded::Serializer;
@@ -17,6 +18,17 @@ pub enum Selector {
     /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
     /// two active connections.
     Connection(ConnectionId),
+}
+
+impl Selector {
+    /// WorkOS' name of the authentication method.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Google => "GoogleOAuth",
+            Self::Microsoft => "MicrosoftOAuth",
+            Self::Connection(_) => "SSO",
+        }
+    }
 }
 
 /// The endpoint that starts SSO.
@@ -99,6 +111,10 @@ impl Authorize {
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
         let (flow, cookie) = OAuthFlow::start(cookies)?;
+        audit::note(|notes| {
+            notes.method = Some(selector.method().to_owned());
+            notes.effect = Some(Effect::Redirect);
+        });
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
     }
 
@@ -136,8 +152,9 @@ impl Authorize {
     /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
     pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
         let (path, name, value) = match selector {
-            Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
-            Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth".to_owned()),
+            provider @ (Selector::Google | Selector::Microsoft) => {
+                ("user_management", "provider", provider.method().to_owned())
+            }
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),
                 SsoEndpoint::Sso => ("sso", "connection", id.as_str().to_owned()),
