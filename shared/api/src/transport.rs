@@ -10,8 +10,8 @@
 //! | `Flow-Token` | everything else, opaque | stores the latest one, and sends it with every request to `/auth` |
 //!
 //! A response without `Flow-Token` changes nothing. One that changes any part returns the whole token; it is `none` if
-//! no part is left. Its parts have the names and values of the cookies: `oauth=…;pending=…;device=…`, at most
-//! [`MAX_FLOW_TOKEN`] bytes. Anything malformed is ignored, as in cookies.
+//! no part is left. Its parts have the names and values of the cookies, `oauth=…;pending=…;device=…`; a request may have
+//! 5 KiB of them. Anything malformed is ignored, as in cookies.
 //!
 //! Header transport must be enabled by `SESSION_TRANSPORTS`. A request that has a session cookie cannot use it, so that
 //! an injected script cannot turn an `HttpOnly` cookie into a token that it can read. The other cookies are not read
