@@ -29,7 +29,7 @@ pub mod text;
 pub use auth_data::AuthData;
 pub use authorizer::Credentials;
 pub use boot::run;
-pub use caller::{Caller, Verdict};
+pub use caller::{Caller, Impersonator, Verdict};
 pub use config::{ApiConfig, ConfigError, Env, Variable};
 pub use cookie::{Cookies, SameSite, SetCookie};
 pub use email::EmailAddress;

@@ -42,7 +42,7 @@ impl Sessions {
     }
 
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
-    /// Returns the person.
+    /// Returns the person and the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -52,7 +52,7 @@ impl Sessions {
         authentication: Authentication,
         request: &Request<I>,
         reserve: Duration,
-    ) -> Result<User, ApiError> {
+    ) -> Result<(User, SetCookie), ApiError> {
         let session = self.new_session(token, &authentication, clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
@@ -61,7 +61,7 @@ impl Sessions {
         {
             old.add_links_of(&linked, clock::now());
         }
-        Ok(authentication.user)
+        Ok((authentication.user, self.cookie(token, &session)))
     }
 
     /// Deletes the session of a sign-in that failed: its write may have succeeded although the response was lost.
@@ -144,7 +144,7 @@ impl Sessions {
     ) -> Result<SessionItem, ApiError> {
         let now = clock::now();
         let claims = &authentication.claims;
-        Ok(SessionItem {
+        let mut session = SessionItem {
             user_id: claims.user_id.clone(),
             email: authentication.user.email.clone(),
             workos_session_id: claims.session_id.clone(),
@@ -156,14 +156,19 @@ impl Sessions {
             generation: 0,
             created_at,
             last_seen_at: now,
-            expires_at: self.lifetimes.expiry(created_at, now),
+            expires_at: 0,
             replaced_by: None,
             replaces: None,
-        })
+            impersonator: authentication.impersonator.clone(),
+        };
+        session.expires_at = self.lifetimes.expiry(&session, now);
+        Ok(session)
     }
 
-    pub(crate) fn cookie(&self, token: &SessionToken) -> SetCookie {
-        SetCookie::new(SESSION_COOKIE, token.reveal(), self.same_site, self.lifetimes.absolute)
+    /// The cookie of a session. The browser removes it when the session ends at the latest.
+    pub(crate) fn cookie(&self, token: &SessionToken, session: &SessionItem) -> SetCookie {
+        let left = self.lifetimes.end(session).saturating_sub(session.last_seen_at);
+        SetCookie::new(SESSION_COOKIE, token.reveal(), self.same_site, left)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {

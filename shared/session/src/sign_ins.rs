@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, metrics};
 use store::Table;
-use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, User};
+use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, User};
 
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -32,7 +32,7 @@ impl SignIns {
         &self.sessions.table
     }
 
-    /// Finishes a browser's flow, see [`OAuthFlow::finish`].
+    /// Finishes a browser's flow, see [`Authorize::finish`].
     ///
     /// # Errors
     /// `flow_expired` if the browser has no such flow.
@@ -41,11 +41,20 @@ impl SignIns {
         cookies: &Cookies,
         state: Option<&FlowState>,
     ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        OAuthFlow::finish(cookies, state, self.sessions.same_site)
+        self.authorize.finish(cookies, state)
+    }
+
+    /// Checks where a sign-in is to lead, should it have to continue at an identity provider.
+    ///
+    /// # Errors
+    /// `invalid_field`, see [`Authorize::check`].
+    pub fn check(&self, destination: &Destination) -> Result<(), ApiError> {
+        self.authorize.check(destination).map(drop)
     }
 
     /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the
-    /// organizations to choose from. `method` is the metric's dimension.
+    /// organizations to choose from. `method` is the metric's dimension, `destination` where the browser goes if it has
+    /// to continue at an identity provider.
     ///
     /// # Errors
     /// `sso_required` with `authData`; `sign_in_interrupted`.
@@ -54,6 +63,7 @@ impl SignIns {
         grants: &Grants,
         method: &'static str,
         sign_in: SignIn,
+        destination: &Destination,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
         match sign_in {
@@ -68,7 +78,7 @@ impl SignIns {
             }
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
-                Err(self.authorize.sso_required(required, &request.cookies))
+                Err(self.authorize.sso_required(required, destination, &request.cookies))
             }
         }
     }
@@ -88,7 +98,7 @@ impl Sessions {
     ) -> Result<(User, SetCookie), ApiError> {
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
         match self.begin(&token, authentication, request, RESERVE).await {
-            Ok(user) => Ok((user, self.cookie(&token))),
+            Ok(begun) => Ok(begun),
             Err(error) => {
                 tokio::join!(grants.abandon(&session_id), self.discard(&token));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
-use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
+use workos::{Authentication, Authorize, Destination, Grants, OrganizationId, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
@@ -42,15 +42,17 @@ impl Switcher {
     /// A switch uses up the refresh token like a refresh does, so it takes the same lease.
     ///
     /// # Errors
-    /// `not_signed_in`; `email_mismatch` if `email` is not the session's; `organization_not_allowed`, `sso_required`
+    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is not the session's; `organization_not_allowed`, `sso_required`
     /// and the other refusals of the organization; `session_changed` if a refresh stays in progress;
     /// `workos_unavailable`, `workos_busy`, `store_unavailable`.
     pub async fn switch<I>(
         &self,
         email: &EmailAddress,
         organization: &OrganizationId,
+        destination: &Destination,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
+        self.authorize.check(destination)?;
         let (token, session) = self.sessions.current(request).await?;
         if !email.is_same_as(&session.email) {
             return Err(Reason::EmailMismatch.into());
@@ -76,7 +78,14 @@ impl Switcher {
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
         match self.grants.switch(&refresh_token, organization, &request.client).await {
             Ok(Refreshed { refresh_token, claims: Some(claims), user }) => {
-                let authentication = Authentication { user, claims, refresh_token, method: None };
+                let authentication = Authentication {
+                    user,
+                    claims,
+                    refresh_token,
+                    method: None,
+                    // Only a sign-in says so. Whoever acts as the person still does.
+                    impersonator: session.impersonator.clone(),
+                };
                 self.replace(&lease, &token, session, authentication).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
@@ -91,7 +100,7 @@ impl Switcher {
             }
             Err(RefreshError::SsoRequired(required)) => {
                 lease.release(0).await;
-                Err(self.authorize.sso_required(required, &request.cookies))
+                Err(self.authorize.sso_required(required, destination, &request.cookies))
             }
             Err(RefreshError::Refused(error)) => {
                 lease.release(0).await;
@@ -158,7 +167,7 @@ impl Switcher {
             }
         };
         if replaced {
-            let cookie = self.sessions.cookie(&token);
+            let cookie = self.sessions.cookie(&token, &new);
             Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
         } else {
             // The client signed out meanwhile.
