@@ -18,6 +18,7 @@ const PER_SOURCE: SourceLimit = SourceLimit { scope: "finalize-oauth", rate: Rat
 /// The parameters of the provider's redirect: `code`, or `error`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("anyOf" = [{ "required": ["code"] }, { "required": ["error"] }]))]
 pub struct Input {
     /// The code. Required without `error`.
     code: Option<AuthCode>,

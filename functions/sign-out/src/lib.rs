@@ -34,7 +34,7 @@ impl Endpoint for SignOut {
              Send the browser to `redirectURL`, which ends its WorkOS session. Every response clears the cookies, unless \
              the request itself is invalid: then nothing happens.",
         )
-        .reasons(&[&[Reason::InvalidField, Reason::SignOutIncomplete]])
+        .reasons(&[api::INPUT, &[Reason::SignOutIncomplete]])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(1)
         .success(&[(

@@ -72,7 +72,8 @@ impl State {
         invitation: Option<&str>,
     ) -> Result<User, ApiError> {
         let Some(token) = invitation else { return self.sign_up(email, email_verified) };
-        self.invitation_for(token, email)?;
+        // Here WorkOS does not say that the invitation was sent to another address.
+        self.invitation_for(token, email).map_err(|_| ApiError::invalid_invitation())?;
         let known = self.user_by_email(email).cloned();
         Ok(known.unwrap_or_else(|| self.insert_email(email, email_verified)))
     }

@@ -58,6 +58,11 @@ impl ApiError {
         Self::oauth("invalid_grant", description)
     }
 
+    /// 400 `invitation_invalid`
+    pub(super) fn invalid_invitation() -> Self {
+        Self::oauth("invitation_invalid", "The invitation is unknown or no longer valid.")
+    }
+
     /// 429 with `Retry-After` in seconds.
     pub(super) fn too_many_requests(retry_after: u64) -> Self {
         let error = Self::oauth("too_many_requests", "Too many requests.");

@@ -80,8 +80,7 @@ impl State {
         let now = self.now();
         let mut invitations = self.invitations.values();
         let found = invitations.find(|each| each.token == token && each.state(now) == "pending");
-        let message = "The invitation is unknown or no longer valid.";
-        found.ok_or_else(|| ApiError::oauth("invitation_invalid", message))
+        found.ok_or_else(ApiError::invalid_invitation)
     }
 
     /// The id of the pending invitation with this token, which was sent to `email`.
@@ -175,10 +174,9 @@ pub(super) async fn get(Authorized(service): Authorized, Path(id): Path<String>)
 pub(super) async fn revoke(Authorized(service): Authorized, Path(id): Path<String>) -> Reply {
     let mut state = service.state();
     let now = state.now();
-    let found = state.invitations.get_mut(&id).ok_or_else(|| ApiError::not_found("Invitation", &id))?;
-    if found.state(now) != "pending" {
-        return Err(ApiError::bad_request("invite_not_pending", "The invitation is not pending."));
-    }
+    let pending = state.invitations.get_mut(&id).filter(|each| each.state(now) == "pending");
+    let not_pending = || ApiError::bad_request("invite_not_pending", "Invite is not pending.");
+    let found = pending.ok_or_else(not_pending)?;
     found.revoked_at = Some(now);
     let revoked = found.clone();
     Ok(Json(state.invitation_json(&revoked)))

@@ -89,7 +89,7 @@ pub const fn continue_with(path: &'static str) -> Route {
             "The browser goes to `redirectURL` and comes back with `code` and `state`, or with `error`, for \
              `finalize-oauth`.",
         )
-        .reasons(&[&[Reason::InvalidField]])
+        .reasons(&[api::INPUT])
         .cookies(&[OAUTH_COOKIE])
         .example(r#"{ "returnTo": "/rooms" }"#)
         .success(&[(

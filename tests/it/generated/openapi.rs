@@ -176,7 +176,7 @@ fn operation(
     match function.input.map(|input| input(requests)) {
         Some(input) if route.method == api::endpoint::Method::Post => {
             let body = without_path_parameters(input, route);
-            let is_required = body.schema.get("required").is_some();
+            let is_required = ["required", "anyOf"].into_iter().any(|key| body.schema.get(key).is_some());
             let text = json!({ "type": "string" });
             parameters.extend(path_parameters(route).map(|name| input_parameter(route, name, &text, true)));
             let mut content = json!({ "schema": { "$ref": add(schemas, name, body, "Request") } });
