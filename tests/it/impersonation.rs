@@ -2,7 +2,7 @@
 //! after an hour.
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{Answer, App, Browser, Return, now};
 use crate::login::visit_login;
@@ -53,6 +53,16 @@ async fn an_impersonation_from_the_dashboard_ends_in_a_session_that_says_so() {
     assert_eq!(answer.text("/user/email"), JANE);
     assert_eq!(max_age(&answer), 3600);
     names_the_impersonator(&app, &mut browser).await;
+
+    // The audit trail has the hash of the address, and neither the address nor the reason.
+    browser.sign_out().await.is(200);
+    let logs = app.logs();
+    let lines = logs.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let hash = api::EmailAddress::parse(SUPPORT).unwrap().hash();
+    let named: Vec<_> = lines.filter(|line| line["impersonator_hash"] == hash).collect();
+    let events: Vec<_> = named.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["finalize-oauth", "session-end"], "{named:?}");
+    assert!(logs.iter().all(|line| !line.contains(SUPPORT) && !line.contains(REASON)));
 
     // The person's own session says nothing of the kind.
     let mut own = app.signed_in(JANE).await;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiError, Reason};
+use crate::{ApiError, EmailAddress, Reason};
 
 /// The person behind a session. The only source is the authorizer's context.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -38,6 +38,13 @@ pub struct Impersonator {
     /// The reason that was given in the dashboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl Impersonator {
+    /// Stands for the address in logs, see [`EmailAddress::hash`]. `None` if it is no address.
+    pub fn hash(&self) -> Option<String> {
+        EmailAddress::parse(&self.email).ok().map(|email| email.hash())
+    }
 }
 
 /// What the authorizer tells the functions.

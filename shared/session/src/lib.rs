@@ -23,6 +23,7 @@ mod sign_ins;
 mod signed_in;
 mod switch;
 mod token;
+mod trail;
 
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
 pub use browsers::{DEVICE_COOKIE, PENDING_COOKIE};

@@ -118,6 +118,7 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 #[cfg(test)]
 mod tests {
     use api::Impersonator;
+    use store::session::RefreshState;
 
     use super::*;
 
@@ -134,6 +135,7 @@ mod tests {
             access_expires_at: 0,
             sealed_refresh_token: Vec::new(),
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at,
             expires_at: 0,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, metrics};
+use api::audit::{self, Effect};
+use api::{ApiError, ConfigError, Cookies, Env, Impersonator, Reason, Request, Response, SetCookie, metrics};
 use store::Table;
 use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, User};
 
@@ -74,6 +75,10 @@ impl SignIns {
             }
             SignIn::ChooseOrganization(selection) => {
                 count(method, "choose_organization");
+                audit::note(|notes| {
+                    notes.user_id = Some(selection.id.clone());
+                    notes.effect = Some(Effect::ChooseOrganization);
+                });
                 Ok(Response::new(SignedIn::must_choose(selection)))
             }
             SignIn::SsoRequired(required) => {
@@ -97,10 +102,20 @@ impl Sessions {
         request: &Request<I>,
     ) -> Result<(User, SetCookie), ApiError> {
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
+        audit::note(|notes| {
+            notes.user_id = Some(authentication.claims.user_id.clone());
+            notes.organization_id.clone_from(&authentication.claims.organization_id);
+            notes.method.clone_from(&authentication.method);
+            notes.session = Some(token.key().prefix());
+            notes.impersonator_hash = authentication.impersonator.as_ref().and_then(Impersonator::hash);
+        });
         match self.begin(&token, authentication, request, RESERVE).await {
-            Ok(begun) => Ok(begun),
+            Ok(begun) => {
+                audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
+                Ok(begun)
+            }
             Err(error) => {
-                tokio::join!(grants.abandon(&session_id), self.discard(&token));
+                tokio::join!(grants.abandon(&session_id), self.discard(&token, &request.client));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))
             }
         }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
+use api::audit::{self, Cause, Effect};
+use api::{ApiError, ConfigError, EmailAddress, Env, Impersonator, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
 use workos::{Authentication, Authorize, Destination, Grants, OrganizationId, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
-use crate::{SessionToken, Sessions, SignedIn};
+use crate::{SessionToken, Sessions, SignedIn, trail};
 
 /// Attempts at the lease and their interval, while a refresh is in progress.
 const ATTEMPTS: u32 = 12;
@@ -53,7 +54,13 @@ impl Switcher {
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
         self.authorize.check(destination)?;
+        audit::note(|notes| notes.organization_id = Some(organization.as_str().to_owned()));
         let (token, session) = self.sessions.current(request).await?;
+        audit::note(|notes| {
+            notes.user_id = Some(session.user_id.clone());
+            notes.session = Some(token.key().prefix());
+            notes.impersonator_hash = session.impersonator.as_ref().and_then(Impersonator::hash);
+        });
         if !email.is_same_as(&session.email) {
             return Err(Reason::EmailMismatch.into());
         }
@@ -93,7 +100,10 @@ impl Switcher {
                 Err(unverified())
             }
             Err(RefreshError::Ended(error)) => {
-                self.sessions.table.delete_session_of(&token.key(), session.generation).await?;
+                let key = token.key();
+                if self.sessions.table.delete_session_of(&key, session.generation).await? {
+                    trail::ended(Cause::Workos, &key, &session, &request.client);
+                }
                 let ended = ApiError::new(Reason::NotSignedIn)
                     .because(format!("WorkOS ended the session: {}", error.cause()));
                 Err(ended.cookie(self.sessions.cleared_cookie()))
@@ -125,7 +135,7 @@ impl Switcher {
     ) -> Result<SessionItem, ApiError> {
         let key = token.key();
         for _ in 0..ATTEMPTS {
-            if lease.claim(session.generation).await? {
+            if lease.claim(&session).await? {
                 return Ok(session);
             }
             tokio::time::sleep(ATTEMPT_INTERVAL).await;
@@ -167,6 +177,10 @@ impl Switcher {
             }
         };
         if replaced {
+            audit::note(|notes| {
+                notes.previous_session = notes.session.replace(key.prefix());
+                notes.effect = Some(Effect::SessionSwitched);
+            });
             let cookie = self.sessions.cookie(&token, &new);
             Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
         } else {

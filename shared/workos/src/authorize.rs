@@ -1,5 +1,6 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
+use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
 use api::{
@@ -27,6 +28,18 @@ pub enum Selector {
     /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
     /// two active connections.
     Connection(ConnectionId),
+}
+
+impl Selector {
+    /// WorkOS' name of the authentication method.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Google => "GoogleOAuth",
+            Self::Microsoft => "MicrosoftOAuth",
+            Self::AuthKit => "AuthKit",
+            Self::Connection(_) => "SSO",
+        }
+    }
 }
 
 /// The endpoint that starts SSO.
@@ -146,6 +159,10 @@ impl Authorize {
         // The default may be longer than what fits into the cookie.
         kept.redirect_uri = kept.redirect_uri.filter(|uri| !self.redirect_uris.is_default(uri));
         let (flow, cookie) = OAuthFlow::start(cookies, self.same_site, kept)?;
+        audit::note(|notes| {
+            notes.method = Some(selector.method().to_owned());
+            notes.effect = Some(Effect::Redirect);
+        });
         Ok(Started { url: self.url(selector, hints, redirect_uri, &flow), state: flow.state, cookie })
     }
 
@@ -207,8 +224,9 @@ impl Authorize {
     /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
     fn url(&self, selector: Selector, hints: Hints<'_>, redirect_uri: &str, flow: &OAuthFlow) -> String {
         let (path, name, value) = match &selector {
-            Selector::Google => ("user_management", "provider", "GoogleOAuth"),
-            Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth"),
+            provider @ (Selector::Google | Selector::Microsoft) => {
+                ("user_management", "provider", provider.method())
+            }
             Selector::AuthKit => ("user_management", "provider", "authkit"),
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str()),
