@@ -24,7 +24,7 @@ pub struct Input {
     code: Option<AuthCode>,
     /// Why there is no code. `access_denied` means that the person cancelled.
     error: Option<ProviderError>,
-    /// The redirect's `error_description`. It is ignored: the provider's words are not for people.
+    /// The redirect's `error_description`. It is ignored: providers write it for developers.
     #[expect(dead_code, reason = "documents the field")]
     error_description: Option<String>,
     /// The redirect's `state`, which selects the sign-in if several are in progress.

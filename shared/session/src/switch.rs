@@ -43,9 +43,9 @@ impl Switcher {
     /// A switch uses up the refresh token like a refresh does, so it takes the same lease.
     ///
     /// # Errors
-    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is not the session's; `organization_not_allowed`, `sso_required`
-    /// and the other refusals of the organization; `session_changed` if a refresh stays in progress;
-    /// `workos_unavailable`, `workos_busy`, `store_unavailable`.
+    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is not the session's;
+    /// `organization_not_allowed`, `sso_required` and the other refusals of the organization; `session_changed` if a
+    /// refresh stays in progress; `workos_unavailable`, `workos_busy`, `store_unavailable`.
     pub async fn switch<I>(
         &self,
         email: &EmailAddress,
@@ -90,7 +90,7 @@ impl Switcher {
                     claims,
                     refresh_token,
                     method: None,
-                    // Only a sign-in says so. Whoever acts as the person still does.
+                    // WorkOS reports it at the sign-in; a switch does not end it.
                     impersonator: session.impersonator.clone(),
                 };
                 self.replace(&lease, &token, session, authentication).await
