@@ -13,8 +13,8 @@ use local_dynamodb::DynamoDb;
 use local_livekit::LiveKit;
 use local_runtime::Runtime;
 use local_workos::WorkOs;
-use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// The front end's origin in all tests.
@@ -170,14 +170,16 @@ impl App {
         if !url.query_pairs().any(|(name, _)| name == "login_hint") {
             url.query_pairs_mut().append_pair("login_hint", email);
         }
-        let response = self.http.get(url).send().await.expect("the provider responds");
-        assert_eq!(response.status(), StatusCode::FOUND, "{}", response.text().await.unwrap_or_default());
-        let location = response.headers()["location"].to_str().expect("a location");
+        let location = self.redirected(url.as_str()).await;
         assert!(location.starts_with(local::REDIRECT_URI), "{location}");
-        let location: url::Url = location.parse().expect("an absolute location");
-        let value = |wanted| location.query_pairs().find(|(name, _)| name == wanted);
-        let text = |wanted| value(wanted).map(|(_, value)| value.into_owned());
-        Return { code: text("code"), state: text("state"), error: text("error") }
+        Return::of(&location)
+    }
+
+    /// Where a page at WorkOS redirects to.
+    pub async fn redirected(&self, url: &str) -> String {
+        let response = self.http.get(url).send().await.expect("the page responds");
+        assert_eq!(response.status(), StatusCode::FOUND, "{}", response.text().await.unwrap_or_default());
+        response.headers()["location"].to_str().expect("a location").to_owned()
     }
 
     /// The authorizer's context for the session of `browser`, from a direct invocation; `None` if it is not signed in.
@@ -236,6 +238,12 @@ impl App {
     }
 }
 
+/// The value of a parameter in the query of a URL.
+pub fn query_value(url: &str, name: &str) -> Option<String> {
+    let url: url::Url = url.parse().expect("a URL");
+    url.query_pairs().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
+}
+
 /// The key of a session's item.
 pub fn session_key(token: &str) -> String {
     let token = URL_SAFE_NO_PAD.decode(token).expect("a session token is base64url");
@@ -252,6 +260,12 @@ pub struct Return {
 }
 
 impl Return {
+    /// The parameters of the URL that an identity provider redirects to.
+    pub fn of(location: &str) -> Self {
+        let text = |name| query_value(location, name);
+        Self { code: text("code"), state: text("state"), error: text("error") }
+    }
+
     #[track_caller]
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_else(|| panic!("no code: {self:?}"))
@@ -364,10 +378,19 @@ impl<'a> Browser<'a> {
         self.send(path, Some((body.to_string().into_bytes(), "application/json"))).await
     }
 
+    /// Visits a path with its query.
+    pub async fn get(&mut self, target: &str) -> Answer {
+        self.request(Method::GET, target, None).await
+    }
+
     /// Posts a body and its content type, or no body.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
-        let mut request =
-            self.app.http.post(format!("{}{path}", self.app.url())).headers(self.headers.clone());
+        self.request(Method::POST, path, body).await
+    }
+
+    async fn request(&mut self, method: Method, target: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
+        let url = format!("{}{target}", self.app.url());
+        let mut request = self.app.http.request(method.clone(), url).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
             request = request.header("content-type", content_type).body(body);
         }
@@ -381,7 +404,8 @@ impl<'a> Browser<'a> {
         }
         let response =
             Answer::read(request.send().await.expect("the gateway responds")).await.expect("a complete body");
-        if let Some(function) = catalog::serving("POST", path) {
+        let path = target.split('?').next().unwrap_or_default();
+        if let Some(function) = catalog::serving(method.as_str(), path) {
             crate::reasons::check(function, &response);
         }
         self.store_cookies(&response);

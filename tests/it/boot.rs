@@ -103,6 +103,11 @@ async fn an_invalid_variable_is_named_without_its_value() {
         ("dev-sign-in", "WORKOS_API_KEY", "sk_live_secret"),
         ("sign-in", "MAIL_FLOOR_MS", "3001"),
         ("dev-sign-in", "DEV_SIGN_IN_EMAIL", "admin"),
+        ("sign-in", "OAUTH_REDIRECT_URI", "http://_secret.example.com/callback"),
+        ("start-login", "OAUTH_REDIRECT_URIS", "app:/callback,_secret/callback"),
+        ("continue-with-google", "OAUTH_REDIRECT_URIS", "https://app.example.com/#_secret"),
+        ("sign-out", "SIGN_OUT_RETURN_TO", "/_secret"),
+        ("sign-out", "SIGN_OUT_RETURN_TOS", "https://app.example.com,_secret"),
         ("room-auth", "ROOM_SCOPE", "sk_secret"),
         ("start-recording", "RECORDING_POLICY", "sk_secret"),
     ];

@@ -4,15 +4,17 @@ use std::process::{Command, Output};
 
 use crate::app::{binaries, root};
 
-const CHAPTERS: [&str; 8] = [
+const CHAPTERS: [&str; 10] = [
     "1. The main job",
     "2. Back again with a code by mail",
     "3. Single sign-on",
     "4. Google and Microsoft",
-    "5. Organizations",
-    "6. Signing in as a developer",
-    "7. Recordings",
-    "8. Refusals",
+    "5. More front ends, native apps, and the way back",
+    "6. Sign-ins that begin at WorkOS",
+    "7. Organizations",
+    "8. Signing in as a developer",
+    "9. Recordings",
+    "10. Refusals",
 ];
 
 fn demo(arguments: &[&str]) -> Output {
@@ -86,7 +88,7 @@ fn an_operation_without_a_step_is_called_with_its_example() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     let last = complaint.lines().last().unwrap();
     // The template has no such route.
-    assert!(last.starts_with("error: Other endpoints, “9.1 ") && last.contains("got 404"), "{complaint}");
+    assert!(last.starts_with("error: Other endpoints, “11.1 ") && last.contains("got 404"), "{complaint}");
 }
 
 /// The paths of all routes of the template.

@@ -235,7 +235,7 @@ async fn known_and_unknown_addresses_get_the_same_responses() {
 }
 
 /// Checks that two responses differ only in their random parts.
-fn same(path: &str, one: &Answer, other: &Answer) {
+pub fn same(path: &str, one: &Answer, other: &Answer) {
     let shape = |answer: &Answer| {
         let headers: Vec<_> = answer
             .headers

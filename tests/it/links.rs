@@ -40,7 +40,7 @@ fn room_auth_links_no_dynamodb_no_workos_and_no_tls() {
 
 #[test]
 fn functions_without_network_calls_link_no_dynamodb() {
-    for function in ["continue-with-google", "continue-with-microsoft"] {
+    for function in ["continue-with-google", "continue-with-microsoft", "start-login"] {
         let linked = linked(function);
         for name in DYNAMODB {
             assert!(!linked.iter().any(|each| each == name), "{function} links {name}");

@@ -85,7 +85,9 @@ impl Client {
     async fn start(rate_limits: bool) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let seed = Seed::bundled().expect("the seed is valid");
-        let workos = start(listener, Options { seed, rate_limits, ..Options::default() }).await;
+        let initiate_login_uri = Some("https://api.example.com/auth/login".to_owned());
+        let options = Options { seed, rate_limits, initiate_login_uri, ..Options::default() };
+        let workos = start(listener, options).await;
         Self { workos, http: http(), responses: Vec::new() }
     }
 
@@ -219,6 +221,8 @@ async fn every_response_of_the_double_conforms_to_the_document() {
     pages(&mut client).await;
     people(&mut client).await;
     organizations(&mut client).await;
+    invitations(&mut client).await;
+    impersonation(&mut client).await;
     environment(&mut client).await;
     covers_every_endpoint(&client.responses);
     let mut limited = Client::start(true).await;
@@ -473,6 +477,58 @@ async fn organizations(client: &mut Client) {
 
     client.get("/connections?domain=acme.test").await.is(200);
     client.get("/connections?limit=0").await.refused(422, "invalid_request_parameters");
+}
+
+/// Invitations, and what they let in.
+async fn invitations(client: &mut Client) {
+    let invitations = "/user_management/invitations";
+    client.post(invitations, json!({})).await.refused(422, "invalid_request_parameters");
+    client
+        .post(invitations, json!({ "email": "kim@example.com", "organization_id": "org_unknown" }))
+        .await
+        .refused(404, "Organization not found: 'org_unknown'.");
+    let invited = json!({ "email": "kim@example.com", "organization_id": MASADAS });
+    let invitation = client.post(invitations, invited).await.is(201);
+    client.get(&format!("{invitations}?email=kim@example.com")).await.is(200);
+    client.get(&format!("{invitations}?limit=0")).await.refused(422, "invalid_request_parameters");
+    let (id, token) = (invitation.text("id"), invitation.text("token"));
+    client.get(&format!("/invite?invitation_token={token}")).await.is(302);
+    client
+        .post("/user_management/magic_auth", json!({ "email": JANE, "invitation_token": token }))
+        .await
+        .refused(400, "invitation_invalid");
+    let asked = json!({ "email": "kim@example.com", "invitation_token": token });
+    let code = client.post("/user_management/magic_auth", asked).await.is(201).text("code");
+    let mut fields = json!({ "email": JANE, "code": code, "invitation_token": token });
+    client.grant("magic-auth:code", fields.clone()).await.refused(400, "invitation_cannot_be_used_for_email");
+    fields["email"] = "kim@example.com".into();
+    client.grant("magic-auth:code", fields).await.is(200);
+    client.get(&format!("{invitations}/{id}")).await.is(200);
+    client.get(&format!("{invitations}/x")).await.refused(404, "Invitation not found: 'x'.");
+    client.post(&format!("{invitations}/x/revoke"), json!({})).await.refused(400, "invite_not_pending");
+    client.post(&format!("{invitations}/{id}/revoke"), json!({})).await.refused(400, "invite_not_pending");
+    let id = client.post(invitations, json!({ "email": "lee@example.com" })).await.is(201).text("id");
+    client.post(&format!("{invitations}/{id}/revoke"), json!({})).await.is(200);
+}
+
+/// A sign-in from the dashboard, and one from the page of an identity provider.
+async fn impersonation(client: &mut Client) {
+    client.get(&format!("/idp?connection_id={ACME_CONNECTION}&email=ann@acme.test")).await.is(302);
+    let dashboard = client.get(&format!("/impersonate?email={JANE}&reason=ticket")).await.is(302);
+    let cookie = dashboard.headers["set-cookie"].split(';').next().expect("a cookie").to_owned();
+    let id = client.workos.client_id();
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let fixed = [("client_id", id.as_str()), ("response_type", "code"), ("provider", "authkit"), CALLBACK];
+    let target = format!("/user_management/authorize?{}", query.extend_pairs(fixed).finish());
+    let request = client.http.get(format!("{}{target}", client.workos.url())).header("cookie", cookie);
+    let response = request.send().await.expect("the double responds");
+    let location: Url = response.headers()["location"].to_str().expect("text").parse().expect("a URL");
+    let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
+    let session = client.exchange(&code, None).await.is(200);
+    assert_eq!(session.json()["impersonator"]["reason"], "ticket");
+    client.refresh(&session.text("refresh_token"), None).await.is(200);
+    let jane = client.workos.user_id(JANE).expect("a user");
+    client.get(&format!("/user_management/users/{jane}/sessions")).await.is(200);
 }
 
 /// What the settings of the environment forbid.

@@ -14,6 +14,7 @@ import { parse } from 'yaml';
 const AUTHENTICATE = 'post /user_management/authenticate';
 const ERRORS = 'The reference shows these fields: https://workos.com/docs/reference/authkit/authentication-errors';
 const PAGE = 'Browsers get a page here; the document describes the API response.';
+const HOSTED = 'A page where a sign-in begins at WorkOS; the document describes the API only.';
 const SDKS = 'The WorkOS SDKs read these fields of a 422; the document does not declare them everywhere.';
 const LIMITS = 'The limit per minute (https://workos.com/docs/reference/rate-limits); the document has only the daily quota.';
 const ROLES = 'The reference shows them: https://workos.com/docs/reference/authkit/organization-membership';
@@ -53,6 +54,9 @@ const EXCEPTIONS = [
   { operation: 'get /sso/authorize', status: 200, why: PAGE },
   { operation: 'get /sso/authorize', status: 400, why: PAGE },
   { operation: 'get /user_management/sessions/logout', status: 400, why: PAGE },
+  { operation: 'get /invite', status: 302, why: HOSTED },
+  { operation: 'get /impersonate', status: 302, why: HOSTED },
+  { operation: 'get /idp', status: 302, why: HOSTED },
   {
     operation: 'post /user_management/sessions/revoke', status: 422, code: 'invalid_request_parameters',
     why: 'The same as for every other call without a required field; the document leaves it out for this one.',

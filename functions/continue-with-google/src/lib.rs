@@ -1,8 +1,8 @@
 //! Starts a sign-in with Google. No network call is made.
 
 use api::auth_data::AuthResponse;
-use api::{ApiError, ConfigError, Endpoint, Env, Nothing, Request, Response, Route};
-use workos::{Authorize, Selector, continue_with};
+use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route};
+use workos::{Authorize, Destination, Selector, continue_with};
 
 /// `POST /auth/continue-with-google`.
 pub struct ContinueWithGoogle(Authorize);
@@ -20,7 +20,7 @@ impl ContinueWithGoogle {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
-        self.0.continue_with(Selector::Google, &req.cookies)
+    pub async fn handle(&self, req: Request<Destination>) -> Result<Response<AuthResponse>, ApiError> {
+        self.0.continue_with(Selector::Google, &req)
     }
 }

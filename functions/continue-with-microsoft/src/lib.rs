@@ -1,8 +1,8 @@
 //! Starts a sign-in with Microsoft. No network call is made.
 
 use api::auth_data::AuthResponse;
-use api::{ApiError, ConfigError, Endpoint, Env, Nothing, Request, Response, Route};
-use workos::{Authorize, Selector, continue_with};
+use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route};
+use workos::{Authorize, Destination, Selector, continue_with};
 
 /// `POST /auth/continue-with-microsoft`.
 pub struct ContinueWithMicrosoft(Authorize);
@@ -21,7 +21,7 @@ impl ContinueWithMicrosoft {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<AuthResponse>, ApiError> {
-        self.0.continue_with(Selector::Microsoft, &req.cookies)
+    pub async fn handle(&self, req: Request<Destination>) -> Result<Response<AuthResponse>, ApiError> {
+        self.0.continue_with(Selector::Microsoft, &req)
     }
 }

@@ -88,7 +88,7 @@ impl DevSignIn {
     /// Redeems a code for a session. A user with several organizations is signed in to the first one.
     async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
         let code = self.grants.workos().create_code(&self.email, &req.client).await?;
-        let sign_in = self.grants.redeem_magic_code(&self.email, &code, &req.client).await?;
+        let sign_in = self.grants.redeem_magic_code(&self.email, &code, None, &req.client).await?;
         self.grants.in_first_organization(sign_in, &req.client).await
     }
 }

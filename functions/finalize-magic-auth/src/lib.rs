@@ -8,16 +8,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{CodeTries, DEVICE_COOKIE, SESSION_COOKIE, SignIns, SignedIn, examples};
 use store::{Rate, SourceLimit};
-use workos::{Grants, MagicCode, OAUTH_COOKIE};
+use workos::{Destination, Grants, InvitationToken, MagicCode, OAUTH_COOKIE, RedirectUri, ReturnTo};
 
 const PER_SOURCE: SourceLimit =
     SourceLimit { scope: "finalize-magic-auth", rate: Rate { max: 60, seconds: 600 } };
 
 /// The code and the address that it was sent to.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Input {
     email: EmailAddress,
     code: MagicCode,
+    /// The token of the invitation that this sign-in accepts.
+    invitation_token: Option<InvitationToken>,
+    /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
+    /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
+    redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues then; `finalize-oauth` returns it.
+    return_to: Option<ReturnTo>,
 }
 
 /// `POST /auth/finalize-magic-auth`.
@@ -35,7 +43,14 @@ impl Endpoint for FinalizeMagicAuth {
              and ten for a browser that signed in as this address before. A person with several organizations gets a \
              list of them instead of a session, and chooses with `select-organization`.",
         )
-        .reasons(&[api::INPUT, &[Reason::InvalidEmail], workos::CODE, workos::GRANT, store::FAILURES])
+        .reasons(&[
+            api::INPUT,
+            &[Reason::InvalidEmail],
+            workos::CODE,
+            workos::INVITATION,
+            workos::GRANT,
+            store::FAILURES,
+        ])
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE, DEVICE_COOKIE])
         .rounds(3)
         .example(r#"{ "email": "user.with.magic.auth@example.com", "code": "123456" }"#)
@@ -55,12 +70,15 @@ impl FinalizeMagicAuth {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        let Input { email, code } = &req.input;
+        let Input { email, code, invitation_token, redirect_uri, return_to } = &req.input;
+        let destination = Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
+        self.sign_ins.check(&destination)?;
         let tried = self.tries.admit(PER_SOURCE, email, &req).await?;
-        let outcome = self.grants.redeem_magic_code(email, code, &req.client).await;
+        let outcome =
+            self.grants.redeem_magic_code(email, code, invitation_token.as_ref(), &req.client).await;
         let sign_in = tried.settle(outcome.map_err(ApiError::from)).await?;
         let (response, device) = tokio::join!(
-            self.sign_ins.finish(&self.grants, "magic_auth", sign_in, &req),
+            self.sign_ins.finish(&self.grants, "magic_auth", sign_in, &destination, &req),
             tried.remember_device()
         );
         Ok(device.into_iter().fold(response?, Response::cookie))

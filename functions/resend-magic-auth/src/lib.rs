@@ -6,16 +6,23 @@
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{CodeMail, Recipients, Sent};
+use session::{Asked, CodeMail, Recipients, Sent};
 use store::{Rate, SourceLimit};
+use workos::{Destination, RedirectUri, ReturnTo};
 
 const PER_SOURCE: SourceLimit =
     SourceLimit { scope: "resend-magic-auth", rate: Rate { max: 60, seconds: 600 } };
 
 /// The address to send a code to.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Input {
     email: EmailAddress,
+    /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
+    /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
+    redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues then; `finalize-oauth` returns it.
+    return_to: Option<ReturnTo>,
 }
 
 /// `POST /auth/resend-magic-auth`.
@@ -67,7 +74,10 @@ impl ResendMagicAuth {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Sent>, ApiError> {
-        let next = self.mail.request(PER_SOURCE, Recipients::Users, &req.input.email, &req).await?;
+        let Input { email, redirect_uri, return_to } = &req.input;
+        let destination = &Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
+        let asked = Asked { email, recipients: Recipients::Users, invitation: None, destination };
+        let next = self.mail.request(PER_SOURCE, asked, &req).await?;
         Ok(next.respond(Done::OK))
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
 use store::{Rate, SourceLimit};
-use workos::{Grants, OAUTH_COOKIE, OrganizationId, PendingToken};
+use workos::{Destination, Grants, OAUTH_COOKIE, OrganizationId, PendingToken, RedirectUri, ReturnTo};
 
 const PER_SOURCE: SourceLimit =
     SourceLimit { scope: "select-organization", rate: Rate { max: 60, seconds: 600 } };
@@ -16,6 +16,11 @@ const PER_SOURCE: SourceLimit =
 pub struct Input {
     pending_authentication_token: PendingToken,
     organization_id: OrganizationId,
+    /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
+    /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
+    redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues then; `finalize-oauth` returns it.
+    return_to: Option<ReturnTo>,
 }
 
 /// `POST /auth/select-organization`.
@@ -56,12 +61,14 @@ impl SelectOrganization {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
+        let Input { pending_authentication_token, organization_id, redirect_uri, return_to } = &req.input;
+        let destination = Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
+        self.sign_ins.check(&destination)?;
         PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
-        let Input { pending_authentication_token, organization_id } = &req.input;
         let sign_in = self
             .grants
             .select_organization(pending_authentication_token, organization_id, &req.client)
             .await?;
-        self.sign_ins.finish(&self.grants, "organization_selection", sign_in, &req).await
+        self.sign_ins.finish(&self.grants, "organization_selection", sign_in, &destination, &req).await
     }
 }

@@ -6,15 +6,24 @@
 use api::{ApiError, ConfigError, Done, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::{CodeMail, Recipients, Sent};
+use session::{Asked, CodeMail, Recipients, Sent};
 use store::{Rate, SourceLimit};
+use workos::{Destination, InvitationToken, RedirectUri, ReturnTo};
 
 const PER_SOURCE: SourceLimit = SourceLimit { scope: "sign-up", rate: Rate { max: 60, seconds: 600 } };
 
 /// The person to create an account for.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Input {
     email: EmailAddress,
+    /// The token of an invitation, which creates the account even if sign-up is closed.
+    invitation_token: Option<InvitationToken>,
+    /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
+    /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
+    redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues then; `finalize-oauth` returns it.
+    return_to: Option<ReturnTo>,
 }
 
 /// `POST /auth/sign-up`.
@@ -61,7 +70,11 @@ impl SignUp {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<Sent>, ApiError> {
-        let next = self.mail.request(PER_SOURCE, Recipients::Anyone, &req.input.email, &req).await?;
+        let Input { email, invitation_token, redirect_uri, return_to } = &req.input;
+        let (recipients, invitation) = (Recipients::Anyone, invitation_token.as_ref());
+        let destination = &Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
+        let asked = Asked { email, recipients, invitation, destination };
+        let next = self.mail.request(PER_SOURCE, asked, &req).await?;
         Ok(next.respond(Done::CREATED))
     }
 }

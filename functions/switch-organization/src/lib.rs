@@ -7,7 +7,7 @@ use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, R
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{SESSION_COOKIE, SignedIn, Switcher, examples};
-use workos::{OAUTH_COOKIE, OrganizationId};
+use workos::{Destination, OAUTH_COOKIE, OrganizationId, RedirectUri, ReturnTo};
 
 /// The person who switches, and the organization to switch to.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -15,6 +15,11 @@ use workos::{OAUTH_COOKIE, OrganizationId};
 pub struct Input {
     email: EmailAddress,
     organization_id: OrganizationId,
+    /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
+    /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
+    redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues then; `finalize-oauth` returns it.
+    return_to: Option<ReturnTo>,
 }
 
 /// `POST /auth/switch-organization`.
@@ -49,6 +54,8 @@ impl SwitchOrganization {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        self.0.switch(&req.input.email, &req.input.organization_id, &req).await
+        let Input { email, organization_id, redirect_uri, return_to } = &req.input;
+        let destination = Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
+        self.0.switch(email, organization_id, &destination, &req).await
     }
 }

@@ -15,8 +15,9 @@ use local_runtime::{Account, FunctionConfig, Functions, Invocation, InvokeError,
 use local_template::{Deployment, Template};
 use local_workos::{Seed, WorkOs};
 
-use super::options::{CloudError, CloudOptions, FRONT_ENDS, Hosting, REDIRECT_URI, SIGN_OUT_RETURN_TO};
+use super::options::{CloudError, CloudOptions, FRONT_ENDS, Hosting};
 use super::part::Part;
+use super::redirects::Redirects;
 use super::schedules;
 use super::supplied::Supplied;
 
@@ -48,8 +49,7 @@ impl Cloud {
         let gateway = listen("the API", options.ports.gateway, "PORT").await?;
         let url = local_url("the API", &gateway)?;
 
-        let redirect_uri = setting(&options, "OAUTH_REDIRECT_URI", REDIRECT_URI);
-        let return_to = setting(&options, "SIGN_OUT_RETURN_TO", SIGN_OUT_RETURN_TO);
+        let redirects = Redirects::new(&options);
         let workos = match options.workos_url.clone() {
             Some(url) => Part::Outside(url),
             None => {
@@ -57,8 +57,9 @@ impl Cloud {
                     options.seed.as_deref().map_or_else(|| Ok(options.workos.seed.clone()), read_seed)?;
                 let settings = local_workos::Options {
                     seed,
-                    redirect_uris: vec![redirect_uri.clone()],
-                    sign_out_redirects: vec![return_to.clone()],
+                    redirect_uris: redirects.sign_in.registered(),
+                    sign_out_redirects: redirects.sign_out.registered(),
+                    initiate_login_uri: initiate_login_uri(&template, &url),
                     ..options.workos.clone()
                 };
                 let listener = listen("WorkOS", options.ports.workos, "WORKOS_PORT").await?;
@@ -93,7 +94,7 @@ impl Cloud {
             }
         };
 
-        let supplied = Supplied::new(&options, &workos, &livekit, &dynamodb, redirect_uri, return_to);
+        let supplied = Supplied::new(&options, &workos, &livekit, &dynamodb, redirects);
         let mut environments = BTreeMap::new();
         for function in template.functions.values() {
             let own = options.function_environment.get(&function.binary);
@@ -281,9 +282,19 @@ fn setting(options: &CloudOptions, name: &str, default: &str) -> String {
     options.environment.get(name).cloned().unwrap_or_else(|| default.to_owned())
 }
 
-/// The URL for LiveKit's webhooks: the route of the function that receives them.
+/// The URL for LiveKit's webhooks.
 fn webhook_url(template: &Template, url: &str) -> Option<String> {
-    let function = template.function_of_binary("livekit-webhook")?;
+    route_of(template, "livekit-webhook", url)
+}
+
+/// The URL where WorkOS begins a sign-in.
+fn initiate_login_uri(template: &Template, url: &str) -> Option<String> {
+    route_of(template, "start-login", url)
+}
+
+/// The URL of the function that runs `binary`.
+fn route_of(template: &Template, binary: &str, url: &str) -> Option<String> {
+    let function = template.function_of_binary(binary)?;
     let route = template.routes.iter().find(|route| route.function == function.logical_id)?;
     Some(format!("{url}{}", route.path))
 }

@@ -21,15 +21,19 @@
 //! template does not name, because in AWS the SDK knows the endpoint: a function with `SESSION_TABLE` also gets
 //! `AWS_ENDPOINT_URL_DYNAMODB`.
 //!
-//! Modules, lowest first: `options`, `part`, `schedules`; `supplied`; `cloud`.
+//! Modules, lowest first: `options`, `part`, `redirects`, `schedules`; `supplied`; `cloud`.
 //!
 //! None of this is ever linked into a function.
 
 mod cloud;
 mod options;
 mod part;
+mod redirects;
 mod schedules;
 mod supplied;
 
 pub use cloud::Cloud;
-pub use options::{CloudError, CloudOptions, FRONT_ENDS, Hosting, Ports, REDIRECT_URI, SIGN_OUT_RETURN_TO};
+pub use options::{
+    CloudError, CloudOptions, FRONT_ENDS, Hosting, Ports, REDIRECT_URI, REDIRECT_URIS, SIGN_OUT_RETURN_TO,
+    SIGN_OUT_RETURN_TOS,
+};

@@ -27,6 +27,14 @@ pub const FRONT_ENDS: [&str; 2] = ["http://localhost:5173", "http://localhost:30
 /// The callback of sign-ins, unless `OAUTH_REDIRECT_URI` replaces it.
 pub const REDIRECT_URI: &str = "http://localhost:5173/callback";
 
+/// Further callbacks, unless `OAUTH_REDIRECT_URIS` replaces them: of the second front end, and of a native app with its
+/// own scheme or on a loopback port.
+pub const REDIRECT_URIS: [&str; 3] =
+    ["http://localhost:3001/callback", "com.example.app:/callback", "http://127.0.0.1/callback"];
+
+/// Where else sign-outs may return to, unless `SIGN_OUT_RETURN_TOS` replaces it.
+pub const SIGN_OUT_RETURN_TOS: [&str; 2] = ["http://localhost:3001", "com.example.app:/signed-out"];
+
 /// Where sign-outs return to, unless `SIGN_OUT_RETURN_TO` replaces it.
 pub const SIGN_OUT_RETURN_TO: &str = "http://localhost:5173";
 

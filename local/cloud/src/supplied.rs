@@ -8,6 +8,7 @@ use local_workos::WorkOs;
 
 use super::options::{CloudOptions, FRONT_ENDS};
 use super::part::Part;
+use super::redirects::Redirects;
 
 /// Values by name.
 pub(super) struct Supplied {
@@ -24,14 +25,15 @@ impl Supplied {
         workos: &Part<WorkOs>,
         livekit: &Part<LiveKit>,
         dynamodb: &Part<DynamoDb>,
-        redirect_uri: String,
-        return_to: String,
+        redirects: Redirects,
     ) -> Self {
         let mut always = BTreeMap::new();
         let mut set = |name: &str, value: String| always.insert(name.to_owned(), value);
         set("ALLOWED_ORIGINS", FRONT_ENDS.join(","));
-        set("OAUTH_REDIRECT_URI", redirect_uri);
-        set("SIGN_OUT_RETURN_TO", return_to);
+        set("OAUTH_REDIRECT_URI", redirects.sign_in.default);
+        set("OAUTH_REDIRECT_URIS", redirects.sign_in.others);
+        set("SIGN_OUT_RETURN_TO", redirects.sign_out.default);
+        set("SIGN_OUT_RETURN_TOS", redirects.sign_out.others);
         set("WORKOS_API_URL", workos.url(WorkOs::url).to_owned());
         set("WORKOS_API_KEY", options.workos.api_key.clone());
         set("WORKOS_CLIENT_ID", options.workos.client_id.clone());

@@ -18,15 +18,13 @@ type Created<T = Value> = Reply<(StatusCode, Json<T>)>;
 /// `POST /user_management/magic_auth`: creates the user if necessary, and mails and returns a code.
 pub(super) async fn create_magic_auth(Authorized(service): Authorized, fields: Fields) -> Created {
     let email = fields.email()?;
-    if fields.text("invitation_token")?.is_some() {
-        return Err(ApiError::invalid_invitation());
-    }
+    let invitation = fields.text("invitation_token")?;
     let mut state = service.state();
     if !state.environment.authentication_methods.contains(&Method::MagicAuth) {
         return Err(ApiError::oauth("authentication_method_not_allowed", "Magic Auth is not allowed."));
     }
     state.limit("magic_auth", email, 3)?;
-    let user = state.sign_up(email, false)?;
+    let user = state.sign_up_invited(email, false, invitation)?;
     let code = state.mail_code(CodeKind::MagicAuth, &user);
     let body = json!({
         "object": "magic_auth",

@@ -36,8 +36,9 @@ pub(super) async fn authenticate(Shared(service): Shared<Service>, fields: Field
     if !has_secret && !matches!(grant, "authorization_code" | "refresh_token") {
         return Err(ApiError::oauth("invalid_client", "The client_secret is required."));
     }
-    if fields.text("invitation_token")?.is_some() {
-        return Err(ApiError::invalid_invitation());
+    let invitation = fields.text("invitation_token")?;
+    if let Some(token) = invitation {
+        state.pending_invitation(token)?;
     }
     let client = Client { ip_address: fields.owned("ip_address")?, user_agent: fields.owned("user_agent")? };
     state.grants.push(Grant {
@@ -52,7 +53,10 @@ pub(super) async fn authenticate(Shared(service): Shared<Service>, fields: Field
             state.refresh(fields.required("refresh_token")?, organization_id)?
         }
         "authorization_code" => {
-            let sign_in = authorization_code(&mut state, &fields, has_secret)?;
+            let mut sign_in = authorization_code(&mut state, &fields, has_secret)?;
+            if let Some(token) = invitation {
+                sign_in.invitation = Some(state.pending_invitation(token)?.id.clone());
+            }
             state.admit(sign_in, client)?
         }
         "magic_auth" => {
@@ -112,8 +116,12 @@ pub(super) fn s256(verifier: &str) -> String {
 fn magic_auth(state: &mut State, fields: &Fields) -> Result<SignIn, ApiError> {
     let (email, code) = (fields.email()?, fields.required("code")?);
     state.limit("authenticate", email, 10)?;
+    // An invitation that is not for this address leaves the code unused.
+    let invitation = fields.text("invitation_token")?.map(|token| state.invitation_for(token, email));
+    let invitation = invitation.transpose()?;
     let user_id = state.redeem(CodeKind::MagicAuth, email, code)?;
-    Ok(SignIn { user_id, method: Method::MagicAuth, email_verified: true, ..SignIn::default() })
+    let method = Method::MagicAuth;
+    Ok(SignIn { user_id, method, email_verified: true, invitation, ..SignIn::default() })
 }
 
 /// Completes one more step of a pending sign-in.

@@ -6,9 +6,11 @@
 
 use axum::extract::State as Shared;
 use axum::response::Response;
+use http::HeaderMap;
 use url::Url;
 
 use super::email::{self, is_email};
+use super::invitations::Invitation;
 use super::model::{Connection, SignIn, User};
 use super::page::{self, found};
 use super::request::Query;
@@ -22,24 +24,36 @@ type Denied = (&'static str, &'static str);
 type Selectors = [&'static str; 2];
 
 enum Provider {
+    /// AuthKit's own page, in an organization if one is named.
+    AuthKit(Option<String>),
     Connection(Connection),
     Method(Method),
 }
 
-pub(super) async fn user_management(Shared(service): Shared<Service>, query: Query) -> Response {
+pub(super) async fn user_management(
+    Shared(service): Shared<Service>,
+    headers: HeaderMap,
+    query: Query,
+) -> Response {
     let selectors = ["connection_id", "organization_id"];
-    authorize(&mut service.state(), "/user_management/authorize", selectors, &query)
+    authorize(&mut service.state(), "/user_management/authorize", selectors, &headers, &query)
 }
 
-pub(super) async fn sso(Shared(service): Shared<Service>, query: Query) -> Response {
-    authorize(&mut service.state(), "/sso/authorize", ["connection", "organization"], &query)
+pub(super) async fn sso(Shared(service): Shared<Service>, headers: HeaderMap, query: Query) -> Response {
+    authorize(&mut service.state(), "/sso/authorize", ["connection", "organization"], &headers, &query)
 }
 
-fn authorize(state: &mut State, path: &str, selectors: Selectors, query: &Query) -> Response {
+fn authorize(
+    state: &mut State,
+    path: &str,
+    selectors: Selectors,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Response {
     if query.get("client_id") != Some(&state.options.client_id) {
         return page::problem("The client_id is missing or unknown.");
     }
-    let allowed = |uri: &&str| state.options.redirect_uris.iter().any(|allowed| allowed == uri);
+    let allowed = |uri: &&str| state.options.redirect_uris.iter().any(|allowed| is_allowed(allowed, uri));
     let redirect_uri = query.get("redirect_uri").filter(allowed).and_then(|uri| Url::parse(uri).ok());
     let Some(redirect_uri) = redirect_uri else {
         return page::problem("The redirect_uri is missing or not one of the allowed redirect URIs.");
@@ -56,22 +70,46 @@ fn authorize(state: &mut State, path: &str, selectors: Selectors, query: &Query)
         Ok(provider) => provider,
         Err(denied) => return found(deny(denied)),
     };
-    let Some(email) = query.get("login_hint").filter(|hint| is_email(hint)) else {
+    let challenge = query.get("code_challenge").map(str::to_owned);
+    if matches!(provider, Provider::AuthKit(_))
+        && let Some(sign_in) = state.impersonation(headers)
+    {
+        return found(redirect(&[("code", &state.new_authorization_code(sign_in, challenge))]));
+    }
+    let invitation = match query.get("invitation_token").map(|token| state.pending_invitation(token)) {
+        None => None,
+        Some(Ok(invitation)) => Some(invitation.clone()),
+        Some(Err(_)) => return page::problem("The invitation is unknown or no longer valid."),
+    };
+    let hint = query.get("login_hint").or(invitation.as_ref().map(|invitation| invitation.email.as_str()));
+    let Some(email) = hint.filter(|hint| is_email(hint)) else {
         let users: Vec<&User> = users(state, &provider).collect();
         let name = match &provider {
             Provider::Connection(connection) => &connection.name,
             Provider::Method(method) => method.name().trim_end_matches("OAuth"),
+            Provider::AuthKit(_) => "AuthKit",
         };
         let cancel = deny(("access_denied", "The user cancelled the sign-in."));
         return page::choose(path, name, query, &users, &cancel);
     };
-    match sign_in(state, &provider, email) {
-        Ok(sign_in) => {
-            let challenge = query.get("code_challenge").map(str::to_owned);
-            found(redirect(&[("code", &state.new_authorization_code(sign_in, challenge))]))
-        }
+    if let Some(invitation) = &invitation
+        && !invitation.email.eq_ignore_ascii_case(email)
+    {
+        return page::problem("The invitation was sent to another email address.");
+    }
+    match sign_in(state, &provider, email, invitation.as_ref()) {
+        Ok(sign_in) => found(redirect(&[("code", &state.new_authorization_code(sign_in, challenge))])),
         Err(denied) => found(deny(denied)),
     }
+}
+
+/// Whether a redirect URI is an allowed one, or matches its wildcard port.
+fn is_allowed(allowed: &str, uri: &str) -> bool {
+    let Some((host, path)) = allowed.split_once(":*") else { return allowed == uri };
+    let is_local = ["http://localhost", "http://127.0.0.1", "http://[::1]"].contains(&host);
+    let rest = uri.strip_prefix(host).and_then(|rest| rest.strip_suffix(path));
+    let is_port = |port: &str| port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+    is_local && rest.is_some_and(|port| port.is_empty() || is_port(port))
 }
 
 /// Validates the request: a code, PKCE with S256 if any, and exactly one selector.
@@ -91,6 +129,7 @@ fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider
             Some(_) => Err(("connection_unlinked", "The connection is not active.")),
         },
         (None, Some(id), None) => by_organization(state, id),
+        (None, organization, Some("authkit")) => authkit(state, organization),
         (None, None, Some(name)) => by_name(state, name),
         _ => Err((
             "invalid_connection_selector",
@@ -111,12 +150,22 @@ fn by_organization(state: &State, id: &str) -> Result<Provider, Denied> {
     }
 }
 
+/// AuthKit's hosted page. The organization that it is opened for decides where it leads: to its identity provider, or to a
+/// code by mail.
+fn authkit(state: &State, organization: Option<&str>) -> Result<Provider, Denied> {
+    match organization {
+        Some(id) if state.active_connections(id).count() == 1 => by_organization(state, id),
+        Some(id) if !state.organizations.contains_key(id) => {
+            Err(("organization_invalid", "There is no organization matching the provided ID."))
+        }
+        organization => Ok(Provider::AuthKit(organization.map(str::to_owned))),
+    }
+}
+
 fn by_name(state: &State, name: &str) -> Result<Provider, Denied> {
     let method = match name {
         "GoogleOAuth" => Method::GoogleOauth,
         "MicrosoftOAuth" => Method::MicrosoftOauth,
-        // AuthKit's hosted page, which mails codes.
-        "authkit" => Method::MagicAuth,
         _ => return Err(("invalid_connection_selector", "The provider is not one of this environment's.")),
     };
     if state.environment.authentication_methods.contains(&method) {
@@ -129,7 +178,7 @@ fn by_name(state: &State, name: &str) -> Result<Provider, Denied> {
 /// The users who may sign in with `provider`.
 fn users<'a>(state: &'a State, provider: &'a Provider) -> impl Iterator<Item = &'a User> {
     state.users.values().filter(move |user| match provider {
-        Provider::Method(_) => true,
+        Provider::AuthKit(_) | Provider::Method(_) => true,
         Provider::Connection(connection) => may_use(state, connection, &user.email),
     })
 }
@@ -146,16 +195,33 @@ fn owns(state: &State, organization_id: &str, email: &str) -> bool {
 }
 
 /// Signs in the user that the identity provider has authenticated as `email`.
-fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn, Denied> {
-    let connection = match provider {
-        Provider::Connection(connection) => connection,
-        Provider::Method(method) => {
-            let user =
-                state.sign_up(email, true).map_err(|_| ("access_denied", "Sign up is not allowed."))?;
-            let (method, email_verified) = (*method, *method == Method::MagicAuth);
-            return Ok(SignIn { user_id: user.id, method, email_verified, ..SignIn::default() });
-        }
+fn sign_in(
+    state: &mut State,
+    provider: &Provider,
+    email: &str,
+    invitation: Option<&Invitation>,
+) -> Result<SignIn, Denied> {
+    let (token, invitation) =
+        (invitation.map(|each| each.token.as_str()), invitation.map(|each| each.id.clone()));
+    let (method, organization_id) = match provider {
+        Provider::Connection(connection) => return sign_in_by_sso(state, connection, email, invitation),
+        Provider::Method(method) => (*method, None),
+        Provider::AuthKit(organization) => (Method::MagicAuth, organization.clone()),
     };
+    let user = state
+        .sign_up_invited(email, true, token)
+        .map_err(|_| ("access_denied", "Sign up is not allowed."))?;
+    let email_verified = method == Method::MagicAuth;
+    let user_id = user.id;
+    Ok(SignIn { user_id, method, email_verified, organization_id, invitation, ..SignIn::default() })
+}
+
+fn sign_in_by_sso(
+    state: &mut State,
+    connection: &Connection,
+    email: &str,
+    invitation: Option<String>,
+) -> Result<SignIn, Denied> {
     if !may_use(state, connection, email) {
         return Err((
             "profile_not_allowed_outside_organization",
@@ -175,6 +241,7 @@ fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn
         email_verified: owns(state, id, email),
         user_id: user.id,
         method: Method::Sso,
-        second_factor: false,
+        invitation,
+        ..SignIn::default()
     })
 }

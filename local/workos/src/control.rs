@@ -135,6 +135,26 @@ impl WorkOs {
         self.service.state().insert_organization(organization)
     }
 
+    /// Invites an address, to an organization if one is named; returns the token. The mail has the link.
+    pub fn invite(&self, email: &str, organization_id: Option<&str>) -> String {
+        let lifetime = Duration::from_secs(7 * 24 * 60 * 60);
+        self.service.state().invite(email, organization_id, None, lifetime).token
+    }
+
+    /// The page where the dashboard begins to impersonate a user.
+    pub fn impersonation_url(&self, email: &str, impersonator: &str, reason: &str) -> String {
+        let pairs = [("email", email), ("impersonator", impersonator), ("reason", reason)];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        format!("{}/impersonate?{query}", self.url)
+    }
+
+    /// The tile of the application on the page of an identity provider.
+    pub fn identity_provider_url(&self, connection_id: &str, email: &str) -> String {
+        let pairs = [("connection_id", connection_id), ("email", email)];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        format!("{}/idp?{query}", self.url)
+    }
+
     /// Every refresh token issued, used ones included.
     pub fn refresh_tokens(&self) -> Vec<String> {
         self.service.state().refresh_tokens.keys().cloned().collect()

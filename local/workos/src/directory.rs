@@ -64,6 +64,20 @@ impl State {
         }
     }
 
+    /// As [`State::sign_up`]. With an invitation, sign-up may be closed.
+    pub(super) fn sign_up_invited(
+        &mut self,
+        email: &str,
+        email_verified: bool,
+        invitation: Option<&str>,
+    ) -> Result<User, ApiError> {
+        let Some(token) = invitation else { return self.sign_up(email, email_verified) };
+        // Here WorkOS does not say that the invitation was sent to another address.
+        self.invitation_for(token, email).map_err(|_| ApiError::invalid_invitation())?;
+        let known = self.user_by_email(email).cloned();
+        Ok(known.unwrap_or_else(|| self.insert_email(email, email_verified)))
+    }
+
     /// Inserts an organization with its connections; returns the id.
     pub(super) fn insert_organization(&mut self, mut organization: Organization) -> String {
         self.default_id(&mut organization.id, "org");

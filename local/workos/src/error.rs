@@ -58,7 +58,7 @@ impl ApiError {
         Self::oauth("invalid_grant", description)
     }
 
-    /// 400 `invitation_invalid`: the double has no invitations.
+    /// 400 `invitation_invalid`
     pub(super) fn invalid_invitation() -> Self {
         Self::oauth("invitation_invalid", "The invitation is unknown or no longer valid.")
     }

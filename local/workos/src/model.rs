@@ -193,6 +193,18 @@ pub(super) struct SignIn {
     pub(super) email_verified: bool,
     #[serde(skip)]
     pub(super) second_factor: bool,
+    /// The id of the invitation that the sign-in accepts.
+    #[serde(skip)]
+    pub(super) invitation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) impersonator: Option<Impersonator>,
+}
+
+/// A user of the dashboard who signs in as somebody else.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Impersonator {
+    pub(super) email: String,
+    pub(super) reason: Option<String>,
 }
 
 /// A sign-in that an authorization code or a pending authentication token continues.

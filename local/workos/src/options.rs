@@ -14,10 +14,13 @@ pub struct Options {
     pub api_key: String,
     /// The client id.
     pub client_id: String,
-    /// Allowed redirect URIs of authorize, compared exactly.
+    /// Allowed redirect URIs of authorize, compared exactly; `*` as the port of `localhost` or of a loopback address stands
+    /// for any port (<https://workos.com/docs/sso/redirect-uris>).
     pub redirect_uris: Vec<String>,
     /// Allowed redirect URIs of logout, compared exactly; the first is the default.
     pub sign_out_redirects: Vec<String>,
+    /// Where sign-ins begin that begin at WorkOS.
+    pub initiate_login_uri: Option<String>,
     /// Initial data.
     pub seed: Seed,
     /// `iss` of the access tokens, by default `<url>/user_management/<client id>`.
@@ -43,6 +46,7 @@ impl Default for Options {
             client_id: "client_local".to_owned(),
             redirect_uris: vec!["http://localhost:3000/callback".to_owned()],
             sign_out_redirects: vec!["http://localhost:3000".to_owned()],
+            initiate_login_uri: None,
             seed: Seed::default(),
             issuer: None,
             access_token_lifetime: Duration::from_secs(300),
@@ -55,14 +59,14 @@ impl Default for Options {
     }
 }
 
-/// A mail with a code.
+/// A mail with a code or a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mail {
     /// The address.
     pub to: String,
     /// The subject.
     pub subject: &'static str,
-    /// The code in it.
+    /// The code in it, or the link of an invitation.
     pub code: String,
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use super::error::ApiError;
 use super::request::Fields;
 use super::state::Service;
-use super::{api, authenticate, authorize, mfa, random};
+use super::{api, authenticate, authorize, hosted, invitations, mfa, random};
 
 /// Every endpoint of the double.
 pub(super) fn router(service: Service) -> Router {
@@ -32,6 +32,12 @@ pub(super) fn router(service: Service) -> Router {
             get(api::memberships).post(api::create_membership),
         )
         .route("/user_management/organization_memberships/{id}/deactivate", put(api::deactivate_membership))
+        .route("/user_management/invitations", get(invitations::list).post(invitations::create))
+        .route("/user_management/invitations/{id}", get(invitations::get))
+        .route("/user_management/invitations/{id}/revoke", post(invitations::revoke))
+        .route("/invite", get(hosted::invite))
+        .route("/impersonate", get(hosted::impersonate))
+        .route("/idp", get(hosted::identity_provider))
         .route("/organizations", get(api::organizations))
         .route("/organizations/{id}", get(api::organization))
         .route("/connections", get(api::connections))
@@ -75,6 +81,10 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
         ("GET", ["organization_memberships"]) => "organization_memberships.list",
         ("POST", ["organization_memberships"]) => "organization_memberships.create",
         ("PUT", ["organization_memberships", _, "deactivate"]) => "organization_memberships.deactivate",
+        ("POST", ["invitations"]) => "invitations.create",
+        ("GET", ["invitations"]) => "invitations.list",
+        ("GET", ["invitations", _]) => "invitations.get",
+        ("POST", ["invitations", _, "revoke"]) => "invitations.revoke",
         ("GET", ["organizations"]) => "organizations.list",
         ("GET", ["organizations", _]) => "organizations.get",
         ("GET", ["connections"]) => "connections.list",

@@ -9,6 +9,9 @@ use super::random;
 use super::settings::MembershipStatus;
 use super::state::State;
 
+/// How long an impersonation lasts: <https://workos.com/docs/authkit/impersonation>.
+const IMPERSONATION: Duration = Duration::from_secs(60 * 60);
+
 impl State {
     /// Starts a session; returns the authenticate response.
     pub(super) fn start_session(&mut self, sign_in: SignIn, client: Client) -> Value {
@@ -17,13 +20,17 @@ impl State {
             user.last_sign_in_at = Some(now);
             user.updated_at = now;
         }
+        let lifetime = match sign_in.impersonator {
+            Some(_) => self.options.session_lifetime.min(IMPERSONATION),
+            None => self.options.session_lifetime,
+        };
         let session = Session {
             id: self.new_id("session"),
             sign_in,
             client,
             created_at: now,
             updated_at: now,
-            expires_at: now + self.options.session_lifetime,
+            expires_at: now + lifetime,
             status: SessionStatus::Active,
             ended_at: None,
         };
@@ -46,6 +53,7 @@ impl State {
             "client_id": self.options.client_id,
             "auth_time": session.created_at.seconds(),
             "org_id": organization_id,
+            "act": session.sign_in.impersonator.as_ref().map(|person| json!({"sub": person.email})),
             "role": membership.map(|found| &found.role),
             "roles": membership.map(|found| [&found.role]),
             "permissions": membership.map(|found| &found.permissions),
@@ -65,6 +73,7 @@ impl State {
             "access_token": access_token,
             "refresh_token": refresh_token,
             "authentication_method": session.sign_in.method.name(),
+            "impersonator": session.sign_in.impersonator,
         }))
     }
 

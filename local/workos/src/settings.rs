@@ -45,6 +45,9 @@ pub enum Method {
     MicrosoftOauth,
     /// The organization's own identity provider.
     Sso,
+    /// The dashboard: a member of the team signs in as the user.
+    #[serde(skip_deserializing)]
+    Impersonation,
 }
 
 impl Method {
@@ -55,6 +58,7 @@ impl Method {
             Self::GoogleOauth => "GoogleOAuth",
             Self::MicrosoftOauth => "MicrosoftOAuth",
             Self::Sso => "SSO",
+            Self::Impersonation => "Impersonation",
         }
     }
 }

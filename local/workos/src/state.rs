@@ -10,10 +10,11 @@ use http::{StatusCode, header};
 
 use super::clock::Timestamp;
 use super::error::ApiError;
+use super::invitations::Invitation;
 use super::keys::{self, SigningKey};
 use super::model::{
     Challenge, CodeKind, Connection, Grant, MailedCode, Membership, Organization, PendingSignIn,
-    RefreshToken, Session, User,
+    RefreshToken, Session, SignIn, User,
 };
 use super::options::{Mail, Options};
 use super::random;
@@ -53,6 +54,8 @@ impl FromRequestParts<Service> for Authorized {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) options: Options,
+    /// The double's own address.
+    pub(super) url: String,
     pub(super) issuer: String,
     pub(super) environment: Environment,
     /// How far the double's clock is ahead of the machine's.
@@ -75,6 +78,10 @@ pub(super) struct State {
     /// By pending authentication token.
     pub(super) pending: HashMap<String, PendingSignIn>,
     pub(super) challenges: HashMap<String, Challenge>,
+    /// By id.
+    pub(super) invitations: BTreeMap<String, Invitation>,
+    /// Impersonations that the dashboard has begun, by the browser's cookie.
+    pub(super) impersonations: HashMap<String, SignIn>,
     /// The keys of the JWKS; the last one signs.
     pub(super) keys: Vec<Arc<SigningKey>>,
     /// Lifetime of the next access token issued by a refresh, used once.
@@ -91,6 +98,7 @@ impl State {
         let default = || format!("{url}/user_management/{}", options.client_id);
         Self {
             issuer: options.issuer.clone().unwrap_or_else(default),
+            url: url.to_owned(),
             environment,
             keys: vec![keys::FIRST.clone()],
             options,

@@ -37,6 +37,8 @@ pub struct Notes {
     pub previous_session: Option<String>,
     /// [`EmailAddress::hash`](crate::EmailAddress::hash) of the address in the request.
     pub email_hash: Option<String>,
+    /// [`Impersonator::hash`](crate::Impersonator::hash) of who acts as the person.
+    pub impersonator_hash: Option<String>,
     /// What the request did.
     pub effect: Option<Effect>,
 }
@@ -132,6 +134,7 @@ fn write(event: &str, outcome: &str, cause: Option<Cause>, notes: &Notes, client
         session = notes.session.as_deref(),
         previous_session = notes.previous_session.as_deref(),
         email_hash = notes.email_hash.as_deref(),
+        impersonator_hash = notes.impersonator_hash.as_deref(),
         source_ip = client.ip.map(field::display),
         useragent = useragent.and_then(|text| text.get(..text.floor_char_boundary(USER_AGENT_BYTES))),
     );

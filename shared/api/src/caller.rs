@@ -1,9 +1,10 @@
 //! The caller of a protected endpoint, as the authorizer identified them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiError, Reason};
+use crate::{ApiError, EmailAddress, Reason};
 
 /// The person behind a session. The only source is the authorizer's context.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -24,6 +25,26 @@ pub struct Caller {
     pub permissions: Vec<String>,
     /// WorkOS session id.
     pub session_id: String,
+    /// Who acts as the person, if somebody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator: Option<Impersonator>,
+}
+
+/// A member of the team who acts as the person, from WorkOS' dashboard.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Impersonator {
+    /// The email address.
+    pub email: String,
+    /// The reason that was given in the dashboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Impersonator {
+    /// Stands for the address in logs, see [`EmailAddress::hash`]. `None` if it is no address.
+    pub fn hash(&self) -> Option<String> {
+        EmailAddress::parse(&self.email).ok().map(|email| email.hash())
+    }
 }
 
 /// What the authorizer tells the functions.
@@ -107,6 +128,10 @@ mod tests {
             role: Some("admin".into()),
             permissions: vec!["rooms:record".into()],
             session_id: "session_1".into(),
+            impersonator: Some(Impersonator {
+                email: "support@example.com".into(),
+                reason: Some("ticket 7".into()),
+            }),
         }
     }
 

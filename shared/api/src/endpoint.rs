@@ -260,6 +260,12 @@ impl Route {
         Self { success: 201, ..self }
     }
 
+    /// A success is 302: the endpoint returns [`Response::found`](crate::Response::found).
+    #[must_use]
+    pub const fn redirects(self) -> Self {
+        Self { success: 302, ..self }
+    }
+
     /// Its own reasons, in groups. [`Route::all_reasons`] adds the shared ones.
     #[must_use]
     pub const fn reasons(self, reasons: &'static [&'static [Reason]]) -> Self {

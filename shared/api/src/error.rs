@@ -67,6 +67,9 @@ reasons! {
     FlowExpired "flow_expired" 400 final "This browser has no matching sign-in in progress: restart the sign-in.";
     SelectionExpired "selection_expired" 400 final "The pending sign-in has expired: restart the sign-in.";
     SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: restart it, or sign in another way.";
+    SignInCancelled "sign_in_cancelled" 400 final "The person cancelled at the provider: offer to sign in again.";
+    InvitationInvalid "invitation_invalid" 400 final "The invitation is unknown, expired, revoked or already accepted: ask for a new one, or sign in without it.";
+    InvitationEmailMismatch "invitation_email_mismatch" 400 final "The invitation was sent to another address: sign in with that one.";
     NotSignedIn "not_signed_in" 401 final "Sign in, then repeat the request with the session.";
     OriginNotAllowed "origin_not_allowed" 403 final "Send the request from a page on an allowed origin.";
     TransportNotEnabled "transport_not_enabled" 403 final "Use cookies: this API does not enable `Session-Transport: header`.";
@@ -154,6 +157,9 @@ pub struct Details {
     /// With `already_recording`: the running recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_id: Option<String>,
+    /// From `finalize-oauth`: the `returnTo` of the sign-in that failed or needs another step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_to: Option<String>,
 }
 
 /// A refusal or failure, as an endpoint returns it.
@@ -237,6 +243,13 @@ impl ApiError {
     #[must_use]
     pub fn egress_id(mut self, egress_id: impl Into<String>) -> Self {
         self.0.details.egress_id = Some(egress_id.into());
+        self
+    }
+
+    /// Adds where the front end continues after the sign-in.
+    #[must_use]
+    pub fn return_to(mut self, return_to: Option<&str>) -> Self {
+        self.0.details.return_to = return_to.map(str::to_owned);
         self
     }
 

@@ -31,7 +31,7 @@ pub mod transport;
 pub use auth_data::AuthData;
 pub use authorizer::Credentials;
 pub use boot::run;
-pub use caller::{Caller, Verdict};
+pub use caller::{Caller, Impersonator, Verdict};
 pub use config::{ApiConfig, ConfigError, Env, Variable};
 pub use cookie::{Cookies, DEVICE_COOKIE, OAUTH_COOKIE, PENDING_COOKIE, SESSION_COOKIE, SameSite, SetCookie};
 pub use email::EmailAddress;

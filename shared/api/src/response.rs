@@ -34,12 +34,14 @@ pub struct Response<O> {
     pub body: O,
     /// Cookies to set; headers in their place for a client without cookies, see [`crate::transport`].
     pub cookies: Vec<SetCookie>,
+    /// Where the browser is sent, see [`Response::found`].
+    pub location: Option<String>,
 }
 
 impl<O> Response<O> {
     /// A response with `body`.
     pub fn new(body: O) -> Self {
-        Self { body, cookies: Vec::new() }
+        Self { body, cookies: Vec::new(), location: None }
     }
 
     /// Sets a cookie, unless the response already sets one of the same name.
@@ -47,6 +49,13 @@ impl<O> Response<O> {
     pub fn cookie(mut self, cookie: SetCookie) -> Self {
         cookie.add_to(&mut self.cookies);
         self
+    }
+}
+
+impl Response<Done> {
+    /// Sends the browser to `url`, from a route that [redirects](crate::Route::redirects).
+    pub fn found(url: String) -> Self {
+        Self { location: Some(url), ..Self::new(Done::FOUND) }
     }
 }
 
@@ -62,6 +71,8 @@ impl Done {
     pub const OK: Self = Self { code: 200, message: "OK" };
     /// 201 Created.
     pub const CREATED: Self = Self { code: 201, message: "Created" };
+    /// 302 Found.
+    pub const FOUND: Self = Self { code: 302, message: "Found" };
 }
 
 /// The body of an error response.
@@ -85,7 +96,12 @@ pub(crate) fn success<O: Serialize>(
     transport: &Transport,
 ) -> serde_json::Result<ApiGatewayV2httpResponse> {
     let body = serde_json::to_string(&response.body)?;
-    Ok(render(status, body, &response.cookies, transport))
+    let mut rendered = render(status, body, &response.cookies, transport);
+    if let Some(url) = &response.location {
+        let url = HeaderValue::from_str(url).map_err(serde::ser::Error::custom)?;
+        rendered.headers.insert(header::LOCATION, url);
+    }
+    Ok(rendered)
 }
 
 /// Renders an error.

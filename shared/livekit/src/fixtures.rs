@@ -11,5 +11,6 @@ pub(crate) fn caller(organization: Option<&str>) -> Caller {
         role: None,
         permissions: Vec::new(),
         session_id: "session_1".into(),
+        impersonator: None,
     }
 }

@@ -42,6 +42,9 @@ const MIN_SECRET_BYTES: usize = 32;
 /// `canUpdateOwnMetadata`, which LiveKit does not give by default.
 pub const ORGANIZATION_ATTRIBUTE: &str = "organizationId";
 
+/// The participant attribute that holds the address of who acts as the person, if somebody does.
+pub const IMPERSONATOR_ATTRIBUTE: &str = "impersonator";
+
 /// The API key with its secret.
 #[derive(Clone)]
 pub struct Keys {
@@ -73,10 +76,13 @@ impl Keys {
         let grants =
             VideoGrants { room_join: true, room: room.as_str().to_owned(), ..VideoGrants::default() };
         let organization = caller.organization_id.iter().map(|id| (ORGANIZATION_ATTRIBUTE, id.as_str()));
+        let impersonator =
+            caller.impersonator.iter().map(|person| (IMPERSONATOR_ATTRIBUTE, person.email.as_str()));
+        let attributes = organization.chain(impersonator);
         self.sign(Claims {
             sub: caller.user_id.clone(),
             name: username.as_str().to_owned(),
-            attributes: organization.map(|(name, id)| (name.to_owned(), id.to_owned())).collect(),
+            attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             ..self.claims(grants, JOIN_TTL)
         })
     }

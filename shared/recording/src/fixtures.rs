@@ -14,6 +14,7 @@ pub(crate) fn caller(organization: Option<&str>) -> Caller {
         role: None,
         permissions: Vec::new(),
         session_id: "session_1".into(),
+        impersonator: None,
     }
 }
 

@@ -106,7 +106,7 @@ impl Authenticator {
         if !self.lifetimes.is_touch_due(session, now) {
             return;
         }
-        let expires_at = self.lifetimes.expiry(session.created_at, now);
+        let expires_at = self.lifetimes.expiry(session, now);
         if let Err(error) = self.table.touch_session(key, now, expires_at).await {
             tracing::warn!(cause = error.cause(), "the last use of a session could not be stored");
         }
@@ -257,5 +257,6 @@ fn caller(session: SessionItem) -> Caller {
         role: session.role,
         permissions: session.permissions,
         session_id: session.workos_session_id,
+        impersonator: session.impersonator,
     }
 }

@@ -12,7 +12,7 @@ use api::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::{CodeRequest, Mail, SourceLimit, Table};
-use workos::{Authorize, Selector, Started, WorkOs};
+use workos::{Authorize, Destination, Hints, InvitationToken, Selector, Started, WorkOs};
 
 use crate::browsers::{DEVICE, PENDING};
 use crate::floor::Floor;
@@ -24,6 +24,19 @@ pub struct CodeMail {
     workos: WorkOs,
     authorize: Authorize,
     floor: Floor,
+}
+
+/// A request for a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The address.
+    pub email: &'a EmailAddress,
+    /// Who is sent one.
+    pub recipients: Recipients,
+    /// The invitation that lets the person in where sign-up is closed.
+    pub invitation: Option<&'a InvitationToken>,
+    /// Where the browser goes if the organization has SSO.
+    pub destination: &'a Destination,
 }
 
 /// Who is sent a code.
@@ -75,24 +88,25 @@ impl CodeMail {
     /// Sends a code, unless the address's organization has SSO or its budget of mails is used up.
     ///
     /// # Errors
-    /// `rate_limited` if the source is above its limit; `workos_busy`, `workos_unavailable`, `store_unavailable`; for
-    /// [`Recipients::Anyone`], `invalid_email` as well.
+    /// `invalid_field` if the destination is not allowed; `rate_limited` if the source is above its limit; `workos_busy`,
+    /// `workos_unavailable`, `store_unavailable`; for [`Recipients::Anyone`], `invalid_email` as well.
     pub async fn request<I>(
         &self,
         source: SourceLimit,
-        recipients: Recipients,
-        email: &EmailAddress,
+        asked: Asked<'_>,
         req: &Request<I>,
     ) -> Result<NextStep, ApiError> {
+        let email = asked.email;
         // What follows may do more than that.
         note_code(email, Some(Effect::NoMail));
+        self.authorize.check(asked.destination)?;
         let next_step = async {
             let device = DEVICE.find(&req.cookies, email);
             let (pending, cookie) = PENDING.issue(&req.cookies, email)?;
             let request = CodeRequest { source, client: &req.client, email, device, pending };
             let mail = request.admit(&self.table).await?;
             let may_send = matches!(mail, Mail::Granted(_));
-            let sso = self.sso_or_send(may_send, recipients, email, req).await;
+            let sso = self.sso_or_send(may_send, asked, req).await;
             match (sso, mail) {
                 (Ok(None), _) => Ok(NextStep::Code(cookie)),
                 (sso, mail) => {
@@ -110,8 +124,7 @@ impl CodeMail {
     async fn sso_or_send<I>(
         &self,
         may_send: bool,
-        recipients: Recipients,
-        email: &EmailAddress,
+        Asked { email, recipients, invitation, destination }: Asked<'_>,
         req: &Request<I>,
     ) -> Result<Option<Started>, ApiError> {
         let is_user = async {
@@ -123,12 +136,13 @@ impl CodeMail {
         let (connection, is_recipient) = tokio::join!(self.workos.sso_connection(email.domain()), is_user);
         if let Some(connection) = connection? {
             let selector = Selector::Connection(connection);
-            return self.authorize.start(selector, &req.cookies, Some(email.as_str())).map(Some);
+            let hints = Hints { login: Some(email.as_str()), invitation, ..Hints::default() };
+            return self.authorize.start(selector, hints, destination, &req.cookies).map(Some);
         }
         if is_recipient? && may_send {
             match recipients {
                 Recipients::Users => self.workos.send_sign_in_code(email, &req.client).await?,
-                Recipients::Anyone => self.workos.send_sign_up_code(email, &req.client).await?,
+                Recipients::Anyone => self.workos.send_sign_up_code(email, invitation, &req.client).await?,
             }
         }
         Ok(None)

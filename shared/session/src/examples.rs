@@ -24,6 +24,22 @@ pub const ORGANIZATIONS: &str = r#"{
     }
 }"#;
 
+/// A session has started, and the sign-in said where the front end continues.
+pub const RETURNING: &str = r#"{
+    "user": {
+        "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B",
+        "email": "johndoe@abc.com",
+        "firstName": "John",
+        "lastName": "Doe",
+        "avatarURL": "https://example.com/avatar.png"
+    },
+    "returnTo": "/rooms"
+}"#;
+
 /// Both.
 pub const SIGN_IN: &[(&str, &str)] =
     &[("single_organization", PERSON), ("multiple_organizations", ORGANIZATIONS)];
+
+/// Of a sign-in through the browser.
+pub const OAUTH: &[(&str, &str)] =
+    &[("single_organization", RETURNING), ("multiple_organizations", ORGANIZATIONS)];

@@ -28,7 +28,7 @@ mod trail;
 pub use api::{DEVICE_COOKIE, PENDING_COOKIE, SESSION_COOKIE};
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
 pub use chain::Chain;
-pub use code_mail::{CodeMail, NextStep, Recipients, Sent};
+pub use code_mail::{Asked, CodeMail, NextStep, Recipients, Sent};
 pub use code_tries::{CodeTries, Try};
 pub use floor::MAIL_FLOOR_MS;
 pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, Standing, ended_with};

@@ -18,6 +18,9 @@ pub static SESSION_ABSOLUTE_SECONDS: Variable = Variable::or(
     "The absolute lifetime of a session in seconds, however much it is used.",
 );
 
+/// The absolute lifetime of a session in which somebody acts as the person, in seconds. WorkOS ends it then as well.
+const IMPERSONATION: u64 = 60 * 60;
+
 /// The last use is stored at most this often per idle lifetime, so most requests cost one read and no write.
 const TOUCHES_PER_IDLE_LIFETIME: u64 = 20;
 
@@ -68,14 +71,23 @@ impl Lifetimes {
         Ok(lifetimes)
     }
 
-    /// The expiry of a session that began at `created_at` and was last used at `last_seen_at`.
-    pub fn expiry(&self, created_at: u64, last_seen_at: u64) -> u64 {
-        last_seen_at.saturating_add(self.idle).min(created_at.saturating_add(self.absolute))
+    /// The expiry of a session, if it is not used again after `last_seen_at`.
+    pub fn expiry(&self, session: &SessionItem, last_seen_at: u64) -> u64 {
+        last_seen_at.saturating_add(self.idle).min(self.end(session))
+    }
+
+    /// The end of the absolute lifetime of a session.
+    pub fn end(&self, session: &SessionItem) -> u64 {
+        let lifetime = match session.impersonator {
+            Some(_) => self.absolute.min(IMPERSONATION),
+            None => self.absolute,
+        };
+        session.created_at.saturating_add(lifetime)
     }
 
     /// What the session's token may do at `now`.
     pub fn standing(&self, session: &SessionItem, now: u64) -> Standing {
-        if now >= self.expiry(session.created_at, session.last_seen_at) {
+        if now >= self.expiry(session, session.last_seen_at) {
             return Standing::Ended;
         }
         match &session.replaced_by {
@@ -105,6 +117,7 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 
 #[cfg(test)]
 mod tests {
+    use api::Impersonator;
     use store::session::RefreshState;
 
     use super::*;
@@ -128,6 +141,7 @@ mod tests {
             expires_at: 0,
             replaced_by: None,
             replaces: None,
+            impersonator: None,
         }
     }
 
@@ -141,6 +155,16 @@ mod tests {
             assert_eq!(LIFETIMES.standing(&session(1000, last_seen_at), last), Standing::Live);
             assert_eq!(LIFETIMES.standing(&session(1000, last_seen_at), ended), Standing::Ended);
         }
+    }
+
+    #[test]
+    fn an_impersonation_ends_after_an_hour_or_with_a_shorter_lifetime() {
+        let impersonator = Some(Impersonator { email: String::new(), reason: None });
+        let session = SessionItem { impersonator, ..session(1000, 4590) };
+        let long = Lifetimes { idle: 100, absolute: 100_000 };
+        assert_eq!(long.standing(&session, 4599), Standing::Live);
+        assert_eq!(long.standing(&session, 4600), Standing::Ended);
+        assert_eq!(LIFETIMES.end(&session), 1250);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Sessions {
     }
 
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
-    /// Returns the person.
+    /// Returns the person and the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -49,7 +49,7 @@ impl Sessions {
         authentication: Authentication,
         request: &Request<I>,
         reserve: Duration,
-    ) -> Result<User, ApiError> {
+    ) -> Result<(User, SetCookie), ApiError> {
         let session = self.new_session(token, &authentication, clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
@@ -63,7 +63,7 @@ impl Sessions {
         for (key, session) in &replaced {
             trail::ended(Cause::Replaced, key, session, &request.client);
         }
-        Ok(authentication.user)
+        Ok((authentication.user, self.cookie(token, &session)))
     }
 
     /// The sessions of `keys` that are live. Those that cannot be read are left out.
@@ -191,7 +191,7 @@ impl Sessions {
     ) -> Result<SessionItem, ApiError> {
         let now = clock::now();
         let claims = &authentication.claims;
-        Ok(SessionItem {
+        let mut session = SessionItem {
             user_id: claims.user_id.clone(),
             email: authentication.user.email.clone(),
             workos_session_id: claims.session_id.clone(),
@@ -204,14 +204,19 @@ impl Sessions {
             refresh: RefreshState::default(),
             created_at,
             last_seen_at: now,
-            expires_at: self.lifetimes.expiry(created_at, now),
+            expires_at: 0,
             replaced_by: None,
             replaces: None,
-        })
+            impersonator: authentication.impersonator.clone(),
+        };
+        session.expires_at = self.lifetimes.expiry(&session, now);
+        Ok(session)
     }
 
-    pub(crate) fn cookie(&self, token: &SessionToken) -> SetCookie {
-        SetCookie::new(SESSION_COOKIE, token.reveal(), self.lifetimes.absolute)
+    /// The cookie of a session. The browser removes it when the session ends at the latest.
+    pub(crate) fn cookie(&self, token: &SessionToken, session: &SessionItem) -> SetCookie {
+        let left = self.lifetimes.end(session).saturating_sub(session.last_seen_at);
+        SetCookie::new(SESSION_COOKIE, token.reveal(), left)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use api::audit::{self, Effect};
-use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, metrics};
+use api::{ApiError, ConfigError, Cookies, Env, Impersonator, Reason, Request, Response, SetCookie, metrics};
 use store::Table;
-use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, User};
+use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, User};
 
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -33,7 +33,7 @@ impl SignIns {
         &self.sessions.table
     }
 
-    /// Finishes a browser's flow, see [`OAuthFlow::finish`].
+    /// Finishes a browser's flow, see [`Authorize::finish`].
     ///
     /// # Errors
     /// `flow_expired` if the browser has no such flow.
@@ -42,11 +42,20 @@ impl SignIns {
         cookies: &Cookies,
         state: Option<&FlowState>,
     ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        OAuthFlow::finish(cookies, state)
+        self.authorize.finish(cookies, state)
+    }
+
+    /// Checks where a sign-in is to lead, should it have to continue at an identity provider.
+    ///
+    /// # Errors
+    /// `invalid_field`, see [`Authorize::check`].
+    pub fn check(&self, destination: &Destination) -> Result<(), ApiError> {
+        self.authorize.check(destination).map(drop)
     }
 
     /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the
-    /// organizations to choose from. `method` is the metric's dimension.
+    /// organizations to choose from. `method` is the metric's dimension, `destination` where the browser goes if it has
+    /// to continue at an identity provider.
     ///
     /// # Errors
     /// `sso_required` with `authData`; `sign_in_interrupted`.
@@ -55,6 +64,7 @@ impl SignIns {
         grants: &Grants,
         method: &'static str,
         sign_in: SignIn,
+        destination: &Destination,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
         match sign_in {
@@ -73,7 +83,7 @@ impl SignIns {
             }
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
-                Err(self.authorize.sso_required(required, &request.cookies))
+                Err(self.authorize.sso_required(required, destination, &request.cookies))
             }
         }
     }
@@ -97,11 +107,12 @@ impl Sessions {
             notes.organization_id.clone_from(&authentication.claims.organization_id);
             notes.method.clone_from(&authentication.method);
             notes.session = Some(token.key().prefix());
+            notes.impersonator_hash = authentication.impersonator.as_ref().and_then(Impersonator::hash);
         });
         match self.begin(&token, authentication, request, RESERVE).await {
-            Ok(user) => {
+            Ok(begun) => {
                 audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
-                Ok((user, self.cookie(&token)))
+                Ok(begun)
             }
             Err(error) => {
                 tokio::join!(grants.abandon(&session_id), self.discard(&token, &request.client));

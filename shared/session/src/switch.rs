@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use api::audit::{self, Cause, Effect};
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
+use api::{ApiError, ConfigError, EmailAddress, Env, Impersonator, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
-use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
+use workos::{Authentication, Authorize, Destination, Grants, OrganizationId, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
@@ -43,20 +43,23 @@ impl Switcher {
     /// A switch uses up the refresh token like a refresh does, so it takes the same lease.
     ///
     /// # Errors
-    /// `not_signed_in`; `email_mismatch` if `email` is not the session's; `organization_not_allowed`, `sso_required`
-    /// and the other refusals of the organization; `session_changed` if a refresh stays in progress;
-    /// `workos_unavailable`, `workos_busy`, `store_unavailable`.
+    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is not the session's;
+    /// `organization_not_allowed`, `sso_required` and the other refusals of the organization; `session_changed` if a
+    /// refresh stays in progress; `workos_unavailable`, `workos_busy`, `store_unavailable`.
     pub async fn switch<I>(
         &self,
         email: &EmailAddress,
         organization: &OrganizationId,
+        destination: &Destination,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
+        self.authorize.check(destination)?;
         audit::note(|notes| notes.organization_id = Some(organization.as_str().to_owned()));
         let (token, session) = self.sessions.current(request).await?;
         audit::note(|notes| {
             notes.user_id = Some(session.user_id.clone());
             notes.session = Some(token.key().prefix());
+            notes.impersonator_hash = session.impersonator.as_ref().and_then(Impersonator::hash);
         });
         if !email.is_same_as(&session.email) {
             return Err(Reason::EmailMismatch.into());
@@ -82,7 +85,14 @@ impl Switcher {
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
         match self.grants.switch(&refresh_token, organization, &request.client).await {
             Ok(Refreshed { refresh_token, claims: Some(claims), user }) => {
-                let authentication = Authentication { user, claims, refresh_token, method: None };
+                let authentication = Authentication {
+                    user,
+                    claims,
+                    refresh_token,
+                    method: None,
+                    // WorkOS reports it at the sign-in; a switch does not end it.
+                    impersonator: session.impersonator.clone(),
+                };
                 self.replace(&lease, &token, session, authentication).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
@@ -100,7 +110,7 @@ impl Switcher {
             }
             Err(RefreshError::SsoRequired(required)) => {
                 lease.release(0).await;
-                Err(self.authorize.sso_required(required, &request.cookies))
+                Err(self.authorize.sso_required(required, destination, &request.cookies))
             }
             Err(RefreshError::Refused(error)) => {
                 lease.release(0).await;
@@ -171,7 +181,7 @@ impl Switcher {
                 notes.previous_session = notes.session.replace(key.prefix());
                 notes.effect = Some(Effect::SessionSwitched);
             });
-            let cookie = self.sessions.cookie(&token);
+            let cookie = self.sessions.cookie(&token, &new);
             Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
         } else {
             // The client signed out meanwhile.

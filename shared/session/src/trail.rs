@@ -1,7 +1,7 @@
 //! Sessions in the audit trail.
 
-use api::Client;
 use api::audit::{self, Cause, Notes};
+use api::{Client, Impersonator};
 use store::{SessionItem, SessionKey};
 
 /// Logs the end of a session.
@@ -10,6 +10,7 @@ pub(crate) fn ended(cause: Cause, key: &SessionKey, session: &SessionItem, clien
         user_id: Some(session.user_id.clone()),
         organization_id: session.organization_id.clone(),
         session: Some(key.prefix()),
+        impersonator_hash: session.impersonator.as_ref().and_then(Impersonator::hash),
         ..Notes::default()
     };
     audit::session_ended(cause, &notes, client);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use api::{ApiError, Reason};
+use api::{ApiError, Impersonator, Reason};
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use crate::attributes::{Item, Reader, bytes, number, strings, text};
@@ -67,6 +67,8 @@ pub struct SessionItem {
     pub replaced_by: Option<Link>,
     /// The session whose place it took in a switch.
     pub replaces: Option<Link>,
+    /// Who acts as the person. No refresh writes it, so none can remove it.
+    pub impersonator: Option<Impersonator>,
 }
 
 /// A link between two sessions, made by a switch.
@@ -370,6 +372,9 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
         expires_at: item.number("expires_at")?,
         replaced_by: link(&item, "replaced_by", "replaced_at"),
         replaces: link(&item, "replaces", "replaces_at"),
+        impersonator: item
+            .optional_text("impersonator")
+            .map(|email| Impersonator { email, reason: item.optional_text("impersonation_reason") }),
     })
 }
 
@@ -378,8 +383,14 @@ fn link(item: &Reader<'_>, key: &str, at: &str) -> Option<Link> {
 }
 
 fn encode(key: &SessionKey, session: &SessionItem) -> Item {
-    let optional = [("organization_id", &session.organization_id), ("role", &session.role)];
-    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
+    let impersonator = session.impersonator.as_ref();
+    let optional = [
+        ("organization_id", session.organization_id.as_ref()),
+        ("role", session.role.as_ref()),
+        ("impersonator", impersonator.map(|person| &person.email)),
+        ("impersonation_reason", impersonator.and_then(|person| person.reason.as_ref())),
+    ];
+    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, text(value?))));
     let links = [
         ("replaced_by", "replaced_at", &session.replaced_by),
         ("replaces", "replaces_at", &session.replaces),

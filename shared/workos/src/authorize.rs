@@ -2,11 +2,16 @@
 
 use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SetCookie};
+use api::{
+    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Reason, Request, Response, Route, SetCookie,
+};
 use url::form_urlencoded::Serializer;
 
-use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
-use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow, SsoRequired};
+use crate::config::{API_URL, CLIENT_ID, SSO_AUTHORIZE_ENDPOINT};
+use crate::{
+    ConnectionId, Destination, FlowState, InvitationToken, OAUTH_COOKIE, OAuthFlow, OrganizationId,
+    RedirectUris, SsoRequired,
+};
 
 /// The identity provider that the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,9 @@ pub enum Selector {
     Google,
     /// Microsoft.
     Microsoft,
+    /// AuthKit, WorkOS' own sign-in page. It also finishes what began at WorkOS: an invitation, an impersonation, and a
+    /// sign-in from the page of an identity provider.
+    AuthKit,
     /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
     /// two active connections.
     Connection(ConnectionId),
@@ -26,6 +34,7 @@ impl Selector {
         match self {
             Self::Google => "GoogleOAuth",
             Self::Microsoft => "MicrosoftOAuth",
+            Self::AuthKit => "AuthKit",
             Self::Connection(_) => "SSO",
         }
     }
@@ -43,8 +52,21 @@ enum SsoEndpoint {
 pub struct Authorize {
     api_url: String,
     client_id: String,
-    redirect_uri: String,
+    redirect_uris: RedirectUris,
+    /// The origins of the front ends.
+    origins: Vec<String>,
     sso_endpoint: SsoEndpoint,
+}
+
+/// What WorkOS is told about the person.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// The name or address that the provider fills in.
+    pub login: Option<&'a str>,
+    /// The organization to sign in to. Only with [`Selector::AuthKit`]: a connection has one already.
+    pub organization: Option<&'a OrganizationId>,
+    /// The invitation that the sign-in accepts.
+    pub invitation: Option<&'a InvitationToken>,
 }
 
 /// A flow that has been started.
@@ -73,8 +95,13 @@ impl Started {
 /// The route of an endpoint that starts a sign-in with one provider.
 pub const fn continue_with(path: &'static str) -> Route {
     Route::post(path)
-        .details("The browser goes to `redirectURL` and comes back with `code` and `state`, for `finalize-oauth`.")
+        .details(
+            "The browser goes to `redirectURL` and comes back with `code` and `state`, or with `error`, for \
+             `finalize-oauth`.",
+        )
+        .reasons(&[api::INPUT])
         .cookies(&[OAUTH_COOKIE])
+        .example(r#"{ "returnTo": "/rooms" }"#)
         .success(&[(
             "redirect",
             r#"{ "authData": { "redirectURL": "https://yourapp.com/redirecturl", "state": "xyz123stateToken" } }"#,
@@ -95,27 +122,60 @@ impl Authorize {
         Ok(Self {
             api_url: env.url(&API_URL)?,
             client_id: env.required(&CLIENT_ID)?,
-            redirect_uri: redirect_uri(env)?,
+            redirect_uris: RedirectUris::after_sign_in(env)?,
+            origins: ApiConfig::load(env)?.allowed_origins,
             sso_endpoint,
         })
     }
 
-    /// Starts a flow with `selector`. `login_hint` is the address that the provider fills in.
+    /// Checks where the browser is to go, and returns the address for WorkOS' redirect.
     ///
     /// # Errors
-    /// `internal` if the system returns no random bytes.
+    /// `invalid_field`: `redirectUri` is not listed, or `returnTo` is on another origin.
+    pub fn check<'a>(&'a self, destination: &'a Destination) -> Result<&'a str, ApiError> {
+        if destination.return_to.as_ref().is_some_and(|page| !page.is_allowed(&self.origins)) {
+            return Err(ApiError::new(Reason::InvalidField).field("returnTo").because("a foreign origin"));
+        }
+        self.redirect_uris.choose(destination.redirect_uri.as_ref(), "redirectUri")
+    }
+
+    /// Starts a flow with `selector`.
+    ///
+    /// # Errors
+    /// Those of [`Authorize::check`]; `internal` if the system returns no random bytes.
     pub fn start(
         &self,
         selector: Selector,
+        hints: Hints<'_>,
+        destination: &Destination,
         cookies: &Cookies,
-        login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
-        let (flow, cookie) = OAuthFlow::start(cookies)?;
+        let redirect_uri = self.check(destination)?;
+        let mut kept = destination.clone();
+        // The default may be longer than what fits into the cookie.
+        kept.redirect_uri = kept.redirect_uri.filter(|uri| !self.redirect_uris.is_default(uri));
+        let (flow, cookie) = OAuthFlow::start(cookies, kept)?;
         audit::note(|notes| {
             notes.method = Some(selector.method().to_owned());
             notes.effect = Some(Effect::Redirect);
         });
-        Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
+        Ok(Started { url: self.url(selector, hints, redirect_uri, &flow), state: flow.state, cookie })
+    }
+
+    /// Finishes a browser's flow, see [`OAuthFlow::finish`].
+    ///
+    /// # Errors
+    /// `flow_expired` if the browser has no such flow, or its destination is no longer allowed.
+    pub fn finish(
+        &self,
+        cookies: &Cookies,
+        state: Option<&FlowState>,
+    ) -> Result<(OAuthFlow, SetCookie), ApiError> {
+        let (flow, used_up) = OAuthFlow::finish(cookies, state)?;
+        match self.check(&flow.destination) {
+            Ok(_) => Ok((flow, used_up)),
+            Err(error) => Err(ApiError::new(Reason::FlowExpired).because(error.cause()).cookie(used_up)),
+        }
     }
 
     /// Starts a flow with a provider and returns the response of [`continue_with`]'s endpoints.
@@ -125,19 +185,27 @@ impl Authorize {
     pub fn continue_with(
         &self,
         provider: Selector,
-        cookies: &Cookies,
+        request: &Request<Destination>,
     ) -> Result<Response<AuthResponse>, ApiError> {
-        let (auth_data, cookie) = self.start(provider, cookies, None)?.into_redirect();
+        let started = self.start(provider, Hints::default(), &request.input, &request.cookies)?;
+        let (auth_data, cookie) = started.into_redirect();
         Ok(Response::new(auth_data.into()).cookie(cookie))
     }
 
-    /// The error `sso_required`, with the redirect to the identity provider that the organization requires.
+    /// The error `sso_required`, with the redirect to the identity provider that the organization requires. The browser
+    /// then goes where the first flow would have led.
     #[track_caller]
-    pub fn sso_required(&self, required: SsoRequired, cookies: &Cookies) -> ApiError {
+    pub fn sso_required(
+        &self,
+        required: SsoRequired,
+        destination: &Destination,
+        cookies: &Cookies,
+    ) -> ApiError {
         let SsoRequired { connection_id, pending_authentication_token, email } = required;
         let pending = pending_authentication_token.map(|token| token.expose().to_owned());
         let error = ApiError::new(Reason::SsoRequired).pending(pending);
-        match self.start(Selector::Connection(connection_id), cookies, email.as_deref()) {
+        let hints = Hints { login: email.as_deref(), ..Hints::default() };
+        match self.start(Selector::Connection(connection_id), hints, destination, cookies) {
             Ok(started) => {
                 let (auth_data, cookie) = started.into_sso();
                 error.auth_data(auth_data).cookie(cookie)
@@ -150,45 +218,41 @@ impl Authorize {
     ///
     /// Both endpoints get the challenge. WorkOS documents it for `/user_management/authorize` only, but its SDKs send it
     /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
-    pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
-        let (path, name, value) = match selector {
+    fn url(&self, selector: Selector, hints: Hints<'_>, redirect_uri: &str, flow: &OAuthFlow) -> String {
+        let (path, name, value) = match &selector {
             provider @ (Selector::Google | Selector::Microsoft) => {
-                ("user_management", "provider", provider.method().to_owned())
+                ("user_management", "provider", provider.method())
             }
+            Selector::AuthKit => ("user_management", "provider", "authkit"),
             Selector::Connection(id) => match self.sso_endpoint {
-                SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),
-                SsoEndpoint::Sso => ("sso", "connection", id.as_str().to_owned()),
+                SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str()),
+                SsoEndpoint::Sso => ("sso", "connection", id.as_str()),
             },
         };
         let mut query = Serializer::new(String::new());
         query
             .append_pair("client_id", &self.client_id)
-            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("redirect_uri", redirect_uri)
             .append_pair("response_type", "code")
-            .append_pair(name, &value)
+            .append_pair(name, value)
             .append_pair("state", &flow.state)
             .append_pair("code_challenge", &flow.challenge())
             .append_pair("code_challenge_method", "S256");
-        if let Some(address) = login_hint {
-            query.append_pair("login_hint", address);
-        }
+        let optional = [
+            ("login_hint", hints.login),
+            ("organization_id", hints.organization.map(OrganizationId::as_str)),
+            // Only this endpoint takes one.
+            ("invitation_token", hints.invitation.filter(|_| path != "sso").map(InvitationToken::as_str)),
+        ];
+        query.extend_pairs(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         format!("{}/{path}/authorize?{}", self.api_url, query.finish())
     }
-}
-
-/// Any absolute URL: mobile applications use a custom scheme.
-fn redirect_uri(env: &Env) -> Result<String, ConfigError> {
-    let uri: url::Url = env.parsed(&OAUTH_REDIRECT_URI)?;
-    if uri.fragment().is_some() {
-        return Err(ConfigError::new(&OAUTH_REDIRECT_URI, "must have no fragment"));
-    }
-    // Not normalized: WorkOS compares it with the dashboard's, character by character.
-    env.required(&OAUTH_REDIRECT_URI)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{RedirectUri, ReturnTo};
 
     const GIVEN: [(&str, &str); 2] =
         [("WORKOS_CLIENT_ID", "client_1"), ("OAUTH_REDIRECT_URI", "https://app.example.com/callback?a=b")];
@@ -197,8 +261,9 @@ mod tests {
         Authorize::load(&Env::fixed(GIVEN.iter().chain(more).copied())).unwrap()
     }
 
-    fn started(authorize: &Authorize, selector: Selector, hint: Option<&str>) -> (url::Url, Started) {
-        let started = authorize.start(selector, &Cookies::default(), hint).unwrap();
+    fn started(authorize: &Authorize, selector: Selector, login: Option<&str>) -> (url::Url, Started) {
+        let hints = Hints { login, ..Hints::default() };
+        let started = authorize.start(selector, hints, &Destination::default(), &Cookies::default()).unwrap();
         (started.url.parse().unwrap(), started)
     }
 
@@ -233,8 +298,8 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_challenge_and_not_the_verifier() {
-        let (flow, _) = OAuthFlow::start(&Cookies::default()).unwrap();
-        let url = authorize(&[]).url(Selector::Google, &flow, None);
+        let (flow, _) = OAuthFlow::start(&Cookies::default(), Destination::default()).unwrap();
+        let url = authorize(&[]).url(Selector::Google, Hints::default(), "app:/callback", &flow);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
 
@@ -254,6 +319,60 @@ mod tests {
         assert!(value(&url, "connection_id").is_none() && value(&url, "code_challenge").is_some());
         let (url, _) = self::started(&sso, Selector::Google, None);
         assert_eq!(url.path(), "/user_management/authorize");
+    }
+
+    #[test]
+    fn authkit_is_told_what_is_known_about_the_person() {
+        let organization = OrganizationId::parse("org_1").unwrap();
+        let invitation = InvitationToken::parse("invited&state=x").unwrap();
+        let hints = Hints {
+            login: Some("jane@example.com"),
+            organization: Some(&organization),
+            invitation: Some(&invitation),
+        };
+        let destination = Destination::default();
+        let started =
+            authorize(&[]).start(Selector::AuthKit, hints, &destination, &Cookies::default()).unwrap();
+        let url: url::Url = started.url.parse().unwrap();
+        assert_eq!(url.path(), "/user_management/authorize");
+        for (name, expected) in [
+            ("provider", "authkit"),
+            ("login_hint", "jane@example.com"),
+            ("organization_id", "org_1"),
+            ("invitation_token", "invited&state=x"),
+            ("state", &started.state),
+        ] {
+            assert_eq!(value(&url, name).as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flow_ends_where_it_was_to_and_only_while_that_is_allowed() {
+        let listed = ("OAUTH_REDIRECT_URIS", "com.example.app:/callback");
+        let destination = |uri: &str| Destination {
+            redirect_uri: Some(RedirectUri::parse(uri).unwrap()),
+            return_to: Some(ReturnTo::parse("/rooms").unwrap()),
+        };
+        let authorize_with = authorize(&[listed]);
+        let start = |destination: &Destination| {
+            authorize_with.start(Selector::Google, Hints::default(), destination, &Cookies::default())
+        };
+        let started = start(&destination("com.example.app:/callback")).unwrap();
+        let url: url::Url = started.url.parse().unwrap();
+        assert_eq!(value(&url, "redirect_uri").as_deref(), Some("com.example.app:/callback"));
+        let header = started.cookie.header(api::SameSite::Lax);
+        let cookies = Cookies::parse([header.split(';').next().unwrap()], api::SameSite::Lax);
+        let (flow, _) = authorize_with.finish(&cookies, None).unwrap();
+        assert_eq!(flow.destination, destination("com.example.app:/callback"));
+        assert_eq!(authorize(&[]).finish(&cookies, None).unwrap_err().reason(), Reason::FlowExpired);
+
+        let error = start(&destination("com.example.app:/other")).unwrap_err();
+        assert_eq!(error.details().field.as_deref(), Some("redirectUri"));
+        let foreign = Destination {
+            return_to: Some(ReturnTo::parse("https://evil.example/").unwrap()),
+            ..Destination::default()
+        };
+        assert_eq!(start(&foreign).unwrap_err().details().field.as_deref(), Some("returnTo"));
     }
 
     #[test]

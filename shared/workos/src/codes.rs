@@ -9,7 +9,7 @@ use workos_sdk::user_management::CreateMagicAuthParams;
 
 use crate::client::{ip_address, user_agent};
 use crate::error::{CallError, ErrorKind};
-use crate::{MagicCode, WorkOs};
+use crate::{InvitationToken, MagicCode, WorkOs};
 
 impl WorkOs {
     /// Sends a code to the address of an existing user. If a policy or WorkOS' limit of mails forbids it, nothing is
@@ -18,7 +18,7 @@ impl WorkOs {
     /// # Errors
     /// `workos_busy`, `workos_unavailable`.
     pub async fn send_sign_in_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        match self.create_magic_auth(email, client).await {
+        match self.create_magic_auth(email, None, client).await {
             // As with a policy: only addresses of existing users get here.
             Err(error) if error.kind == ErrorKind::InvalidEmail => {
                 log_unsent(error);
@@ -28,13 +28,19 @@ impl WorkOs {
         }
     }
 
-    /// Sends a code to any address, and creates the user if there is none. Refusals by a policy or by WorkOS' limit of
-    /// mails return `Ok`. An undeliverable address is an error: it reveals nothing about accounts.
+    /// Sends a code to any address, and creates the user if there is none; if sign-up is closed, only with an invitation.
+    /// A refusal by a policy, by WorkOS' limit of mails or because of the invitation returns `Ok`. An undeliverable
+    /// address is an error: it reveals nothing about accounts.
     ///
     /// # Errors
     /// `invalid_email`, `workos_busy`, `workos_unavailable`.
-    pub async fn send_sign_up_code(&self, email: &EmailAddress, client: &Client) -> Result<(), ApiError> {
-        hide_refusal(self.create_with_user(email, client).await)
+    pub async fn send_sign_up_code(
+        &self,
+        email: &EmailAddress,
+        invitation: Option<&InvitationToken>,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        hide_refusal(self.create_with_user(email, invitation, client).await)
     }
 
     /// A code for the development user, who is created if missing.
@@ -42,28 +48,38 @@ impl WorkOs {
     /// # Errors
     /// `invalid_email`, `rate_limited`, `workos_busy`, `workos_unavailable`, and the refusals of a policy.
     pub async fn create_code(&self, email: &EmailAddress, client: &Client) -> Result<MagicCode, ApiError> {
-        let code = self.create_with_user(email, client).await.map_err(into_api_error)?;
+        let code = self.create_with_user(email, None, client).await.map_err(into_api_error)?;
         MagicCode::parse(code.expose()).map_err(|_| {
             ApiError::new(Reason::WorkosUnavailable).because("WorkOS created a code in an unknown format")
         })
     }
 
     /// Creates a code. WorkOS creates a missing user along with it; if it does not, the user is created first.
-    async fn create_with_user(&self, email: &EmailAddress, client: &Client) -> Result<Secret, CallError> {
-        match self.create_magic_auth(email, client).await {
+    async fn create_with_user(
+        &self,
+        email: &EmailAddress,
+        invitation: Option<&InvitationToken>,
+        client: &Client,
+    ) -> Result<Secret, CallError> {
+        match self.create_magic_auth(email, invitation, client).await {
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.create_user(email).await?;
-                self.create_magic_auth(email, client).await
+                self.create_magic_auth(email, invitation, client).await
             }
             result => result,
         }
     }
 
     /// Creates a code, which WorkOS mails and returns. The code must not leave the service.
-    async fn create_magic_auth(&self, email: &EmailAddress, client: &Client) -> Result<Secret, CallError> {
+    async fn create_magic_auth(
+        &self,
+        email: &EmailAddress,
+        invitation: Option<&InvitationToken>,
+        client: &Client,
+    ) -> Result<Secret, CallError> {
         let body = CreateMagicCodeAndReturn {
             email: email.as_str().to_owned(),
-            invitation_token: None,
+            invitation_token: invitation.map(|token| token.as_str().into()),
             ip_address: ip_address(client),
             user_agent: user_agent(client),
             radar_auth_attempt_id: None,
@@ -94,6 +110,8 @@ fn hide_refusal(result: Result<Secret, CallError>) -> Result<(), ApiError> {
             if matches!(
                 error.kind,
                 ErrorKind::NotFound
+                    | ErrorKind::InvitationInvalid
+                    | ErrorKind::InvitationEmailMismatch
                     | ErrorKind::SignInRefused
                     | ErrorKind::MethodNotAllowed
                     | ErrorKind::SsoRequired

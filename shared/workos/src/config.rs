@@ -34,7 +34,13 @@ pub static JWKS_URL: Variable = Variable::derived(
 /// The page that the browser returns to after a sign-in.
 pub static OAUTH_REDIRECT_URI: Variable = Variable::required(
     "OAUTH_REDIRECT_URI",
-    "The page that the browser returns to with `code` and `state`; it must be a redirect URI in the WorkOS dashboard.",
+    "The page that the browser returns to with `code` and `state`, unless a sign-in names another one (`OAUTH_REDIRECT_URIS`); it must be a redirect URI in the WorkOS dashboard.",
+);
+
+/// Further pages, of other front ends and of native apps.
+pub static OAUTH_REDIRECT_URIS: Variable = Variable::optional(
+    "OAUTH_REDIRECT_URIS",
+    "Comma-separated addresses that a sign-in can name as `redirectUri` instead of `OAUTH_REDIRECT_URI`: exact `https` URLs, URLs with an app's own scheme, and loopback URLs such as `http://127.0.0.1/callback`, which match on any port. Each must be a redirect URI in the WorkOS dashboard (`http://127.0.0.1:*/callback` for any port).",
 );
 
 /// The endpoint that starts SSO.
@@ -48,4 +54,10 @@ pub static SSO_AUTHORIZE_ENDPOINT: Variable = Variable::or(
 pub static SIGN_OUT_RETURN_TO: Variable = Variable::required(
     "SIGN_OUT_RETURN_TO",
     "The page that WorkOS sends the browser to after sign-out; it must be a sign-out redirect in the WorkOS dashboard.",
+);
+
+/// Further pages, of other front ends and of native apps.
+pub static SIGN_OUT_RETURN_TOS: Variable = Variable::optional(
+    "SIGN_OUT_RETURN_TOS",
+    "Comma-separated addresses that `sign-out` can name as `returnTo` instead of `SIGN_OUT_RETURN_TO`, compared as those of `OAUTH_REDIRECT_URIS`. Each must be a sign-out redirect in the WorkOS dashboard.",
 );

@@ -49,6 +49,10 @@ pub enum ErrorKind {
     MfaChallenge,
     /// The authentication method is not allowed here.
     MethodNotAllowed,
+    /// The invitation is unknown, expired, revoked or already accepted.
+    InvitationInvalid,
+    /// The invitation was sent to another address.
+    InvitationEmailMismatch,
     /// The sign-in is refused for another reason.
     SignInRefused,
     /// WorkOS cannot send mail to the address.
@@ -83,6 +87,8 @@ impl ErrorKind {
                 | Self::MfaEnrollment
                 | Self::MfaChallenge
                 | Self::MethodNotAllowed
+                | Self::InvitationInvalid
+                | Self::InvitationEmailMismatch
                 | Self::SignInRefused
         )
     }
@@ -98,6 +104,8 @@ impl ErrorKind {
             Self::MfaChallenge => Reason::MfaChallenge,
             // SSO without a connection to send the browser to: only another method can work.
             Self::MethodNotAllowed | Self::SsoRequired => Reason::AuthenticationMethodNotAllowed,
+            Self::InvitationInvalid => Reason::InvitationInvalid,
+            Self::InvitationEmailMismatch => Reason::InvitationEmailMismatch,
             Self::SignInRefused => Reason::SignInRefused,
             Self::InvalidEmail => Reason::InvalidEmail,
             Self::TooManyAttempts => Reason::RateLimited,
@@ -319,9 +327,9 @@ fn known(code: &str, fields: &Map<String, Value>) -> Option<ErrorKind> {
         "authentication_method_not_allowed"
         | "email_password_auth_disabled"
         | "passkey_progressive_enrollment" => ErrorKind::MethodNotAllowed,
+        "invitation_invalid" => ErrorKind::InvitationInvalid,
+        "invitation_cannot_be_used_for_email" => ErrorKind::InvitationEmailMismatch,
         "sign_up_not_allowed"
-        | "invitation_invalid"
-        | "invitation_cannot_be_used_for_email"
         | "invalid_connection"
         | "invalid_profile"
         | "profile_not_allowed_outside_organization"
@@ -498,9 +506,15 @@ mod tests {
             assert_eq!(error.reason(), reason);
             assert_eq!(error.details().pending_authentication_token.as_deref(), Some("pending_1"));
         }
-        let error = decode(400, &body("invitation_invalid")).into_api_error();
-        assert_eq!(error.reason(), Reason::SignInRefused);
-        assert_eq!(error.details().pending_authentication_token, None);
+        for (code, reason) in [
+            ("sign_up_not_allowed", Reason::SignInRefused),
+            ("invitation_invalid", Reason::InvitationInvalid),
+            ("invitation_cannot_be_used_for_email", Reason::InvitationEmailMismatch),
+        ] {
+            let error = decode(400, &body(code)).into_api_error();
+            assert_eq!(error.reason(), reason);
+            assert_eq!(error.details().pending_authentication_token, None);
+        }
     }
 
     #[test]

@@ -1,20 +1,26 @@
 //! A sign-in through the browser: PKCE (RFC 7636), `state`, and the cookie that binds both to the browser.
 //!
-//! The only stored value is the PKCE verifier, in the cookie `__Host-oauth`; `state` and challenge are derived from it.
-//! A code can only be redeemed with the verifier of its flow, so a code from another browser's flow is useless in this
-//! one. This prevents login CSRF, with or without `state`.
+//! The only secret is the PKCE verifier, in the cookie `__Host-oauth`; `state` and challenge are derived from it. A code
+//! can only be redeemed with the verifier of its flow, so a code from another browser's flow is useless in this one.
+//! This prevents login CSRF, with or without `state`.
 //!
-//! The cookie holds at most four flows, newest first, each with its start in seconds since the Unix epoch:
-//! `1752486896.<verifier>~1752486890.<verifier>`, 219 bytes at most. Malformed flows are ignored. The first attempt to
-//! finish a flow uses it up.
+//! The cookie holds at most four flows, newest first, each with its start in seconds since the Unix epoch and, if the
+//! client asked for one, its [`Destination`]: where the front end continues, and where WorkOS sends the browser, both in
+//! base64url. `1752486896.<verifier>~1752486890.<verifier>.<return to>.<redirect URI>`. Malformed flows are ignored. The
+//! first attempt to finish a flow uses it up.
+//!
+//! A browser keeps a cookie of 4,096 bytes, name and attributes included (RFC 6265, section 6.1). Four flows with the
+//! longest values have 4 × (10 + 1 + 43 + 1 + 683 + 1 + 248) + 3 = 3,951, name and attributes under 90.
 
 use api::clock::{self, LEEWAY};
 use api::{ApiError, Cookies, OAUTH_COOKIE as COOKIE, Reason, Secret, SetCookie, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{digest, hmac};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::FlowState;
+use crate::{FlowState, RedirectUri, ReturnTo};
 
 /// The lifetime of a flow, in seconds.
 pub const LIFETIME: u64 = 600;
@@ -28,6 +34,18 @@ const VERIFIER_BYTES: usize = 32;
 /// Separates the derivation of `state` from any other use of a verifier.
 const STATE_LABEL: &[u8] = b"authentication-api oauth state v1";
 
+/// Where the browser goes after a sign-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    /// The address that receives `code` and `state`; `OAUTH_REDIRECT_URI` by default. It must be that one or listed in
+    /// `OAUTH_REDIRECT_URIS`; only the port of `http://127.0.0.1` and `http://[::1]` may differ.
+    pub redirect_uri: Option<RedirectUri>,
+    /// Where the front end continues: a path that begins with one `/`, or a URL of an allowed origin. `finalize-oauth`
+    /// returns it.
+    pub return_to: Option<ReturnTo>,
+}
+
 /// A sign-in through the browser.
 #[derive(Clone, Debug)]
 pub struct OAuthFlow {
@@ -35,6 +53,8 @@ pub struct OAuthFlow {
     pub verifier: Secret,
     /// The `state` that the browser brings back.
     pub state: String,
+    /// Where the browser goes.
+    pub destination: Destination,
 }
 
 impl OAuthFlow {
@@ -42,9 +62,9 @@ impl OAuthFlow {
     ///
     /// # Errors
     /// `internal` if the system returns no random bytes.
-    pub fn start(cookies: &Cookies) -> Result<(Self, SetCookie), ApiError> {
+    pub fn start(cookies: &Cookies, destination: Destination) -> Result<(Self, SetCookie), ApiError> {
         let bytes: [u8; VERIFIER_BYTES] = random::bytes()?;
-        let flow = Self::from_verifier(URL_SAFE_NO_PAD.encode(bytes));
+        let flow = Self::new(URL_SAFE_NO_PAD.encode(bytes), destination);
         let now = clock::now();
         let mut pending = vec![PendingFlow { started_at: now, flow: flow.clone() }];
         pending.extend(decode(cookies, now));
@@ -72,9 +92,9 @@ impl OAuthFlow {
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, self.verifier.expose().as_bytes()))
     }
 
-    fn from_verifier(verifier: String) -> Self {
+    fn new(verifier: String, destination: Destination) -> Self {
         let state = URL_SAFE_NO_PAD.encode(hmac::sign(&state_key(&verifier), STATE_LABEL));
-        Self { verifier: Secret::new(verifier), state }
+        Self { verifier: Secret::new(verifier), state, destination }
     }
 
     /// Compares in constant time.
@@ -101,22 +121,46 @@ fn decode(cookies: &Cookies, now: u64) -> Vec<PendingFlow> {
 }
 
 fn decode_one(text: &str, now: u64) -> Option<PendingFlow> {
-    let (started_at, verifier) = text.split_once('.')?;
-    let started_at: u64 = started_at.parse().ok()?;
+    let mut parts = text.split('.');
+    let started_at: u64 = parts.next()?.parse().ok()?;
+    let verifier = parts.next()?;
+    let return_to = decode_field(parts.next(), ReturnTo::parse)?;
+    let redirect_uri = decode_field(parts.next(), RedirectUri::parse)?;
     let is_verifier = URL_SAFE_NO_PAD.decode(verifier).is_ok_and(|bytes| bytes.len() == VERIFIER_BYTES);
     // A start further in the future would extend the lifetime.
     let is_live = started_at <= now + LEEWAY && now < started_at.saturating_add(LIFETIME + LEEWAY);
-    let flow = || OAuthFlow::from_verifier(verifier.to_owned());
-    (is_verifier && is_live).then(|| PendingFlow { started_at, flow: flow() })
+    let flow = || OAuthFlow::new(verifier.to_owned(), Destination { redirect_uri, return_to });
+    let is_valid = parts.next().is_none() && is_verifier && is_live;
+    is_valid.then(|| PendingFlow { started_at, flow: flow() })
+}
+
+/// An optional field, absent if it is empty. `None` if it is malformed.
+#[expect(clippy::option_option, reason = "malformed, absent or present")]
+fn decode_field<T>(text: Option<&str>, parse: fn(&str) -> Result<T, Reason>) -> Option<Option<T>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Some(None) };
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    parse(std::str::from_utf8(&bytes).ok()?).ok().map(Some)
 }
 
 fn encode(pending: &[PendingFlow]) -> SetCookie {
     if pending.is_empty() {
         return SetCookie::clear(COOKIE);
     }
-    let encode_one = |each: &PendingFlow| format!("{}.{}", each.started_at, each.flow.verifier.expose());
     let flows: Vec<_> = pending.iter().map(encode_one).collect();
     SetCookie::new(COOKIE, flows.join("~"), LIFETIME)
+}
+
+fn encode_one(PendingFlow { started_at, flow }: &PendingFlow) -> String {
+    let Destination { redirect_uri, return_to } = &flow.destination;
+    let return_to = return_to.as_ref().map_or("", ReturnTo::as_str);
+    let redirect_uri = redirect_uri.as_ref().map_or("", RedirectUri::as_str);
+    let text = format!(
+        "{started_at}.{}.{}.{}",
+        flow.verifier.expose(),
+        URL_SAFE_NO_PAD.encode(return_to),
+        URL_SAFE_NO_PAD.encode(redirect_uri)
+    );
+    text.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -124,6 +168,7 @@ mod tests {
     use api::SameSite;
 
     use super::*;
+    use crate::redirects::MAX_LISTED_BYTES;
 
     /// The browser's cookies after `cookie` was set.
     fn browser(cookie: &SetCookie) -> Cookies {
@@ -137,7 +182,7 @@ mod tests {
     }
 
     fn start(cookies: &Cookies) -> (OAuthFlow, SetCookie) {
-        OAuthFlow::start(cookies).unwrap()
+        OAuthFlow::start(cookies, Destination::default()).unwrap()
     }
 
     fn finish(cookies: &Cookies, state: Option<&str>) -> Result<(OAuthFlow, SetCookie), Reason> {
@@ -148,7 +193,8 @@ mod tests {
     #[test]
     fn the_challenge_matches_the_example_of_rfc_7636() {
         // RFC 7636, appendix B.
-        let flow = OAuthFlow::from_verifier("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into());
+        let flow =
+            OAuthFlow::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into(), Destination::default());
         assert_eq!(flow.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
         assert_ne!(flow.state, flow.challenge());
     }
@@ -210,6 +256,78 @@ mod tests {
         assert!(size < 300, "{size}");
         assert!(finish(&cookies, Some(&flows[1].state)).is_err());
         assert!(finish(&cookies, Some(&flows[2].state)).is_ok());
+    }
+
+    /// The longest destination that a flow can have.
+    fn longest() -> Destination {
+        let listed = format!("/{}", "x".repeat(MAX_LISTED_BYTES - "http://127.0.0.1/".len()));
+        let redirect_uri = format!("http://127.0.0.1:65535{listed}");
+        Destination {
+            redirect_uri: Some(RedirectUri::parse(&redirect_uri).unwrap()),
+            return_to: Some(ReturnTo::parse(&format!("/{}", "x".repeat(ReturnTo::MAX_BYTES - 1))).unwrap()),
+        }
+    }
+
+    #[test]
+    fn four_flows_with_the_longest_destinations_fit_into_a_cookie() {
+        let mut cookies = Cookies::default();
+        let mut flows = Vec::new();
+        let mut size = 0;
+        for _ in 0..5 {
+            let (flow, cookie) = OAuthFlow::start(&cookies, longest()).unwrap();
+            flows.push(flow);
+            size = cookie.header(SameSite::None).len();
+            cookies = browser(&cookie);
+        }
+        assert!((4000..=4096).contains(&size), "{size}");
+        assert_eq!(
+            finish(&cookies, Some(&flows[0].state)).unwrap_err(),
+            Reason::FlowExpired,
+            "the oldest is gone"
+        );
+        for flow in &flows[1..] {
+            assert_eq!(finish(&cookies, Some(&flow.state)).unwrap().0.destination, longest());
+        }
+    }
+
+    #[test]
+    fn a_flow_keeps_its_destination_while_others_are_started_and_finished() {
+        let return_to =
+            |text| Destination { return_to: ReturnTo::parse(text).ok(), ..Destination::default() };
+        let uri = Destination { redirect_uri: RedirectUri::parse("app:/cb").ok(), ..Destination::default() };
+        let mut cookies = Cookies::default();
+        let mut flows = Vec::new();
+        for destination in [return_to("/räume"), uri.clone(), Destination::default(), return_to("/b")] {
+            let (flow, cookie) = OAuthFlow::start(&cookies, destination).unwrap();
+            flows.push(flow);
+            cookies = browser(&cookie);
+        }
+        for flow in [&flows[2], &flows[0], &flows[3], &flows[1]] {
+            let (found, cookie) = finish(&cookies, Some(&flow.state)).unwrap();
+            assert_eq!(found.destination, flow.destination);
+            cookies = browser(&cookie);
+        }
+    }
+
+    #[test]
+    fn a_flow_with_a_malformed_destination_is_ignored() {
+        let (_, cookie) = start(&Cookies::default());
+        let flow = browser(&cookie).get(COOKIE).unwrap().to_owned();
+        let encoded = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        for (suffix, is_valid) in [
+            (".".to_owned(), true),
+            ("..".to_owned(), true),
+            (format!(".{}", encoded("/a")), true),
+            (format!(".{}.{}", encoded("/a"), encoded("app:/cb")), true),
+            (format!(".{}", encoded("//evil.example")), false),
+            (format!(".{}", encoded(&format!("/{}", "x".repeat(512)))), false),
+            (format!("..{}", encoded("app: /cb")), false),
+            (".%%%".to_owned(), false),
+            ("...".to_owned(), false),
+        ] {
+            let found = finish(&browser_with(&format!("{flow}{suffix}")), None);
+            assert_eq!(found.is_ok(), is_valid, "{suffix}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api::{ApiError, Client, ConfigError, EmailAddress, Env, Reason, Secret, audit};
+use api::{ApiError, Client, ConfigError, EmailAddress, Env, Impersonator, Reason, Secret, audit};
 use workos_sdk::AuthenticateResponse;
 use workos_sdk::user_management::{
     AuthenticateWithCodeParams, AuthenticateWithMagicAuthParams, AuthenticateWithOrganizationSelectionParams,
@@ -15,8 +15,8 @@ use crate::error::{CallError, ErrorKind};
 use crate::outcome::{Credential, GrantFailure, RefreshFailure, Try};
 use crate::verifier::{Rejection, Verifier, session_of_unverified};
 use crate::{
-    AuthCode, Authentication, Claims, GrantError, MagicCode, OrganizationId, PendingToken, RefreshError,
-    Refreshed, Selection, SignIn, SsoRequired, WorkOs,
+    AuthCode, Authentication, Claims, GrantError, InvitationToken, MagicCode, OrganizationId, PendingToken,
+    RefreshError, Refreshed, Selection, SignIn, SsoRequired, WorkOs,
 };
 
 /// The timeout of one try to refresh a session: two tries, and the write of what they return, fit into a function's
@@ -83,18 +83,20 @@ impl Grants {
         self.sign_in(Credential::AuthCode, None, response).await
     }
 
-    /// Redeems a code that was sent by mail.
+    /// Redeems a code that was sent by mail, and accepts an invitation.
     ///
     /// # Errors
-    /// `code_rejected`, `rate_limited`, `sign_in_refused`, the reason of a step-up, `sign_in_interrupted`, `workos_busy`,
+    /// `code_rejected`, `invitation_invalid`, `invitation_email_mismatch`, `rate_limited`, `sign_in_refused`, the reason of a step-up, `sign_in_interrupted`, `workos_busy`,
     /// `workos_unavailable`.
     pub async fn redeem_magic_code(
         &self,
         email: &EmailAddress,
         code: &MagicCode,
+        invitation: Option<&InvitationToken>,
         client: &Client,
     ) -> Result<SignIn, GrantError> {
         let params = AuthenticateWithMagicAuthParams {
+            invitation_token: invitation.map(|token| token.as_str().into()),
             ip_address: ip_address(client),
             user_agent: user_agent(client),
             ..AuthenticateWithMagicAuthParams::new(code.as_str(), email.as_str())
@@ -289,7 +291,12 @@ impl Grants {
                 return Err(GrantError::Final(ApiError::new(Reason::SignInInterrupted).because(rejection)));
             }
         };
+        let impersonator = match response.impersonator {
+            Some(person) => Some(Impersonator { email: person.email, reason: person.reason }),
+            None => claims.impersonator.clone().map(|email| Impersonator { email, reason: None }),
+        };
         Ok(SignIn::Complete(Box::new(Authentication {
+            impersonator,
             claims,
             refresh_token: Secret::new(response.refresh_token.into_inner()),
             method: response.authentication_method.map(|method| method.as_str().to_owned()),

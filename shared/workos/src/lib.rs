@@ -24,19 +24,24 @@ pub mod log_out;
 mod lookup;
 pub mod outcome;
 pub mod reasons;
+pub mod redirects;
 pub mod sign_in;
 mod transport;
 pub mod verifier;
 
 pub use api::OAUTH_COOKIE;
-pub use authorize::{Authorize, Selector, Started, continue_with};
+pub use authorize::{Authorize, Hints, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
-pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
-pub use flow::OAuthFlow;
+pub use fields::{
+    AuthCode, ConnectionId, FlowState, InvitationToken, LoginHint, MagicCode, OrganizationId, PendingToken,
+    ProviderError, RedirectUri, ReturnTo,
+};
+pub use flow::{Destination, OAuthFlow};
 pub use grants::Grants;
 pub use log_out::LogOut;
-pub use reasons::{CODE, FAILURES, GRANT, PENDING};
+pub use reasons::{CODE, FAILURES, GRANT, INVITATION, PENDING};
+pub use redirects::RedirectUris;
 pub use sign_in::{
     Authentication, Claims, GrantError, Organization, RefreshError, Refreshed, Selection, SignIn,
     SsoRequired, User,

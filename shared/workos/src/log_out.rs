@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use api::{ConfigError, Env, deadline};
+use api::{ApiError, ConfigError, Env, deadline};
 use futures_util::future::join_all;
 use url::form_urlencoded::Serializer;
 
-use crate::WorkOs;
-use crate::config::{API_URL, SIGN_OUT_RETURN_TO};
+use crate::config::API_URL;
+use crate::{RedirectUri, RedirectUris, WorkOs};
 
 /// Timeout of a revocation, for which the browser waits.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct LogOut {
     workos: WorkOs,
     api_url: String,
-    return_to: String,
+    return_tos: RedirectUris,
 }
 
 impl LogOut {
@@ -30,15 +30,23 @@ impl LogOut {
         Ok(Self {
             workos: WorkOs::load(env)?,
             api_url: env.url(&API_URL)?,
-            return_to: env.required(&SIGN_OUT_RETURN_TO)?,
+            return_tos: RedirectUris::after_sign_out(env)?,
         })
     }
 
-    /// The URL that ends the WorkOS session `session_id` and then redirects to `SIGN_OUT_RETURN_TO`. The parameters are
-    /// in the order of the API's specification.
-    pub fn url(&self, session_id: &str) -> String {
+    /// The address that the browser returns to: the requested one if it is listed, or the default.
+    ///
+    /// # Errors
+    /// `invalid_field`: `returnTo` is not listed.
+    pub fn return_to<'a>(&'a self, requested: Option<&'a RedirectUri>) -> Result<&'a str, ApiError> {
+        self.return_tos.choose(requested, "returnTo")
+    }
+
+    /// The URL that ends the WorkOS session `session_id` and then redirects to `return_to`. The parameters are in the
+    /// order of the API's specification.
+    pub fn url(&self, session_id: &str, return_to: &str) -> String {
         let query = Serializer::new(String::new())
-            .append_pair("return_to", &self.return_to)
+            .append_pair("return_to", return_to)
             .append_pair("session_id", session_id)
             .finish();
         format!("{}/user_management/sessions/logout?{query}", self.api_url)
@@ -72,8 +80,9 @@ mod tests {
             ("WORKOS_CLIENT_ID", "client_1"),
             ("SIGN_OUT_RETURN_TO", "https://app.example.com/bye?a=b"),
         ]);
+        let log_out = LogOut::load(&env).unwrap();
         assert_eq!(
-            LogOut::load(&env).unwrap().url("session_01"),
+            log_out.url("session_01", log_out.return_to(None).unwrap()),
             "https://api.workos.com/user_management/sessions/logout?return_to=https%3A%2F%2Fapp.example.com%2Fbye%3Fa%3Db&session_id=session_01"
         );
     }

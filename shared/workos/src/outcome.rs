@@ -42,6 +42,10 @@ impl GrantFailure {
             (ErrorKind::InvalidGrant, Credential::AuthCode | Credential::MagicCode) => {
                 Self::Final(Reason::CodeRejected)
             }
+            // The invitation belongs to the sign-in that is pending: the client named none.
+            (ErrorKind::InvitationInvalid | ErrorKind::InvitationEmailMismatch, Credential::PendingToken) => {
+                Self::Final(Reason::SignInRefused)
+            }
             (ErrorKind::InvalidGrant, Credential::PendingToken) => Self::Final(Reason::SelectionExpired),
             // No user has the address. The response must not differ from that to a wrong code.
             (ErrorKind::NotFound, Credential::MagicCode) => Self::Final(Reason::CodeRejected),
@@ -136,6 +140,8 @@ mod tests {
             (ErrorKind::NotFound, Credential::MagicCode, Reason::CodeRejected),
             (ErrorKind::NotFound, Credential::PendingToken, Reason::OrganizationNotAllowed),
             (ErrorKind::MfaChallenge, Credential::MagicCode, Reason::MfaChallenge),
+            (ErrorKind::InvitationInvalid, Credential::MagicCode, Reason::InvitationInvalid),
+            (ErrorKind::InvitationInvalid, Credential::PendingToken, Reason::SignInRefused),
         ] {
             assert_eq!(
                 GrantFailure::of(kind, credential),

@@ -8,6 +8,9 @@ pub const FAILURES: &[Reason] = &[Reason::WorkosUnavailable, Reason::WorkosBusy]
 /// A grant that redeems a code.
 pub const CODE: &[Reason] = &[Reason::CodeRejected, Reason::SignInInterrupted];
 
+/// A grant that accepts an invitation.
+pub const INVITATION: &[Reason] = &[Reason::InvitationInvalid, Reason::InvitationEmailMismatch];
+
 /// A grant that redeems the token of a pending sign-in.
 pub const PENDING: &[Reason] = &[Reason::SelectionExpired, Reason::SignInInterrupted];
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use api::{ApiError, Reason, Secret, SetCookie};
+use api::{ApiError, Impersonator, Reason, Secret, SetCookie};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -41,6 +41,8 @@ pub struct Authentication {
     pub refresh_token: Secret,
     /// WorkOS' name of the authentication method (`MagicAuth`, `SSO`, `GoogleOAuth`, …).
     pub method: Option<String>,
+    /// Who signed in as the person, from WorkOS' dashboard.
+    pub impersonator: Option<Impersonator>,
 }
 
 /// The claims of an access token. [`crate::verifier::Verifier`] returns them once signature, issuer and times are
@@ -57,6 +59,8 @@ pub struct Claims {
     pub role: Option<String>,
     /// `permissions`: the permissions in that organization.
     pub permissions: Vec<String>,
+    /// `act.sub` (RFC 8693, section 4.1): the address of who acts as the person.
+    pub impersonator: Option<String>,
     /// `exp`: the expiry, in seconds since the Unix epoch.
     pub expires_at: u64,
 }

@@ -78,6 +78,12 @@ struct WireClaims {
     org_id: Option<String>,
     role: Option<String>,
     permissions: Option<Vec<String>>,
+    act: Option<Actor>,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    sub: String,
 }
 
 impl Verifier {
@@ -159,6 +165,7 @@ impl Verifier {
             organization_id: claims.org_id.filter(|text| !text.is_empty()),
             role: claims.role.filter(|text| !text.is_empty()),
             permissions: claims.permissions.unwrap_or_default(),
+            impersonator: claims.act.map(|actor| actor.sub),
             expires_at,
         })
     }
@@ -211,6 +218,7 @@ mod tests {
             org_id: None,
             role: None,
             permissions: None,
+            act: None,
         };
         change(&mut claims);
         Verifier::load(&env, http).unwrap().check(claims, NOW)

@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 35] = [
+pub const FULL: [(&str, &str); 37] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
@@ -22,6 +22,7 @@ pub const FULL: [(&str, &str); 35] = [
     ("LIVEKIT_URL", "https://livekit.example.com"),
     ("MAIL_FLOOR_MS", "400"),
     ("OAUTH_REDIRECT_URI", "https://app.example.com/callback"),
+    ("OAUTH_REDIRECT_URIS", "https://admin.example.com/callback"),
     ("RECORDING_ACCESS_KEY", "id"),
     ("RECORDING_BUCKET", "recordings"),
     ("RECORDING_ENDPOINT", "https://s3.example.com"),
@@ -39,6 +40,7 @@ pub const FULL: [(&str, &str); 35] = [
     ("SESSION_TABLE", "sessions"),
     ("SESSION_TRANSPORTS", "cookie"),
     ("SIGN_OUT_RETURN_TO", "https://app.example.com"),
+    ("SIGN_OUT_RETURN_TOS", "https://admin.example.com"),
     ("SSO_AUTHORIZE_ENDPOINT", "user_management"),
     ("STAGE", "dev"),
     ("WORKOS_API_KEY", "sk_test_key"),

@@ -182,7 +182,7 @@ fn operation(
     match function.input.map(|input| input(requests)) {
         Some(input) if route.method == api::endpoint::Method::Post => {
             let body = without_path_parameters(input, route);
-            let takes_none = body.name == "Nothing";
+            let is_required = ["required", "anyOf"].into_iter().any(|key| body.schema.get(key).is_some());
             let text = json!({ "type": "string" });
             parameters.extend(path_parameters(route).map(|name| input_parameter(route, name, &text, true)));
             let mut content = json!({ "schema": { "$ref": add(schemas, name, body, "Request") } });
@@ -193,7 +193,7 @@ fn operation(
                 content["example"] = example;
             }
             operation["requestBody"] =
-                json!({ "required": !takes_none, "content": { "application/json": content } });
+                json!({ "required": is_required, "content": { "application/json": content } });
         }
         Some(input) => parameters.extend(input_parameters(&input, route)),
         // A webhook has a JSON content type of its own.

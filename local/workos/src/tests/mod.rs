@@ -4,6 +4,8 @@ mod authorize;
 mod directory;
 mod faults;
 mod grants;
+mod hosted;
+mod invitations;
 mod policies;
 mod refresh;
 mod tokens;
@@ -140,6 +142,16 @@ impl TestBed {
 
     /// Calls an authorize endpoint with PKCE and a state; `pairs` override the defaults.
     async fn authorize(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Response, Box<dyn Error>> {
+        self.authorize_with(path, pairs, "").await
+    }
+
+    /// As [`TestBed::authorize`], in a browser with this cookie.
+    async fn authorize_with(
+        &self,
+        path: &str,
+        pairs: &[(&str, &str)],
+        cookie: &str,
+    ) -> Result<Response, Box<dyn Error>> {
         let challenge = s256(VERIFIER);
         let defaults = [
             ("client_id", "client_local"),
@@ -152,7 +164,8 @@ impl TestBed {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(defaults.iter().filter(|(name, _)| !pairs.iter().any(|(own, _)| own == name)));
         query.extend_pairs(pairs);
-        self.get(&format!("{path}?{}", query.finish())).await
+        let request = self.request(Method::GET, &format!("{path}?{}", query.finish()));
+        self.send(request.header(header::COOKIE, cookie), String::new()).await
     }
 
     async fn exchange(&self, code: &str) -> Result<Response, Box<dyn Error>> {

@@ -29,7 +29,8 @@ async fn sending_a_sign_in_code_never_reveals_whether_an_account_exists() {
 #[tokio::test]
 async fn a_sign_up_creates_the_user_if_workos_does_not() {
     let bed = bed().await;
-    let sign_up = async |address: &str| bed.workos().send_sign_up_code(&email(address), &client()).await;
+    let sign_up =
+        async |address: &str| bed.workos().send_sign_up_code(&email(address), None, &client()).await;
     let not_found = || Fault::response("magic_auth.create", 404, USER_NOT_FOUND).times(1);
 
     sign_up("new@example.com").await.unwrap();
@@ -51,7 +52,7 @@ async fn a_sign_up_accepts_a_user_who_exists_already() {
         if let Some(fault) = create {
             bed.double.proxy().inject(fault);
         }
-        bed.workos().send_sign_up_code(&email("jane@example.com"), &client()).await.unwrap();
+        bed.workos().send_sign_up_code(&email("jane@example.com"), None, &client()).await.unwrap();
     }
     assert_eq!(bed.double.proxy().count("users.create"), 2);
 }
@@ -61,7 +62,7 @@ async fn a_sign_up_with_an_undeliverable_address_is_an_error() {
     let bed = bed().await;
     let undeliverable = r#"{"code":"email_domain_not_deliverable","message":"m"}"#;
     bed.double.proxy().inject(Fault::response("magic_auth.create", 400, undeliverable));
-    let error = bed.workos().send_sign_up_code(&email("new@example.org"), &client()).await.unwrap_err();
+    let error = bed.workos().send_sign_up_code(&email("new@example.org"), None, &client()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::InvalidEmail);
 }
 
@@ -119,8 +120,9 @@ async fn debug_prints_no_secret() {
     let bed = bed().await;
     bed.double.add_user("jane@example.com");
     let code = bed.code("jane@example.com").await;
-    let signed_in =
-        complete(bed.grants.redeem_magic_code(&email("jane@example.com"), &code, &client()).await.unwrap());
+    let signed_in = complete(
+        bed.grants.redeem_magic_code(&email("jane@example.com"), &code, None, &client()).await.unwrap(),
+    );
     let printed = format!("{:?} {code:?} {signed_in:?}", bed.grants);
     for secret in [code.as_str(), signed_in.refresh_token.expose(), &bed.double.api_key()] {
         assert!(!printed.contains(secret), "{printed}");

@@ -40,7 +40,7 @@ async fn without_keys_nobody_signs_in_and_a_refresh_keeps_its_new_token() {
     let cold = Grants::load(&env(&bed.double)).unwrap();
     bed.double.proxy().inject(Fault::response("jwks", 500, ""));
     let code = bed.code("jane@example.com").await;
-    let error = cold.redeem_magic_code(&email("jane@example.com"), &code, &client()).await.unwrap_err();
+    let error = cold.redeem_magic_code(&email("jane@example.com"), &code, None, &client()).await.unwrap_err();
     assert_eq!(ApiError::from(error).reason(), Reason::SignInInterrupted);
     let refreshed = cold.refresh(&token, None, &client()).await.unwrap();
     assert!(refreshed.claims.is_none());

@@ -54,6 +54,6 @@ impl Bed {
 
     async fn sign_in(&self, address: &str) -> SignIn {
         let code = self.code(address).await;
-        self.grants.redeem_magic_code(&email(address), &code, &client()).await.unwrap()
+        self.grants.redeem_magic_code(&email(address), &code, None, &client()).await.unwrap()
     }
 }

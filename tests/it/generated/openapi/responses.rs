@@ -77,9 +77,17 @@ fn successful(route: &Route, schema: &str) -> Value {
     let example = |json| json!({ "value": super::parse(json) });
     let examples: Map<_, _> =
         route.responses.iter().map(|(name, json)| ((*name).to_owned(), example(json))).collect();
+    let mut headers = headers(route.cookies, "sets or clears");
+    if route.success == 302 {
+        headers["Location"] = json!({
+            "required": true,
+            "description": "Where the browser goes.",
+            "schema": { "type": "string", "format": "uri" },
+        });
+    }
     json!({
         "description": "Success.",
-        "headers": headers(route.cookies, "sets or clears"),
+        "headers": headers,
         "content": { "application/json": { "schema": { "$ref": schema }, "examples": examples } },
     })
 }

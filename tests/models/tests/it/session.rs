@@ -74,6 +74,7 @@ impl Stored {
             expires_at: 0,
             replaced_by: link(self.replaced_by),
             replaces: link(self.replaces),
+            impersonator: None,
         }
     }
 

@@ -101,6 +101,7 @@ impl<'a> Tour<'a> {
             let step = Step::deserialize(self.fill(step)?)?;
             match step.action() {
                 ("mail", email) => self.mail(email)?,
+                ("invite", email) => self.invite(email)?,
                 ("no-mail", email) if self.workos.last_code(email).is_none() => {}
                 ("no-mail", email) => return Err(format!("a mail was sent to {email}").into()),
                 _ => {
@@ -123,6 +124,16 @@ impl<'a> Tour<'a> {
         let wrong = if code == "123456" { "654321" } else { "123456" };
         self.values.insert("wrong_code".to_owned(), wrong.into());
         self.values.insert("code".to_owned(), code.into());
+        Ok(())
+    }
+
+    fn invite(&mut self, email: &str) -> Result<(), Failure> {
+        let organization = "org_01K2Z1R2MEJK6B41WW7428G9YC";
+        self.workos.invite(email, Some(organization));
+        let link = self.workos.last_code(email).ok_or_else(|| format!("no mail was sent to {email}"))?;
+        self.terminal.line("");
+        self.terminal.line(&self.terminal.bold(&format!("    ✉ mail to {email}: You are invited: {link}")));
+        self.values.insert("link".to_owned(), link.into());
         Ok(())
     }
 
@@ -162,7 +173,9 @@ impl<'a> Tour<'a> {
 
         let location = outcome.header("location").and_then(|location| Url::parse(location).ok());
         let query: BTreeMap<_, _> = location.iter().flat_map(Url::query_pairs).collect();
-        let found = json!({ "body": outcome.body, "cookies": cookies, "query": query });
+        let headers: BTreeMap<_, _> =
+            outcome.headers.keys().map(|name| (name.as_str(), outcome.header(name.as_str()))).collect();
+        let found = json!({ "body": outcome.body, "headers": headers, "cookies": cookies, "query": query });
         for (name, pointer) in &step.keep {
             let value = found.pointer(pointer).ok_or_else(|| format!("nothing at {pointer}"))?;
             self.values.insert(name.clone(), value.clone());
@@ -177,7 +190,13 @@ impl<'a> Tour<'a> {
             ("join", token) => looks::join(self.livekit, token)?,
             ("item", key) => looks::item(self.cloud, self.dynamodb, key)?,
             ("webhooks", egress) => looks::webhooks(self.livekit, egress).await?,
-            ("visit", url) => return self.send(Method::GET, url, HeaderMap::new(), None, "").await,
+            ("visit", url) => {
+                let mut headers = HeaderMap::new();
+                for (name, value) in &step.with {
+                    headers.insert(name.parse::<HeaderName>()?, value.parse()?);
+                }
+                return self.send(Method::GET, url, headers, None, "").await;
+            }
             ("call", id) => {
                 let operation = self.script.operation(id)?;
                 let body = step.send.as_ref().or(operation.example.as_ref());

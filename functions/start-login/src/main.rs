@@ -1,0 +1,3 @@
+//! The Lambda function `start-login`.
+
+api::main!(start_login::StartLogin);
