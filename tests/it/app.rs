@@ -13,8 +13,8 @@ use local_dynamodb::DynamoDb;
 use local_livekit::LiveKit;
 use local_runtime::Runtime;
 use local_workos::WorkOs;
-use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// The front end's origin in all tests.
@@ -359,6 +359,21 @@ impl<'a> Browser<'a> {
         self.post("/api/v1/livekit/stop-recording", body).await
     }
 
+    /// Who is signed in.
+    pub async fn session(&mut self) -> Answer {
+        self.get("/auth/session").await
+    }
+
+    /// The organizations of the signed-in person.
+    pub async fn organizations(&mut self) -> Answer {
+        self.get("/auth/organizations").await
+    }
+
+    /// Gets a resource.
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.exchange(Method::GET, path, None).await
+    }
+
     /// Posts JSON.
     pub async fn post(&mut self, path: &str, body: Value) -> Answer {
         self.send(path, Some((body.to_string().into_bytes(), "application/json"))).await
@@ -366,8 +381,12 @@ impl<'a> Browser<'a> {
 
     /// Posts a body and its content type, or no body.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
-        let mut request =
-            self.app.http.post(format!("{}{path}", self.app.url())).headers(self.headers.clone());
+        self.exchange(Method::POST, path, body).await
+    }
+
+    async fn exchange(&mut self, method: Method, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
+        let url = format!("{}{path}", self.app.url());
+        let mut request = self.app.http.request(method.clone(), url).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
             request = request.header("content-type", content_type).body(body);
         }
@@ -381,7 +400,7 @@ impl<'a> Browser<'a> {
         }
         let response =
             Answer::read(request.send().await.expect("the gateway responds")).await.expect("a complete body");
-        if let Some(function) = catalog::serving("POST", path) {
+        if let Some(function) = catalog::serving(method.as_str(), path) {
             crate::reasons::check(function, &response);
         }
         self.store_cookies(&response);

@@ -53,3 +53,4 @@ mod template;
 mod tokens;
 mod verdicts;
 mod webhooks;
+mod who;

@@ -67,7 +67,7 @@ async fn several_organizations_are_offered_by_mail_and_by_oauth() {
             browser.finalize_oauth(back.code(), back.state.as_deref()).await.is(200)
         };
         let pending = answer.text(PENDING);
-        let expected = json!({ "user": {
+        let expected = json!({ "status": "choose_organization", "user": {
             "id": USER,
             "email": EMAIL,
             "pendingAuthenticationToken": pending,
@@ -80,7 +80,11 @@ async fn several_organizations_are_offered_by_mail_and_by_oauth() {
         assert!(!browser.is_signed_in(), "nobody is signed in yet: {:?}", browser.cookies);
 
         let answer = browser.select_organization(&pending, TAUNTA).await.is(200);
-        assert_eq!(answer.body, json!({ "user": { "id": USER, "email": EMAIL } }));
+        let user =
+            json!({ "id": USER, "email": EMAIL, "firstName": null, "lastName": null, "avatarURL": null });
+        let organization = json!({ "id": TAUNTA, "name": "TAUNTA SCRE" });
+        let expected = json!({ "status": "signed_in", "user": user, "organization": organization });
+        assert_eq!(answer.body, expected);
         let context = app.context_of(&browser).await.unwrap();
         assert_eq!(context["organizationId"], TAUNTA);
         assert_eq!(context["role"], "admin");
@@ -169,13 +173,15 @@ async fn a_switch_issues_a_new_token_with_the_new_role_and_permissions() {
 
     let mut before = browser.clone();
     let answer = browser.switch_organization("123@GMAIL.com", TAUNTA).await.is(200);
-    let expected = json!({ "user": {
+    let user = json!({
         "id": USER,
         "email": EMAIL,
         "firstName": "Kim",
         "lastName": "Park",
         "avatarURL": "https://example.com/kim.png",
-    }});
+    });
+    let organization = json!({ "id": TAUNTA, "name": "TAUNTA SCRE" });
+    let expected = json!({ "status": "signed_in", "user": user, "organization": organization });
     assert_eq!(answer.body, expected);
     let [cookie] = answer.cookies.as_slice() else { panic!("{:?}", answer.cookies) };
     assert!(cookie.starts_with("__Host-session=") && cookie.contains("; Secure; HttpOnly; "), "{cookie}");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::generated::openapi::gateway_responses;
 
-/// Asserts that a response has a status, cookies and, if it is an error, a reason that its route declares.
+/// Asserts that a response has a request id, a status, cookies and, if it is an error, a reason that its route declares.
 #[track_caller]
 pub fn check(function: &Function, response: &Answer) {
     let Function { name, route, .. } = function;
@@ -16,7 +16,9 @@ pub fn check(function: &Function, response: &Answer) {
         let cookie = cookie.split('=').next().unwrap_or_default();
         assert!(route.cookies.contains(&cookie), "{name} sets {cookie}, which its route does not declare");
     }
+    let request_id = response.header("x-request-id");
     if response.status.is_success() {
+        assert!(request_id.is_some_and(|id| !id.is_empty()), "{name}: X-Request-Id");
         assert_eq!(status, route.success, "{name} succeeds with a status that its route does not declare");
         return;
     }
@@ -25,6 +27,7 @@ pub fn check(function: &Function, response: &Answer) {
         let known = gateway_responses().contains(&(status, message));
         return assert!(known, "{name} responds with {status} {body}, which API Gateway never does");
     };
+    assert_eq!(request_id, body["requestId"].as_str(), "{name}: X-Request-Id");
     let reason = Reason::named(reason).unwrap_or_else(|| panic!("{name}: unknown reason {reason}"));
     assert_eq!(status, reason.status());
     assert!(

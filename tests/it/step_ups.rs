@@ -210,7 +210,7 @@ async fn a_selection_is_decoded_in_every_shape_but_only_when_complete() {
         browser.continue_with_google().await.is(200);
         let by_oauth = browser.finalize_oauth("code", None).await.is(200);
         let by_mail = app.browser().finalize_magic_auth("kim@example.com", "123456").await.is(200);
-        let expected = json!({ "user": {
+        let expected = json!({ "status": "choose_organization", "user": {
             "id": "user_1",
             "email": "kim@example.com",
             "pendingAuthenticationToken": "pending-1",

@@ -58,10 +58,11 @@ impl SelectOrganization {
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
         let Input { pending_authentication_token, organization_id } = &req.input;
-        let sign_in = self
-            .grants
-            .select_organization(pending_authentication_token, organization_id, &req.client)
-            .await?;
-        self.sign_ins.finish(&self.grants, "organization_selection", sign_in, &req).await
+        // The name is cached meanwhile: the session needs it.
+        let (sign_in, _) = tokio::join!(
+            self.grants.select_organization(pending_authentication_token, organization_id, &req.client),
+            self.grants.workos().organization_name(organization_id.as_str()),
+        );
+        self.sign_ins.finish(&self.grants, "organization_selection", sign_in?, &req).await
     }
 }

@@ -1,7 +1,7 @@
 //! Moves the session to another organization, under a new token.
 //!
-//! The route is public, so the function checks the session itself. `email` must be that of the session. A refusal
-//! leaves the session unchanged.
+//! The route is public, so the function checks the session itself. `email` must be that of the session, if it is
+//! sent. A refusal leaves the session unchanged.
 
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
 use schemars::JsonSchema;
@@ -13,7 +13,8 @@ use workos::{OAUTH_COOKIE, OrganizationId};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
-    email: EmailAddress,
+    /// The signed-in person's address. It may be left out; any other address is refused.
+    email: Option<EmailAddress>,
     organization_id: OrganizationId,
 }
 
@@ -25,7 +26,7 @@ impl Endpoint for SwitchOrganization {
         .own_session()
         .tag(Tag::Session)
         .summary("Move the session to another organization")
-        .details("Needs a session and its email address. The session gets a new token; a refusal leaves it unchanged.")
+        .details("The session gets a new token; a refusal leaves it unchanged.")
         .reasons(&[
             api::INPUT,
             &[Reason::InvalidEmail, Reason::EmailMismatch, Reason::SessionChanged],
@@ -35,7 +36,10 @@ impl Endpoint for SwitchOrganization {
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(4)
         .example(r#"{ "email": "johndoe@abc.com", "organizationId": "org_01K2Z1R2MEJK6B41WW7428G9YC" }"#)
-        .after(&[Step::Request("select-organization"), Step::Take("organizationId", "/user/organizations/1/id")])
+        .after(&[
+            Step::Request("select-organization"),
+            Step::Take("organizationId", "/user/organizations/1/id"),
+        ])
         .success(&[("switched", examples::PERSON)]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
@@ -49,6 +53,6 @@ impl SwitchOrganization {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
-        self.0.switch(&req.input.email, &req.input.organization_id, &req).await
+        self.0.switch(req.input.email.as_ref(), &req.input.organization_id, &req).await
     }
 }

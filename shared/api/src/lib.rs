@@ -25,6 +25,7 @@ pub mod request;
 pub mod response;
 pub mod secret;
 pub mod text;
+pub mod user;
 
 pub use auth_data::AuthData;
 pub use authorizer::Credentials;
@@ -40,6 +41,7 @@ pub use input::{Nothing, RawBody};
 pub use request::{Client, Request};
 pub use response::{Done, Response};
 pub use secret::Secret;
+pub use user::{CurrentOrganization, User};
 
 /// Re-exported for [`text!`].
 #[doc(hidden)]

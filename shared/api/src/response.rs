@@ -19,6 +19,9 @@ pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
+/// The header with the id of the invocation, in every response of a function. It is the `requestId` of an error.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// A successful response. Its status is that of the [`Route`](crate::Route).
 ///
 /// ```

@@ -73,15 +73,19 @@ impl Lifetimes {
         last_seen_at.saturating_add(self.idle).min(created_at.saturating_add(self.absolute))
     }
 
+    /// When the session ends, unless it is used before: after the idle or the absolute lifetime, or soon after a switch
+    /// replaced it.
+    pub fn end(&self, session: &SessionItem) -> u64 {
+        let expiry = self.expiry(session.created_at, session.last_seen_at);
+        session.replaced_by.as_ref().map_or(expiry, |link| expiry.min(readable_until(link.at)))
+    }
+
     /// What the session's token may do at `now`.
     pub fn standing(&self, session: &SessionItem, now: u64) -> Standing {
-        if now >= self.expiry(session.created_at, session.last_seen_at) {
-            return Standing::Ended;
-        }
         match &session.replaced_by {
+            _ if now >= self.end(session) => Standing::Ended,
             None => Standing::Live,
-            Some(link) if now < readable_until(link.at) => Standing::Readable,
-            Some(_) => Standing::Ended,
+            Some(_) => Standing::Readable,
         }
     }
 
@@ -105,6 +109,8 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 
 #[cfg(test)]
 mod tests {
+    use store::session::Profile;
+
     use super::*;
 
     const LIFETIMES: Lifetimes = Lifetimes { idle: 100, absolute: 250 };
@@ -118,6 +124,9 @@ mod tests {
             role: None,
             permissions: Vec::new(),
             access_expires_at: 0,
+            profile: Profile::default(),
+            organization_name: None,
+            method: None,
             sealed_refresh_token: Vec::new(),
             generation: 0,
             created_at,

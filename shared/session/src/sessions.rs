@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
+use api::{
+    ApiError, ConfigError, CurrentOrganization, Env, Reason, Request, SameSite, SetCookie, User, clock,
+};
 use futures_util::future::join_all;
-use store::session::Ended;
+use store::session::{Ended, Profile};
 use store::{SessionItem, Table, to_deadline};
-use workos::{Authentication, OAUTH_COOKIE, User};
+use workos::{Authentication, OAUTH_COOKIE};
 
 use crate::chain::Chain;
-use crate::{Lifetimes, SessionToken, Standing};
+use crate::{Lifetimes, SessionToken, SignedIn, Standing};
 
 /// The cookie with the session token.
 pub const SESSION_COOKIE: &str = "__Host-session";
@@ -42,7 +44,7 @@ impl Sessions {
     }
 
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
-    /// Returns the person.
+    /// Returns the outcome.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -50,10 +52,11 @@ impl Sessions {
         &self,
         token: &SessionToken,
         authentication: Authentication,
+        organization: Option<CurrentOrganization>,
         request: &Request<I>,
         reserve: Duration,
-    ) -> Result<User, ApiError> {
-        let session = self.new_session(token, &authentication, clock::now())?;
+    ) -> Result<SignedIn, ApiError> {
+        let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
         while let Some(linked) =
@@ -61,7 +64,7 @@ impl Sessions {
         {
             old.add_links_of(&linked, clock::now());
         }
-        Ok(authentication.user)
+        Ok(SignedIn::SignedIn { user: authentication.user, organization })
     }
 
     /// Deletes the session of a sign-in that failed: its write may have succeeded although the response was lost.
@@ -140,6 +143,7 @@ impl Sessions {
         &self,
         token: &SessionToken,
         authentication: &Authentication,
+        organization: Option<&CurrentOrganization>,
         created_at: u64,
     ) -> Result<SessionItem, ApiError> {
         let now = clock::now();
@@ -152,6 +156,9 @@ impl Sessions {
             role: claims.role.clone(),
             permissions: claims.permissions.clone(),
             access_expires_at: claims.expires_at,
+            profile: profile(&authentication.user),
+            organization_name: organization.and_then(|organization| organization.name.clone()),
+            method: authentication.method.clone(),
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
             created_at,
@@ -168,5 +175,14 @@ impl Sessions {
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
         SetCookie::clear(SESSION_COOKIE, self.same_site)
+    }
+}
+
+/// What a session stores of its person, for `get-session`.
+pub(crate) fn profile(user: &User) -> Profile {
+    Profile {
+        first_name: user.first_name.clone(),
+        last_name: user.last_name.clone(),
+        avatar_url: user.avatar_url.clone(),
     }
 }

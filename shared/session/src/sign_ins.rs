@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, metrics};
+use api::{
+    ApiError, ConfigError, Cookies, CurrentOrganization, Env, Reason, Request, Response, SetCookie, metrics,
+};
 use store::Table;
-use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, User};
+use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn};
 
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -58,13 +60,13 @@ impl SignIns {
     ) -> Result<Response<SignedIn>, ApiError> {
         match sign_in {
             SignIn::Complete(authentication) => {
-                let (user, cookie) = self.sessions.sign_in(grants, *authentication, request).await?;
+                let response = self.sessions.sign_in(grants, *authentication, request).await?;
                 count(method, "complete");
-                Ok(Response::new(SignedIn::complete(user)).cookie(cookie))
+                Ok(response)
             }
             SignIn::ChooseOrganization(selection) => {
                 count(method, "choose_organization");
-                Ok(Response::new(SignedIn::must_choose(selection)))
+                Ok(Response::new(SignedIn::ChooseOrganization { user: selection }))
             }
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
@@ -78,6 +80,8 @@ impl Sessions {
     /// Begins a session for a completed sign-in, and ends the client's old one. The credential is redeemed, so the write
     /// is tried to the deadline. If it fails, the sign-in is over, and so is the session that WorkOS began.
     ///
+    /// The session starts without the name of its organization if that cannot be looked up.
+    ///
     /// # Errors
     /// `sign_in_interrupted`.
     pub async fn sign_in<I>(
@@ -85,10 +89,17 @@ impl Sessions {
         grants: &Grants,
         authentication: Authentication,
         request: &Request<I>,
-    ) -> Result<(User, SetCookie), ApiError> {
+    ) -> Result<Response<SignedIn>, ApiError> {
+        let organization = match authentication.claims.organization_id.clone() {
+            Some(id) => {
+                let name = grants.workos().organization_name(&id).await;
+                Some(CurrentOrganization { id, name })
+            }
+            None => None,
+        };
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
-        match self.begin(&token, authentication, request, RESERVE).await {
-            Ok(user) => Ok((user, self.cookie(&token))),
+        match self.begin(&token, authentication, organization, request, RESERVE).await {
+            Ok(signed_in) => Ok(Response::new(signed_in).cookie(self.cookie(&token))),
             Err(error) => {
                 tokio::join!(grants.abandon(&session_id), self.discard(&token));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))

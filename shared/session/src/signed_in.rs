@@ -1,30 +1,24 @@
 //! The response to a sign-in.
 
+use api::{CurrentOrganization, User};
 use schemars::JsonSchema;
 use serde::Serialize;
-use workos::{Selection, User};
+use workos::Selection;
 
-/// `{"user": …}`: the person, or the organizations to choose from.
+/// The outcome of a sign-in; `status` tells which one.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct SignedIn {
-    user: Person,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(untagged)]
-enum Person {
-    SignedIn(User),
-    MustChoose(Selection),
-}
-
-impl SignedIn {
-    /// A session has begun.
-    pub fn complete(user: User) -> Self {
-        Self { user: Person::SignedIn(user) }
-    }
-
-    /// The person must choose an organization first.
-    pub fn must_choose(selection: Selection) -> Self {
-        Self { user: Person::MustChoose(selection) }
-    }
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum SignedIn {
+    /// A session has started.
+    SignedIn {
+        /// The person.
+        user: User,
+        /// The organization that the session is in; null if it is in none.
+        organization: Option<CurrentOrganization>,
+    },
+    /// There is no session yet: the person must choose an organization.
+    ChooseOrganization {
+        /// The person and the organizations.
+        user: Selection,
+    },
 }

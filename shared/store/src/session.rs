@@ -46,6 +46,12 @@ pub struct SessionItem {
     pub permissions: Vec<String>,
     /// When the access token, the source of these claims, expires.
     pub access_expires_at: u64,
+    /// The person's name and picture.
+    pub profile: Profile,
+    /// The name of the current organization; `None` if it could not be looked up.
+    pub organization_name: Option<String>,
+    /// How the person signed in, such as `magic_auth` or `sso`.
+    pub method: Option<String>,
     /// The encrypted WorkOS refresh token.
     pub sealed_refresh_token: Vec<u8>,
     /// Number of refreshes. A write based on an older generation is refused.
@@ -60,6 +66,17 @@ pub struct SessionItem {
     pub replaced_by: Option<Link>,
     /// The session whose place it took in a switch.
     pub replaces: Option<Link>,
+}
+
+/// A person's name and picture, as far as WorkOS knows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The first name.
+    pub first_name: Option<String>,
+    /// The last name.
+    pub last_name: Option<String>,
+    /// The URL of a picture.
+    pub avatar_url: Option<String>,
 }
 
 /// A link between two sessions, made by a switch.
@@ -126,6 +143,10 @@ pub struct RenewedClaims {
     pub permissions: Vec<String>,
     /// When the access token expires.
     pub access_expires_at: u64,
+    /// The person's name and picture.
+    pub profile: Profile,
+    /// The name of the current organization.
+    pub organization_name: Option<String>,
 }
 
 impl Table {
@@ -289,6 +310,10 @@ impl Table {
                 .set("permissions", strings(&claims.permissions))
                 .set_or_remove("organization_id", claims.organization_id.map(text))
                 .set_or_remove("role", claims.role.map(text))
+                .set_or_remove("organization_name", claims.organization_name.map(text))
+                .set_or_remove("first_name", claims.profile.first_name.map(text))
+                .set_or_remove("last_name", claims.profile.last_name.map(text))
+                .set_or_remove("avatar_url", claims.profile.avatar_url.map(text))
                 .remove("refresh_pause"),
         };
         Ok(match self.update(renew).await? {
@@ -354,6 +379,14 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
         role: item.optional_text("role"),
         permissions: item.strings("permissions"),
         access_expires_at: item.number("access_expires_at")?,
+        // Items of the first releases have none of these.
+        profile: Profile {
+            first_name: item.optional_text("first_name"),
+            last_name: item.optional_text("last_name"),
+            avatar_url: item.optional_text("avatar_url"),
+        },
+        organization_name: item.optional_text("organization_name"),
+        method: item.optional_text("method"),
         // A replaced session has none.
         sealed_refresh_token: item.optional_bytes("sealed_refresh_token").unwrap_or_default(),
         generation: item.number("generation")?,
@@ -370,7 +403,15 @@ fn link(item: &Reader<'_>, key: &str, at: &str) -> Option<Link> {
 }
 
 fn encode(key: &SessionKey, session: &SessionItem) -> Item {
-    let optional = [("organization_id", &session.organization_id), ("role", &session.role)];
+    let optional = [
+        ("organization_id", &session.organization_id),
+        ("organization_name", &session.organization_name),
+        ("role", &session.role),
+        ("method", &session.method),
+        ("first_name", &session.profile.first_name),
+        ("last_name", &session.profile.last_name),
+        ("avatar_url", &session.profile.avatar_url),
+    ];
     let optional = optional.into_iter().filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
     let links = [
         ("replaced_by", "replaced_at", &session.replaced_by),

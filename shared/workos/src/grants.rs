@@ -13,6 +13,7 @@ use workos_sdk::user_management::{
 use crate::client::{http, ip_address, sdk, user_agent};
 use crate::error::{CallError, ErrorKind};
 use crate::outcome::{Credential, GrantFailure, RefreshFailure, Try};
+use crate::sign_in::{method, user};
 use crate::verifier::{Rejection, Verifier, session_of_unverified};
 use crate::{
     AuthCode, Authentication, Claims, GrantError, MagicCode, OrganizationId, PendingToken, RefreshError,
@@ -235,7 +236,7 @@ impl Grants {
         Ok(Refreshed {
             refresh_token: Secret::new(response.refresh_token.into_inner()),
             claims: claims.ok(),
-            user: response.user.into(),
+            user: user(response.user),
         })
     }
 
@@ -291,8 +292,8 @@ impl Grants {
         Ok(SignIn::Complete(Box::new(Authentication {
             claims,
             refresh_token: Secret::new(response.refresh_token.into_inner()),
-            method: response.authentication_method.map(|method| method.as_str().to_owned()),
-            user: response.user.into(),
+            method: response.authentication_method.map(|wire| method(wire.as_str())),
+            user: user(response.user),
         })))
     }
 

@@ -104,32 +104,46 @@ fn response_schema(schema: Schema) -> Schema {
     Schema::try_from(never_null(schema.into())).expect("a schema")
 }
 
-/// Removes the `null` that `Option` allows: responses omit a field that has no value.
+/// Removes the `null` that `Option` allows from fields that a response omits if they have no value. A field that is always
+/// there can be null.
 fn never_null(schema: Value) -> Value {
-    let null = json!("null");
     match schema {
         Value::Object(mut fields) => {
-            let types = fields.get_mut("type").and_then(Value::as_array_mut);
-            if let Some(types) = types {
-                types.retain(|name| *name != null);
-                if let [only] = &types[..] {
-                    let only = only.clone();
-                    fields.insert("type".to_owned(), only);
+            let required = fields.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+                for (name, property) in properties {
+                    if !required.iter().any(|each| each == name) {
+                        *property = without_null(property.take());
+                    }
                 }
-            }
-            if let Some(Value::Array(choices)) = fields.get("anyOf")
-                && let [choice, Value::Object(nothing)] = &choices[..]
-                && nothing.get("type") == Some(&null)
-                && let Value::Object(choice) = choice.clone()
-            {
-                fields.remove("anyOf");
-                fields.extend(choice);
             }
             fields.into_iter().map(|(name, value)| (name, never_null(value))).collect()
         }
         Value::Array(items) => items.into_iter().map(never_null).collect(),
         plain => plain,
     }
+}
+
+/// A schema without the alternative `null`.
+fn without_null(mut schema: Value) -> Value {
+    let null = json!("null");
+    let Some(fields) = schema.as_object_mut() else { return schema };
+    if let Some(types) = fields.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|name| *name != null);
+        if let [only] = &types[..] {
+            let only = only.clone();
+            fields.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = fields.get("anyOf")
+        && let [Value::Object(choice), nothing] = &choices[..]
+        && nothing["type"] == null
+    {
+        let choice = choice.clone();
+        fields.remove("anyOf");
+        fields.extend(choice);
+    }
+    schema
 }
 
 /// Removes what is of no use to readers.
@@ -226,7 +240,9 @@ fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
     };
     let fields = schema["properties"].as_object().into_iter().flatten();
     fields
-        .map(|(name, schema)| input_parameter(route, name, &tidy(never_null(schema.clone())), required(name)))
+        .map(|(name, schema)| {
+            input_parameter(route, name, &tidy(without_null(schema.clone())), required(name))
+        })
         .collect()
 }
 
