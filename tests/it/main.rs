@@ -51,6 +51,7 @@ mod step_ups;
 mod switching;
 mod template;
 mod tokens;
+mod typescript;
 mod verdicts;
 mod webhooks;
 mod who;

@@ -5,7 +5,7 @@ use api::Reason;
 use catalog::{Answer, Function};
 use serde_json::Value;
 
-use crate::generated::openapi::gateway_responses;
+use crate::generated::openapi::{COMMON, fields, gateway_responses};
 
 /// Asserts that a response has a request id, a status, cookies and, if it is an error, a reason that its route declares.
 #[track_caller]
@@ -36,6 +36,14 @@ pub fn check(function: &Function, response: &Answer) {
         reason.name(),
     );
     assert_eq!(body["retryable"], reason.retryable(), "{name}: {body}");
+    let own = fields(reason);
+    for field in body.as_object().expect("an error is an object").keys() {
+        let is_documented = COMMON.contains(&field.as_str()) || own.iter().any(|each| each.name == field);
+        assert!(is_documented, "{name}: {} has no field {field}: {body}", reason.name());
+    }
+    for field in own.iter().filter(|field| field.required) {
+        assert!(!body[field.name].is_null(), "{name}: {} without {}: {body}", reason.name(), field.name);
+    }
     let must_wait = matches!(status, 429 | 503) && reason.retryable();
     assert_eq!(response.header("retry-after").is_some(), must_wait, "{name}: Retry-After");
 }

@@ -3,10 +3,10 @@
 //! The email domain decides: if it is verified and has an active SSO connection, the browser goes there. Otherwise a
 //! known address gets a code. An unknown address gets the same response, but no mail.
 
-use api::auth_data::AuthResponse;
+use api::auth_data::AuthMethod;
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use session::{CodeMail, Recipients};
 use store::{Rate, SourceLimit};
 
@@ -16,6 +16,13 @@ const PER_SOURCE: SourceLimit = SourceLimit { scope: "sign-in", rate: Rate { max
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Input {
     email: EmailAddress,
+}
+
+/// The next step.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    auth_data: AuthMethod,
 }
 
 /// `POST /auth/sign-in`.
@@ -59,9 +66,9 @@ impl SignIn {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Input>) -> Result<Response<AuthResponse>, ApiError> {
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {
         let next = self.mail.request(PER_SOURCE, Recipients::Users, &req.input.email, &req).await?;
         let (auth_data, cookie) = next.into_auth_data();
-        Ok(Response::new(auth_data.into()).cookie(cookie))
+        Ok(Response::new(Output { auth_data }).cookie(cookie))
     }
 }

@@ -67,9 +67,9 @@ impl Done {
 }
 
 /// The body of an error response.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ErrorBody<'a> {
+struct ErrorBody<'a> {
     code: u16,
     message: &'static str,
     reason: &'static str,

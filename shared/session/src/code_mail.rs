@@ -3,7 +3,7 @@
 //! Limits first, then the SSO question, then the mail. Everything that a stranger can see (status, headers, body,
 //! cookies, time) is the same for known and unknown addresses, and whether a mail was withheld or not.
 
-use api::auth_data::AuthData;
+use api::auth_data::{AuthData, AuthMethod};
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Done, EmailAddress, Env, Request, Response, SameSite, SetCookie};
 use schemars::JsonSchema;
@@ -145,10 +145,12 @@ impl NextStep {
     }
 
     /// `authData`, and the cookie to set.
-    pub fn into_auth_data(self) -> (AuthData, SetCookie) {
+    pub fn into_auth_data(self) -> (AuthMethod, SetCookie) {
         match self {
-            Self::Sso(started) => started.into_sso(),
-            Self::Code(cookie) => (AuthData::magic_auth(), cookie),
+            Self::Sso(Started { url, state, cookie }) => {
+                (AuthMethod::Sso { redirect_url: url, state }, cookie)
+            }
+            Self::Code(cookie) => (AuthMethod::MagicAuth {}, cookie),
         }
     }
 }

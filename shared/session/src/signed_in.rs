@@ -10,6 +10,7 @@ use workos::Selection;
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum SignedIn {
     /// A session has started.
+    #[schemars(title = "SessionStarted")]
     SignedIn {
         /// The person.
         user: User,
@@ -17,6 +18,7 @@ pub enum SignedIn {
         organization: Option<CurrentOrganization>,
     },
     /// There is no session yet: the person must choose an organization.
+    #[schemars(title = "OrganizationChoice")]
     ChooseOrganization {
         /// The person and the organizations.
         user: Selection,

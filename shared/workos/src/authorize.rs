@@ -2,7 +2,9 @@
 
 use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SameSite, SetCookie};
+use api::{
+    ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SameSite, SetCookie,
+};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
@@ -123,7 +125,7 @@ impl Authorize {
     pub fn sso_required(&self, required: SsoRequired, cookies: &Cookies) -> ApiError {
         let SsoRequired { connection_id, pending_authentication_token, email } = required;
         let pending = pending_authentication_token.map(|token| token.expose().to_owned());
-        let error = ApiError::new(Reason::SsoRequired).pending(pending);
+        let error = ApiError::new(Reason::SsoRequired).pending(pending).next(Next::Redirect);
         match self.start(Selector::Connection(connection_id), cookies, email.as_deref()) {
             Ok(started) => {
                 let (auth_data, cookie) = started.into_sso();

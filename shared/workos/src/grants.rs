@@ -129,7 +129,7 @@ impl Grants {
     /// Completes `sign_in`, in the first organization if there are several.
     ///
     /// # Errors
-    /// `sso_required`, and those of [`Grants::select_organization`].
+    /// `authentication_method_not_allowed` if SSO is required, and those of [`Grants::select_organization`].
     pub async fn in_first_organization(
         &self,
         sign_in: SignIn,
@@ -149,7 +149,8 @@ impl Grants {
         };
         match sign_in {
             SignIn::Complete(authentication) => Ok(*authentication),
-            SignIn::SsoRequired(_) => Err(Reason::SsoRequired.into()),
+            // Nobody is there to be sent to an identity provider.
+            SignIn::SsoRequired(_) => Err(Reason::AuthenticationMethodNotAllowed.into()),
             SignIn::ChooseOrganization(_) => Err(malformed()),
         }
     }
