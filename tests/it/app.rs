@@ -384,7 +384,8 @@ impl<'a> Browser<'a> {
         self.exchange(Method::POST, path, body).await
     }
 
-    async fn exchange(&mut self, method: Method, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
+    /// Sends a request with a body and its content type, or no body.
+    pub async fn exchange(&mut self, method: Method, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
         let url = format!("{}{path}", self.app.url());
         let mut request = self.app.http.request(method.clone(), url).headers(self.headers.clone());
         if let Some((body, content_type)) = body {
