@@ -16,6 +16,7 @@ mod meeting;
 mod node;
 mod stage;
 
+mod audit;
 mod boot;
 mod connections;
 mod contract;
@@ -51,6 +52,7 @@ mod step_ups;
 mod switching;
 mod template;
 mod tokens;
+mod transport;
 mod typescript;
 mod verdicts;
 mod webhooks;

@@ -14,15 +14,17 @@ use serde::Serialize;
 
 use crate::caller::Verdict;
 use crate::input::Input;
+use crate::transport::Transport;
 use crate::{
-    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, deadline,
-    logs, request, response,
+    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, audit,
+    deadline, logs, request, response,
 };
 
-/// Responds to one request and logs one line about it.
+/// Responds to one request to the function `name` and logs one line about it; two if it is audited.
 ///
 /// The route is a constant of `E` here and in [`read`], so the code for other methods is not part of the binary.
 pub(crate) async fn respond<E, I, O, Fut>(
+    name: &'static str,
     config: &ApiConfig,
     handle: impl FnOnce(Request<I>) -> Fut,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
@@ -35,16 +37,29 @@ where
 {
     let route = const { E::ROUTE.http() };
     let started = Instant::now();
-    let LambdaEvent { payload: event, context: invocation } = event;
+    let LambdaEvent { payload: mut event, context: invocation } = event;
+    let client = client(&mut event);
     let response = async {
-        let result = async { handle(read::<E, I>(config, event)?).await };
+        let mut transport = Transport::default();
+        let result = async {
+            check_origin(config, &event.headers)?;
+            transport = Transport::of(config, &mut event)?;
+            handle(read::<E, I>(event, client.clone(), transport.cookies())?).await
+        };
         let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
             .and_then(|success| {
-                response::success(route.success, &success)
+                response::success(route.success, &success, &transport)
                     .map_err(|error| ApiError::new(Reason::Internal).because(error))
             });
+        if route.is_audited {
+            audit::request(
+                name,
+                result.as_ref().map_or_else(|error| error.reason().name(), |_| "success"),
+                &client,
+            );
+        }
         let mut response = match result {
             Ok(response) => {
                 let duration_ms = millis_since(started);
@@ -53,7 +68,7 @@ where
             }
             Err(error) => {
                 log_error(route.path, &error, started);
-                response::failure(&error, &invocation.request_id)
+                response::failure(&error, &invocation.request_id, &transport)
             }
         };
         if let Ok(id) = HeaderValue::from_str(&invocation.request_id) {
@@ -61,7 +76,7 @@ where
         }
         response
     };
-    logs::invocation(&invocation, response).await
+    logs::invocation(&invocation, audit::scope(response)).await
 }
 
 /// Runs a scheduled invocation. An error fails the invocation, so that Lambda retries it and counts it as an error.
@@ -111,32 +126,44 @@ fn millis_since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Checks the origin first, so that a page of a foreign origin learns nothing else; then the caller, then the input.
+/// Checks the caller, then the input.
 fn read<E: Endpoint, I: Input>(
-    config: &ApiConfig,
     mut event: ApiGatewayV2httpRequest,
+    client: Client,
+    cookies: Cookies,
 ) -> Result<Request<I>, ApiError> {
-    check_origin(config, &event.headers)?;
     let route = const { E::ROUTE.http() };
     let context = &mut event.request_context;
     let caller = match route.access {
         Access::Session => {
             let fields = context.authorizer.take().map(|authorizer| authorizer.fields).unwrap_or_default();
             let caller = Verdict::from_context(fields.into_iter().collect()).caller();
-            if route.any_verdict { caller.ok() } else { Some(caller?) }
+            let caller = if route.any_verdict { caller.ok() } else { Some(caller?) };
+            if let Some(caller) = caller.as_ref().filter(|_| route.is_audited) {
+                audit::note(|notes| {
+                    notes.user_id = Some(caller.user_id.clone());
+                    notes.organization_id.clone_from(&caller.organization_id);
+                });
+            }
+            caller
         }
         _ => None,
     };
-    let client = Client {
-        ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
-        user_agent: context.http.user_agent.take(),
-    };
-    let cookies = Cookies::parse(event.cookies.take().unwrap_or_default());
     let bearer = bearer(&event.headers);
     let input = I::read(route, &LambdaRequest::ApiGatewayV2(event).into())?;
     Ok(Request { input, client, cookies, bearer, caller })
 }
 
+/// The client of a request.
+fn client(event: &mut ApiGatewayV2httpRequest) -> Client {
+    let http = &mut event.request_context.http;
+    Client {
+        ip: http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        user_agent: http.user_agent.take(),
+    }
+}
+
+/// Comes first, so that a page of a foreign origin learns nothing else.
 fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let all_allowed = origins

@@ -1,9 +1,10 @@
 //! The base of every endpoint: configuration, error reasons, typed requests and responses, logs, and [`main!`], which
 //! turns an [`Endpoint`] into a Lambda function.
 //!
-//! Everything that endpoints share happens here: the `Origin` check, body limits, content type, the caller's identity,
-//! the deadline, security headers, error bodies and log lines.
+//! Everything that endpoints share happens here: the `Origin` check, cookies or the headers in their place, body limits,
+//! content type, the caller's identity, the deadline, security headers, error bodies and log lines.
 
+pub mod audit;
 pub mod auth_data;
 mod authorizer;
 mod boot;
@@ -25,6 +26,7 @@ pub mod request;
 pub mod response;
 pub mod secret;
 pub mod text;
+pub mod transport;
 pub mod user;
 
 pub use auth_data::AuthData;
@@ -32,7 +34,7 @@ pub use authorizer::Credentials;
 pub use boot::run;
 pub use caller::{Caller, Verdict};
 pub use config::{ApiConfig, ConfigError, Env, Variable};
-pub use cookie::{Cookies, SameSite, SetCookie};
+pub use cookie::{Cookies, DEVICE_COOKIE, OAUTH_COOKIE, PENDING_COOKIE, SESSION_COOKIE, SameSite, SetCookie};
 pub use email::EmailAddress;
 pub use endpoint::{Access, Endpoint, Route, Step, Tag};
 pub use error::{ApiError, INPUT, Next, Reason};

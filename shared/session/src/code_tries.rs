@@ -1,16 +1,15 @@
 //! Trying a code: the limits before WorkOS is asked, and what is taken back afterwards.
 
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, SameSite, SetCookie};
+use api::{ApiError, EmailAddress, Reason, Request, SetCookie};
 use store::{CodeTry, SourceLimit, Table, TryGrant};
 
 use crate::browsers::{DEVICE, PENDING};
+use crate::code_mail::note_code;
 
 /// Admits tries of codes.
 #[derive(Clone, Debug)]
 pub struct CodeTries {
     table: Table,
-    same_site: SameSite,
 }
 
 /// A try that was admitted.
@@ -23,12 +22,9 @@ pub struct Try<'a, I> {
 }
 
 impl CodeTries {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// If a variable is missing or invalid.
-    pub fn load(env: &Env, table: Table) -> Result<Self, ConfigError> {
-        Ok(Self { table, same_site: env.parsed(&COOKIE_SAME_SITE)? })
+    /// Counts them in `table`.
+    pub fn new(table: Table) -> Self {
+        Self { table }
     }
 
     /// Counts a try, see [`CodeTry::admit`].
@@ -41,6 +37,7 @@ impl CodeTries {
         email: &'a EmailAddress,
         req: &'a Request<I>,
     ) -> Result<Try<'a, I>, ApiError> {
+        note_code(email, None);
         let device = DEVICE.find(&req.cookies, email);
         let pending = PENDING.find(&req.cookies, email);
         let request = CodeTry { source, client: &req.client, email, device, pending };
@@ -72,11 +69,11 @@ impl<I> Try<'_, I> {
     }
 
     async fn device(&self) -> Result<SetCookie, ApiError> {
-        let (cookies, same_site) = (&self.req.cookies, self.tries.same_site);
+        let cookies = &self.req.cookies;
         let known = DEVICE.find(cookies, self.email).filter(|_| self.grant.is_of_device());
         let (key, cookie) = match known {
-            Some(key) => (key, DEVICE.renew(cookies, self.email, same_site)),
-            None => DEVICE.issue(cookies, self.email, same_site)?,
+            Some(key) => (key, DEVICE.renew(cookies, self.email)),
+            None => DEVICE.issue(cookies, self.email)?,
         };
         self.tries.table.remember_device(&key).await?;
         Ok(cookie)

@@ -109,7 +109,7 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 
 #[cfg(test)]
 mod tests {
-    use store::session::Profile;
+    use store::session::{Profile, RefreshState};
 
     use super::*;
 
@@ -129,6 +129,7 @@ mod tests {
             method: None,
             sealed_refresh_token: Vec::new(),
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at,
             expires_at: 0,

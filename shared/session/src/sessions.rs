@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use api::config::COOKIE_SAME_SITE;
+use api::audit::{self, Cause};
 use api::{
-    ApiError, ConfigError, CurrentOrganization, Env, Reason, Request, SameSite, SetCookie, User, clock,
+    ApiError, Client, ConfigError, CurrentOrganization, Env, OAUTH_COOKIE, Reason, Request, SESSION_COOKIE,
+    SetCookie, User, clock,
 };
 use futures_util::future::join_all;
-use store::session::{Ended, Profile};
-use store::{SessionItem, Table, to_deadline};
-use workos::{Authentication, OAUTH_COOKIE};
+use store::session::{Ended, Profile, RefreshState};
+use store::{SessionItem, SessionKey, Table, to_deadline};
+use workos::Authentication;
 
 use crate::chain::Chain;
-use crate::{Lifetimes, SessionToken, SignedIn, Standing};
+use crate::{Lifetimes, SessionToken, SignedIn, Standing, trail};
 
-/// The cookie with the session token.
-pub const SESSION_COOKIE: &str = "__Host-session";
+/// Timeout of reading the sessions that a sign-in replaces, which is for the audit trail only.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Begins and ends sessions.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) table: Table,
-    pub(crate) same_site: SameSite,
     lifetimes: Lifetimes,
 }
 
@@ -31,11 +31,7 @@ impl Sessions {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self {
-            table: Table::load(env)?,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
-            lifetimes: Lifetimes::load(env)?,
-        })
+        Ok(Self { table: Table::load(env)?, lifetimes: Lifetimes::load(env)? })
     }
 
     /// The table with the sessions.
@@ -59,20 +55,71 @@ impl Sessions {
         let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
+        let mut replaced = self.live(old.ends()).await;
         while let Some(linked) =
             to_deadline(reserve, || self.table.begin_session(&key, &session, old.ends(), old.known())).await?
         {
-            old.add_links_of(&linked, clock::now());
+            let added = old.add_links_of(&linked, clock::now());
+            replaced.extend(self.live(&added).await);
+        }
+        for (key, session) in &replaced {
+            trail::ended(Cause::Replaced, key, session, &request.client);
         }
         Ok(SignedIn::SignedIn { user: authentication.user, organization })
     }
 
+    /// The sessions of `keys` that are live. Those that cannot be read are left out.
+    async fn live(&self, keys: &[SessionKey]) -> Vec<(SessionKey, SessionItem)> {
+        let reads = join_all(keys.iter().map(|key| self.table.session(key)));
+        let Ok(read) = tokio::time::timeout(READ_TIMEOUT, reads).await else {
+            tracing::warn!("the sessions that a sign-in replaces could not be read in time");
+            return Vec::new();
+        };
+        let mut live = Vec::new();
+        for (key, session) in keys.iter().zip(read) {
+            match session {
+                Ok(session) => live.extend(
+                    session.filter(|session| self.is_live(session)).map(|session| (key.clone(), session)),
+                ),
+                Err(error) => {
+                    tracing::warn!(
+                        cause = error.cause(),
+                        "a session that a sign-in replaces could not be read"
+                    );
+                }
+            }
+        }
+        live
+    }
+
     /// Deletes the session of a sign-in that failed: its write may have succeeded although the response was lost.
-    pub(crate) async fn discard(&self, token: &SessionToken) {
+    pub(crate) async fn discard(&self, token: &SessionToken, client: &Client) {
         let key = token.key();
-        if let Err(error) = self.table.end_session(&key, std::slice::from_ref(&key)).await {
+        let known = std::slice::from_ref(&key);
+        if let Err(error) = self.end_one(Cause::Discarded, &key, known, client).await {
             tracing::warn!(cause = error.cause(), "the session of a failed sign-in may remain");
         }
+    }
+
+    /// Ends one session, see [`Table::end_session`], and logs its end unless a switch or its lifetime has ended it.
+    async fn end_one(
+        &self,
+        cause: Cause,
+        key: &SessionKey,
+        known: &[SessionKey],
+        client: &Client,
+    ) -> Result<Ended, ApiError> {
+        let ended = self.table.end_session(key, known).await?;
+        if let Ended::Gone(Some(session)) = &ended
+            && self.is_live(session)
+        {
+            trail::ended(cause, key, session, client);
+        }
+        Ok(ended)
+    }
+
+    fn is_live(&self, session: &SessionItem) -> bool {
+        self.lifetimes.standing(session, clock::now()) == Standing::Live
     }
 
     /// Ends the sessions that the client holds, whatever their state, with those before and after a switch. Returns the
@@ -84,9 +131,11 @@ impl Sessions {
         let mut chain = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let mut ended = Vec::new();
         let mut pending = chain.ends().to_vec();
+        audit::note(|notes| notes.session = pending.first().map(SessionKey::prefix));
         while !pending.is_empty() {
             // All of them are tried, even if one fails.
-            let ends = join_all(pending.iter().map(|key| self.table.end_session(key, chain.known()))).await;
+            let end = |key| self.end_one(Cause::SignOut, key, chain.known(), &request.client);
+            let ends = join_all(pending.iter().map(end)).await;
             let mut next = Vec::new();
             for (key, outcome) in pending.into_iter().zip(ends) {
                 match outcome.map_err(|error| {
@@ -112,7 +161,7 @@ impl Sessions {
 
     /// The cookies that clear those of the browser: of the session and of pending flows.
     pub fn cleared_cookies(&self) -> [SetCookie; 2] {
-        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE, self.same_site)]
+        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE)]
     }
 
     /// The client's session, for endpoints that are not behind the authorizer.
@@ -132,10 +181,7 @@ impl Sessions {
     /// # Errors
     /// `not_signed_in` if it has ended or was replaced.
     pub(crate) fn check_is_live(&self, session: &SessionItem) -> Result<(), ApiError> {
-        match self.lifetimes.standing(session, clock::now()) {
-            Standing::Live => Ok(()),
-            Standing::Readable | Standing::Ended => Err(Reason::NotSignedIn.into()),
-        }
+        if self.is_live(session) { Ok(()) } else { Err(Reason::NotSignedIn.into()) }
     }
 
     /// A session that began at `created_at`.
@@ -161,6 +207,7 @@ impl Sessions {
             method: authentication.method.clone(),
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at: now,
             expires_at: self.lifetimes.expiry(created_at, now),
@@ -170,11 +217,11 @@ impl Sessions {
     }
 
     pub(crate) fn cookie(&self, token: &SessionToken) -> SetCookie {
-        SetCookie::new(SESSION_COOKIE, token.reveal(), self.same_site, self.lifetimes.absolute)
+        SetCookie::new(SESSION_COOKIE, token.reveal(), self.lifetimes.absolute)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
-        SetCookie::clear(SESSION_COOKIE, self.same_site)
+        SetCookie::clear(SESSION_COOKIE)
     }
 }
 

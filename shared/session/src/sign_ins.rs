@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::audit::{self, Effect};
 use api::{
     ApiError, ConfigError, Cookies, CurrentOrganization, Env, Reason, Request, Response, SetCookie, metrics,
 };
@@ -43,7 +44,7 @@ impl SignIns {
         cookies: &Cookies,
         state: Option<&FlowState>,
     ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        OAuthFlow::finish(cookies, state, self.sessions.same_site)
+        OAuthFlow::finish(cookies, state)
     }
 
     /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the
@@ -66,6 +67,10 @@ impl SignIns {
             }
             SignIn::ChooseOrganization(selection) => {
                 count(method, "choose_organization");
+                audit::note(|notes| {
+                    notes.user_id = Some(selection.id.clone());
+                    notes.effect = Some(Effect::ChooseOrganization);
+                });
                 Ok(Response::new(SignedIn::ChooseOrganization { user: selection }))
             }
             SignIn::SsoRequired(required) => {
@@ -98,10 +103,19 @@ impl Sessions {
             None => None,
         };
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
+        audit::note(|notes| {
+            notes.user_id = Some(authentication.claims.user_id.clone());
+            notes.organization_id.clone_from(&authentication.claims.organization_id);
+            notes.method.clone_from(&authentication.method);
+            notes.session = Some(token.key().prefix());
+        });
         match self.begin(&token, authentication, organization, request, RESERVE).await {
-            Ok(signed_in) => Ok(Response::new(signed_in).cookie(self.cookie(&token))),
+            Ok(signed_in) => {
+                audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
+                Ok(Response::new(signed_in).cookie(self.cookie(&token)))
+            }
             Err(error) => {
-                tokio::join!(grants.abandon(&session_id), self.discard(&token));
+                tokio::join!(grants.abandon(&session_id), self.discard(&token, &request.client));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))
             }
         }

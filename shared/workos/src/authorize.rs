@@ -1,10 +1,8 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
+use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
-use api::config::COOKIE_SAME_SITE;
-use api::{
-    ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SameSite, SetCookie,
-};
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
@@ -22,6 +20,17 @@ pub enum Selector {
     Connection(ConnectionId),
 }
 
+impl Selector {
+    /// WorkOS' name of the authentication method.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Google => "GoogleOAuth",
+            Self::Microsoft => "MicrosoftOAuth",
+            Self::Connection(_) => "SSO",
+        }
+    }
+}
+
 /// The endpoint that starts SSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SsoEndpoint {
@@ -36,7 +45,6 @@ pub struct Authorize {
     client_id: String,
     redirect_uri: String,
     sso_endpoint: SsoEndpoint,
-    same_site: SameSite,
 }
 
 /// A flow that has been started.
@@ -89,7 +97,6 @@ impl Authorize {
             client_id: env.required(&CLIENT_ID)?,
             redirect_uri: redirect_uri(env)?,
             sso_endpoint,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
         })
     }
 
@@ -103,7 +110,11 @@ impl Authorize {
         cookies: &Cookies,
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
-        let (flow, cookie) = OAuthFlow::start(cookies, self.same_site)?;
+        let (flow, cookie) = OAuthFlow::start(cookies)?;
+        audit::note(|notes| {
+            notes.method = Some(selector.method().to_owned());
+            notes.effect = Some(Effect::Redirect);
+        });
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
     }
 
@@ -141,8 +152,9 @@ impl Authorize {
     /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
     pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
         let (path, name, value) = match selector {
-            Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
-            Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth".to_owned()),
+            provider @ (Selector::Google | Selector::Microsoft) => {
+                ("user_management", "provider", provider.method().to_owned())
+            }
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),
                 SsoEndpoint::Sso => ("sso", "connection", id.as_str().to_owned()),
@@ -221,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_challenge_and_not_the_verifier() {
-        let (flow, _) = OAuthFlow::start(&Cookies::default(), SameSite::Lax).unwrap();
+        let (flow, _) = OAuthFlow::start(&Cookies::default()).unwrap();
         let url = authorize(&[]).url(Selector::Google, &flow, None);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
@@ -254,7 +266,6 @@ mod tests {
             ("OAUTH_REDIRECT_URI", "/callback"),
             ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
             ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
-            ("COOKIE_SAME_SITE", "strict"),
             ("WORKOS_CLIENT_ID", ""),
         ] {
             assert!(problem(name, value).contains(name), "{name}={value}");

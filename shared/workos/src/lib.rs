@@ -30,11 +30,12 @@ pub mod sign_in;
 mod transport;
 pub mod verifier;
 
+pub use api::OAUTH_COOKIE;
 pub use authorize::{Authorize, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
 pub use fields::{AuthCode, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
-pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
+pub use flow::OAuthFlow;
 pub use grants::Grants;
 pub use log_out::LogOut;
 pub use memberships::Membership;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use api::handler::NamedSchema;
 use api::response::HEADERS;
+use api::transport::{FLOW_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Reason, Route, Tag};
 use catalog::Function;
 use schemars::generate::SchemaSettings;
@@ -27,7 +28,12 @@ fn the_document_matches_the_code() {
 const INTRODUCTION: &str = "\
 Sign-in with enterprise SSO, a code sent by mail, Google or Microsoft; organizations; LiveKit room tokens and recordings.
 
-**Sessions.** A sign-in sets the cookie `__Host-session`. Clients without cookies send its value as `Authorization: Bearer`.
+**Sessions.** A sign-in sets the cookie `__Host-session`, or `__Host-session-p` in a deployment for front ends on another \
+site.
+
+**Clients without cookies** send `Session-Transport: header`, if the deployment enables it, and get headers in place of \
+every cookie. Send the last `Session-Token` as `Authorization: Bearer` until you sign out or get a 401. Keep the last \
+`Flow-Token`, and send it with every request to `/auth`. A request with a session cookie is refused.
 
 **Errors.** Every error of a function has the fields of `Error`; decide by `reason`, which is stable. API Gateway rejects \
 some requests itself, with `GatewayError`, which has no reason: an unknown path or a wrong method is 404 \
@@ -262,6 +268,12 @@ fn operation(
             json!("The sign-ins in progress in this browser. Without it: 400 `flow_expired`.");
         parameters.push(flow);
     }
+    if !route.cookies.is_empty() {
+        parameters.extend(
+            ["SessionTransport", "FlowToken"]
+                .map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })),
+        );
+    }
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
@@ -417,6 +429,14 @@ fn components_with(schemas: Map<String, Value>) -> Value {
         "description": "Seconds to wait before the next attempt. Errors of API Gateway itself do not have it.",
         "schema": { "type": "integer", "minimum": 1 },
     });
+    let tokens = [
+        ("SessionToken", "In place of `__Host-session`: the token of a new session."),
+        ("FlowToken", "In place of all other cookies: keep it until a response has another one."),
+    ];
+    let tokens = tokens.map(|(name, description)| {
+        let description = format!("With `Session-Transport: header` only. {description}");
+        (name.to_owned(), json!({ "description": description, "schema": { "type": "string" } }))
+    });
     let request_id = json!({
         "description": "The id of the invocation: `requestId` in the body of an error. Quote it in reports.",
         "required": true,
@@ -437,14 +457,29 @@ fn components_with(schemas: Map<String, Value>) -> Value {
             ("ApigwRequestid".to_owned(), gateway_request_id),
             ("SetCookie".to_owned(), set_cookie),
         ])
+        .chain(tokens)
         .collect();
     json!({
         "schemas": schemas,
+        "parameters": parameters(),
         "headers": headers,
         "responses": responses::shared(),
         "examples": responses::examples(),
         "securitySchemes": security_schemes(),
     })
+}
+
+/// The parameters of every endpoint with cookies.
+fn parameters() -> Value {
+    let transport = json!({ "type": "string", "enum": ["cookie", "header"], "default": "cookie" });
+    let mut transport = parameter(&title(SESSION_TRANSPORT.as_str()), "header", &transport, false);
+    transport["description"] =
+        json!("`header` returns headers in place of cookies, for clients without cookies. Off by default.");
+    let mut flow = parameter(&title(FLOW_TOKEN.as_str()), "header", &json!({ "type": "string" }), false);
+    flow["description"] = json!(
+        "With `Session-Transport: header`: the last `Flow-Token` of a response, in place of all cookies but the session's."
+    );
+    json!({ "SessionTransport": transport, "FlowToken": flow })
 }
 
 fn security_schemes() -> Value {
@@ -453,12 +488,13 @@ fn security_schemes() -> Value {
             "type": "apiKey",
             "in": "cookie",
             "name": session::SESSION_COOKIE,
-            "description": "Set by every sign-in; HttpOnly, Secure, SameSite.",
+            "description":
+                "Set by every sign-in; HttpOnly, Secure, SameSite. `__Host-session-p` with `COOKIE_SAME_SITE=none`.",
         },
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The same token, for clients without cookies.",
+            "description": "The same token, or that of `Session-Token`, for clients without cookies.",
         },
     });
     for Function { route, .. } in catalog::endpoints() {

@@ -1,7 +1,8 @@
 //! The responses of an endpoint by status: our own, with every reason, and those of API Gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use api::transport::header_for;
 use api::{Reason, Route};
 use serde_json::{Map, Value, json};
 
@@ -139,7 +140,9 @@ fn gateway_meaning(status: u16) -> &'static str {
 fn headers(cookies: &[&str]) -> Value {
     let constant = super::constant_headers().into_iter().map(|(name, _)| name);
     let cookie = (!cookies.is_empty()).then(|| "Set-Cookie".to_owned());
-    let names = constant.chain(["X-Request-Id".to_owned()]).chain(cookie);
+    let tokens = cookies.iter().filter_map(|cookie| header_for(cookie));
+    let tokens: BTreeSet<_> = tokens.map(|header| super::title(header.as_str())).collect();
+    let names = constant.chain(["X-Request-Id".to_owned()]).chain(cookie).chain(tokens);
     Value::Object(names.map(|name| (name.clone(), header(&name))).collect())
 }
 
