@@ -66,7 +66,7 @@ invoke: python-tools
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
 .PHONY: test generate contract check events bench test-deploy
-test: binaries workos-tools $(CARGO_NEXTEST)
+test: binaries workos-tools typescript-tools $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
 

@@ -373,6 +373,16 @@ impl<'a> Browser<'a> {
         self.post("/api/v1/livekit/stop-recording", body).await
     }
 
+    /// Who is signed in.
+    pub async fn session(&mut self) -> Answer {
+        self.get("/auth/session").await
+    }
+
+    /// The organizations of the signed-in person.
+    pub async fn organizations(&mut self) -> Answer {
+        self.get("/auth/organizations").await
+    }
+
     /// Posts JSON.
     pub async fn post(&mut self, path: &str, body: Value) -> Answer {
         self.send(path, Some((body.to_string().into_bytes(), "application/json"))).await
@@ -380,15 +390,16 @@ impl<'a> Browser<'a> {
 
     /// Visits a path with its query.
     pub async fn get(&mut self, target: &str) -> Answer {
-        self.request(Method::GET, target, None).await
+        self.exchange(Method::GET, target, None).await
     }
 
     /// Posts a body and its content type, or no body.
     pub async fn send(&mut self, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
-        self.request(Method::POST, path, body).await
+        self.exchange(Method::POST, path, body).await
     }
 
-    async fn request(&mut self, method: Method, target: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
+    /// Sends a request with a body and its content type, or no body.
+    pub async fn exchange(&mut self, method: Method, target: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
         let url = format!("{}{target}", self.app.url());
         let mut request = self.app.http.request(method.clone(), url).headers(self.headers.clone());
         if let Some((body, content_type)) = body {

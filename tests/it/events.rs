@@ -60,6 +60,7 @@ fn scrub(value: &mut Value, workos: &str) {
                         *value = json!("[user id]")
                     }
                     "retry-after" => *value = json!("[seconds]"),
+                    "x-request-id" => *value = json!("[request id]"),
                     _ => scrub(value, workos),
                 }
             }

@@ -240,7 +240,9 @@ pub fn same(path: &str, one: &Answer, other: &Answer) {
         let headers: Vec<_> = answer
             .headers
             .iter()
-            .filter(|(name, _)| !["date", "apigw-requestid", "set-cookie"].contains(&name.as_str()))
+            .filter(|(name, _)| {
+                !["date", "apigw-requestid", "x-request-id", "set-cookie"].contains(&name.as_str())
+            })
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect();
         let cookies: Vec<_> = answer

@@ -57,5 +57,7 @@ mod switching;
 mod template;
 mod tokens;
 mod transport;
+mod typescript;
 mod verdicts;
 mod webhooks;
+mod who;

@@ -1,4 +1,5 @@
-//! Node.js, for the scripts in `tests/workos`, which run the WorkOS emulator and read the WorkOS OpenAPI document.
+//! Node.js, for the scripts in `tests/workos`, which run the WorkOS emulator and read the WorkOS OpenAPI document, and for
+//! the front end in `tests/typescript`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,25 +12,28 @@ use tokio::process::Command;
 pub fn node(script: &str) -> Command {
     let mut command = Command::new("node");
     // The packages are installed outside the clone. Imports of `--eval` resolve from the current folder.
-    command.args(["--input-type=module", "--eval", script]).current_dir(packages());
+    command.args(["--input-type=module", "--eval", script]).current_dir(packages("WORKOS_TOOLS"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// The folder where `make test` installs the packages of `tests/workos/package-lock.json`.
-fn packages() -> PathBuf {
-    installed(std::env::var_os("WORKOS_TOOLS").as_deref()).unwrap_or_else(|missing| panic!("{missing}"))
+/// The folder where `make test` installs the packages of a `package-lock.json`: `WORKOS_TOOLS` those of `tests/workos`,
+/// `TYPESCRIPT_TOOLS` those of `tests/typescript`.
+pub fn packages(variable: &str) -> PathBuf {
+    let folder = std::env::var_os(variable);
+    installed(variable, folder.as_deref()).unwrap_or_else(|missing| panic!("{missing}"))
 }
 
-fn installed(folder: Option<&OsStr>) -> Result<PathBuf, String> {
-    let folder = folder
-        .ok_or("WORKOS_TOOLS is not set: `make test` installs the packages of this test and sets it")?;
+fn installed(variable: &str, folder: Option<&OsStr>) -> Result<PathBuf, String> {
+    let folder = folder.ok_or_else(|| {
+        format!("{variable} is not set: `make test` installs the packages of this test and sets it")
+    })?;
     let folder = PathBuf::from(folder);
     if folder.join(".complete").exists() {
         Ok(folder)
     } else {
         Err(format!(
-            "WORKOS_TOOLS is {}, which is missing or incomplete: `make test` installs it",
+            "{variable} is {}, which is missing or incomplete: `make test` installs it",
             folder.display()
         ))
     }
@@ -38,7 +42,7 @@ fn installed(folder: Option<&OsStr>) -> Result<PathBuf, String> {
 #[test]
 fn missing_packages_are_an_error_that_says_how_to_install_them() {
     for folder in [None, Some(OsStr::new("/nowhere"))] {
-        let error = installed(folder).expect_err("nothing is installed");
+        let error = installed("WORKOS_TOOLS", folder).expect_err("nothing is installed");
         assert!(error.contains("`make test` installs"), "{error}");
     }
 }

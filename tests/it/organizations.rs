@@ -15,7 +15,7 @@ const USER: &str = "user_01JY16X8FCYMX981HC4GYQ6S01";
 pub const MASADAS: &str = "org_01K2Z1R2MEJK6B41WW7428G9YC";
 pub const TAUNTA: &str = "org_01K3BK4YS5SDH22RV4P9QYJR7Z";
 const CAZZI: &str = "org_01HCNYM2R5T8W9C3K6V7X1B4DA";
-const ACME: &str = "org_01JACME0000000000000000000";
+pub const ACME: &str = "org_01JACME0000000000000000000";
 const INITECH: &str = "org_01JN1TECH00000000000000000";
 const GLOBEX: &str = "org_01JG00G1E00000000000000000";
 const PENDING: &str = "/user/pendingAuthenticationToken";
@@ -67,7 +67,7 @@ async fn several_organizations_are_offered_by_mail_and_by_oauth() {
             browser.finalize_oauth(back.code(), back.state.as_deref()).await.is(200)
         };
         let pending = answer.text(PENDING);
-        let expected = json!({ "user": {
+        let expected = json!({ "status": "choose_organization", "user": {
             "id": USER,
             "email": EMAIL,
             "pendingAuthenticationToken": pending,
@@ -80,7 +80,11 @@ async fn several_organizations_are_offered_by_mail_and_by_oauth() {
         assert!(!browser.is_signed_in(), "nobody is signed in yet: {:?}", browser.cookies);
 
         let answer = browser.select_organization(&pending, TAUNTA).await.is(200);
-        assert_eq!(answer.body, json!({ "user": { "id": USER, "email": EMAIL } }));
+        let user =
+            json!({ "id": USER, "email": EMAIL, "firstName": null, "lastName": null, "avatarURL": null });
+        let organization = json!({ "id": TAUNTA, "name": "TAUNTA SCRE" });
+        let expected = json!({ "status": "signed_in", "user": user, "organization": organization });
+        assert_eq!(answer.body, expected);
         let context = app.context_of(&browser).await.unwrap();
         assert_eq!(context["organizationId"], TAUNTA);
         assert_eq!(context["role"], "admin");
@@ -169,13 +173,15 @@ async fn a_switch_issues_a_new_token_with_the_new_role_and_permissions() {
 
     let mut before = browser.clone();
     let answer = browser.switch_organization("123@GMAIL.com", TAUNTA).await.is(200);
-    let expected = json!({ "user": {
+    let user = json!({
         "id": USER,
         "email": EMAIL,
         "firstName": "Kim",
         "lastName": "Park",
         "avatarURL": "https://example.com/kim.png",
-    }});
+    });
+    let organization = json!({ "id": TAUNTA, "name": "TAUNTA SCRE" });
+    let expected = json!({ "status": "signed_in", "user": user, "organization": organization });
     assert_eq!(answer.body, expected);
     let [cookie] = answer.cookies.as_slice() else { panic!("{:?}", answer.cookies) };
     assert!(cookie.starts_with("__Host-session=") && cookie.contains("; Secure; HttpOnly; "), "{cookie}");

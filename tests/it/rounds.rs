@@ -108,12 +108,33 @@ async fn a_sign_in_in_a_signed_in_browser_replaces_the_session_in_one_transactio
         begin(&app);
         let response = browser.finalize_oauth(back.code(), back.state.as_deref()).await;
         if measured {
-            // The read is for the audit trail, and the only call more than in a browser without a session.
+            // The name of the organization is cached. The read is for the audit trail, and the only call more than in a browser without a session.
             let calls = ["GetItem", "TransactWriteItems", "UpdateItem", "authenticate.authorization_code"];
             assert_cost(&app, response, 200, 4, &calls);
         }
         end(&app);
     }
+}
+
+#[tokio::test]
+async fn the_name_of_an_organization_costs_a_round_if_it_is_not_cached() {
+    let app = App::start().await;
+    // The first request of a process also connects and reads the key set.
+    app.signed_in("new.user@example.com").await;
+    let email = "jane.doe@example.com";
+    app.browser().sign_in(email).await.is(200);
+    let code = app.code(email);
+    begin(&app);
+    let response = app.browser().finalize_magic_auth(email, &code).await;
+    let calls = [
+        "PutItem",
+        "TransactWriteItems",
+        "UpdateItem",
+        "UpdateItem",
+        "authenticate.magic_auth",
+        "organization_memberships.list",
+    ];
+    assert_cost(&app, response, 200, 4, &calls);
 }
 
 #[tokio::test]

@@ -79,7 +79,8 @@ async fn a_refusal_has_our_shape_and_comes_before_the_body_is_read() {
         if function.route.any_verdict {
             continue;
         }
-        let answer = browser.send(function.route.path, Some((b"{".to_vec(), "text/plain"))).await;
+        let method = function.route.method.name().parse().unwrap();
+        let answer = browser.exchange(method, function.route.path, Some((b"{".to_vec(), "text/plain"))).await;
         let answer = answer.refused(401, "not_signed_in");
         assert_eq!(answer.body["message"], "Unauthorized");
         assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));

@@ -7,9 +7,7 @@ use api::config::STAGE;
 use api::{
     ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Reason, Request, Response, Route, Variable,
 };
-use schemars::JsonSchema;
-use serde::Serialize;
-use session::{SESSION_COOKIE, Sessions};
+use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
 use store::{Rate, SourceLimit};
 use workos::config::API_KEY;
 use workos::{Authentication, Grants};
@@ -22,19 +20,6 @@ pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
     "admin@cazzi.com",
     "The user that `dev-sign-in` signs in, created if absent.",
 );
-
-/// The user who was signed in.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Output {
-    user: DevUser,
-}
-
-/// The development user.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct DevUser {
-    id: String,
-    email: String,
-}
 
 /// `POST /auth/dev-sign-in`.
 pub struct DevSignIn {
@@ -51,10 +36,7 @@ impl Endpoint for DevSignIn {
         .cookies(&[SESSION_COOKIE])
         .rounds(4)
         .example("{}")
-        .success(&[(
-            "signed_in",
-            r#"{ "user": { "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B", "email": "admin@cazzi.com" } }"#,
-        )]);
+        .success(&[("signed_in", examples::PERSON)]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
         if env.required(&STAGE)? != "dev" {
@@ -78,11 +60,10 @@ impl DevSignIn {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
+    pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<SignedIn>, ApiError> {
         PER_SOURCE.admit(self.sessions.table(), &req.client).await?;
         let authentication = self.sign_in(&req).await?;
-        let (user, cookie) = self.sessions.sign_in(&self.grants, authentication, &req).await?;
-        Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
+        self.sessions.sign_in(&self.grants, authentication, &req).await
     }
 
     /// Redeems a code for a session. A user with several organizations is signed in to the first one.

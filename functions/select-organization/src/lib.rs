@@ -65,10 +65,11 @@ impl SelectOrganization {
         let destination = Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
         self.sign_ins.check(&destination)?;
         PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
-        let sign_in = self
-            .grants
-            .select_organization(pending_authentication_token, organization_id, &req.client)
-            .await?;
-        self.sign_ins.finish(&self.grants, "organization_selection", sign_in, &destination, &req).await
+        // The name is cached meanwhile: the session needs it.
+        let (sign_in, _) = tokio::join!(
+            self.grants.select_organization(pending_authentication_token, organization_id, &req.client),
+            self.grants.workos().organization_name(organization_id.as_str()),
+        );
+        self.sign_ins.finish(&self.grants, "organization_selection", sign_in?, &destination, &req).await
     }
 }

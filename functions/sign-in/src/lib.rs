@@ -4,10 +4,10 @@
 //! known address gets a code. An unknown address gets the same response, but no mail, unless the request may create an
 //! account.
 
-use api::auth_data::AuthResponse;
+use api::auth_data::AuthMethod;
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use session::{Asked, CodeMail, Recipients};
 use store::{Rate, SourceLimit};
 use workos::{Destination, InvitationToken, RedirectUri, ReturnTo};
@@ -28,6 +28,13 @@ pub struct Input {
     redirect_uri: Option<RedirectUri>,
     /// Where the front end continues then; `finalize-oauth` returns it.
     return_to: Option<ReturnTo>,
+}
+
+/// The next step.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    auth_data: AuthMethod,
 }
 
 /// `POST /auth/sign-in`.
@@ -72,7 +79,7 @@ impl SignIn {
     ///
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
-    pub async fn handle(&self, req: Request<Input>) -> Result<Response<AuthResponse>, ApiError> {
+    pub async fn handle(&self, req: Request<Input>) -> Result<Response<Output>, ApiError> {
         let Input { email, create_account, invitation_token, redirect_uri, return_to } = &req.input;
         let invitation = invitation_token.as_ref();
         let may_create = create_account.unwrap_or_default() || invitation.is_some();
@@ -81,6 +88,6 @@ impl SignIn {
         let asked = Asked { email, recipients, invitation, destination };
         let next = self.mail.request(PER_SOURCE, asked, &req).await?;
         let (auth_data, cookie) = next.into_auth_data();
-        Ok(Response::new(auth_data.into()).cookie(cookie))
+        Ok(Response::new(Output { auth_data }).cookie(cookie))
     }
 }

@@ -1,7 +1,7 @@
 //! Moves the session to another organization, under a new token.
 //!
-//! The route is public, so the function checks the session itself. `email` must be that of the session. A refusal
-//! leaves the session unchanged.
+//! The route is public, so the function checks the session itself. `email` must be that of the session, if it is
+//! sent. A refusal leaves the session unchanged.
 
 use api::{ApiError, ConfigError, EmailAddress, Endpoint, Env, Reason, Request, Response, Route, Step, Tag};
 use schemars::JsonSchema;
@@ -13,7 +13,8 @@ use workos::{Destination, OAUTH_COOKIE, OrganizationId, RedirectUri, ReturnTo};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
-    email: EmailAddress,
+    /// The signed-in person's address. It may be left out; any other address is refused.
+    email: Option<EmailAddress>,
     organization_id: OrganizationId,
     /// The address that receives `code` and `state` if the person has to sign in at an identity provider; one of
     /// `OAUTH_REDIRECT_URIS`, or by default `OAUTH_REDIRECT_URI`.
@@ -30,7 +31,7 @@ impl Endpoint for SwitchOrganization {
         .own_session()
         .tag(Tag::Session)
         .summary("Move the session to another organization")
-        .details("Needs a session and its email address. The session gets a new token; a refusal leaves it unchanged.")
+        .details("The session gets a new token; a refusal leaves it unchanged.")
         .reasons(&[
             api::INPUT,
             &[Reason::InvalidEmail, Reason::EmailMismatch, Reason::SessionChanged],
@@ -40,7 +41,10 @@ impl Endpoint for SwitchOrganization {
         .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(4)
         .example(r#"{ "email": "johndoe@abc.com", "organizationId": "org_01K2Z1R2MEJK6B41WW7428G9YC" }"#)
-        .after(&[Step::Request("select-organization"), Step::Take("organizationId", "/user/organizations/1/id")])
+        .after(&[
+            Step::Request("select-organization"),
+            Step::Take("organizationId", "/user/organizations/1/id"),
+        ])
         .success(&[("switched", examples::PERSON)]);
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
@@ -56,6 +60,6 @@ impl SwitchOrganization {
     pub async fn handle(&self, req: Request<Input>) -> Result<Response<SignedIn>, ApiError> {
         let Input { email, organization_id, redirect_uri, return_to } = &req.input;
         let destination = Destination { redirect_uri: redirect_uri.clone(), return_to: return_to.clone() };
-        self.0.switch(email, organization_id, &destination, &req).await
+        self.0.switch(email.as_ref(), organization_id, &destination, &req).await
     }
 }

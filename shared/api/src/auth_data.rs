@@ -3,22 +3,22 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The client's next step: ask for the code sent by mail, or send the browser to `redirectURL`.
+/// Where to send the browser.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthData {
-    /// `sso` or `magic_auth`, if the endpoint chooses between them.
+    /// `sso` if the endpoint chose it; missing if there was no choice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth_method: Option<AuthMethod>,
+    pub auth_method: Option<Sso>,
     /// The URL to send the browser to.
-    #[serde(rename = "redirectURL", skip_serializing_if = "Option::is_none")]
-    pub redirect_url: Option<String>,
-    /// Comes back with the browser. Send it to `finalize-oauth`, so that sign-ins in several tabs work.
+    #[serde(rename = "redirectURL")]
+    pub redirect_url: String,
+    /// Comes back with the browser. Send it to `finalize-oauth`, so that sign-ins in several tabs work. A sign-out has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 
-/// The response of an endpoint that needs a next step from the client.
+/// The response of an endpoint that sends the browser somewhere.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthResponse {
@@ -32,29 +32,40 @@ impl From<AuthData> for AuthResponse {
     }
 }
 
-/// How the person signs in.
+/// The organization's identity provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// The organization's identity provider.
+pub enum Sso {
+    /// `sso`.
     Sso,
-    /// A code sent by mail.
-    MagicAuth,
+}
+
+/// How the person signs in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "authMethod", rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// At the organization's identity provider.
+    #[schemars(title = "SsoSignIn")]
+    Sso {
+        /// The URL to send the browser to.
+        #[serde(rename = "redirectURL")]
+        redirect_url: String,
+        /// Comes back with the browser. Send it to `finalize-oauth`.
+        state: String,
+    },
+    /// With the code sent by mail. The client is told the same if the address is unknown.
+    #[schemars(title = "MailCodeSignIn")]
+    MagicAuth {},
 }
 
 impl AuthData {
-    /// Ask for the code sent by mail. The client is told the same if the address is unknown.
-    pub const fn magic_auth() -> Self {
-        Self { auth_method: Some(AuthMethod::MagicAuth), redirect_url: None, state: None }
-    }
-
     /// Send the browser to the organization's identity provider.
     pub fn sso(redirect_url: String, state: String) -> Self {
-        Self { auth_method: Some(AuthMethod::Sso), redirect_url: Some(redirect_url), state: Some(state) }
+        Self { auth_method: Some(Sso::Sso), redirect_url, state: Some(state) }
     }
 
     /// Send the browser to `redirect_url`, from an endpoint that has only one method.
     pub fn redirect(redirect_url: String, state: Option<String>) -> Self {
-        Self { auth_method: None, redirect_url: Some(redirect_url), state }
+        Self { auth_method: None, redirect_url, state }
     }
 }

@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiError, EmailAddress, Reason};
+use crate::{ApiError, CurrentOrganization, EmailAddress, Reason, User};
 
 /// The person behind a session. The only source is the authorizer's context.
+///
+/// Functions and authorizer are not deployed at the same instant: whatever was added after the first release is optional.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
@@ -25,6 +27,27 @@ pub struct Caller {
     pub permissions: Vec<String>,
     /// WorkOS session id.
     pub session_id: String,
+    /// The first name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// The last name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// The URL of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The name of the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_name: Option<String>,
+    /// How the person signed in, such as `magic_auth` or `sso`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// When the session was created, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    /// When the session ends unless it is used before, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
     /// Who acts as the person, if somebody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impersonator: Option<Impersonator>,
@@ -67,7 +90,7 @@ pub enum Verdict {
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 enum Context {
-    SignedIn(Caller),
+    SignedIn(Box<Caller>),
     NotSignedIn,
     Unavailable { reason: String },
 }
@@ -76,7 +99,7 @@ impl Verdict {
     /// Encodes the verdict as the authorizer's context.
     pub fn into_context(self) -> Value {
         let context = match self {
-            Self::SignedIn(caller) => Context::SignedIn(*caller),
+            Self::SignedIn(caller) => Context::SignedIn(caller),
             Self::NotSignedIn => Context::NotSignedIn,
             Self::Unavailable(reason) => Context::Unavailable { reason: reason.name().into() },
         };
@@ -87,7 +110,7 @@ impl Verdict {
     /// Decodes the authorizer's context. Anything but a complete verdict is [`Verdict::NotSignedIn`].
     pub fn from_context(context: Value) -> Self {
         match serde_json::from_value(context) {
-            Ok(Context::SignedIn(caller)) if caller.is_complete() => Self::SignedIn(Box::new(caller)),
+            Ok(Context::SignedIn(caller)) if caller.is_complete() => Self::SignedIn(caller),
             Ok(Context::Unavailable { reason }) => {
                 Self::Unavailable(Reason::named(&reason).unwrap_or(Reason::StoreUnavailable))
             }
@@ -109,6 +132,23 @@ impl Verdict {
 }
 
 impl Caller {
+    /// The person.
+    pub fn user(&self) -> User {
+        User {
+            id: self.user_id.clone(),
+            email: self.email.clone(),
+            first_name: self.first_name.clone(),
+            last_name: self.last_name.clone(),
+            avatar_url: self.avatar_url.clone(),
+        }
+    }
+
+    /// The organization that the session is in.
+    pub fn organization(&self) -> Option<CurrentOrganization> {
+        let id = self.organization_id.clone()?;
+        Some(CurrentOrganization { id, name: self.organization_name.clone() })
+    }
+
     fn is_complete(&self) -> bool {
         [&self.user_id, &self.email, &self.session_id].iter().all(|text| !text.is_empty())
     }
@@ -132,6 +172,13 @@ mod tests {
                 email: "support@example.com".into(),
                 reason: Some("ticket 7".into()),
             }),
+            first_name: Some("Jane".into()),
+            last_name: None,
+            avatar_url: None,
+            organization_name: None,
+            method: Some("magic_auth".into()),
+            created_at: Some(1),
+            expires_at: Some(2),
         }
     }
 
@@ -173,6 +220,18 @@ mod tests {
         for context in [json!(null), json!({}), json!("signed_in"), json!(["signed_in"])] {
             assert_eq!(Verdict::from_context(context), Verdict::NotSignedIn);
         }
+    }
+
+    #[test]
+    fn a_context_of_the_previous_release_is_a_caller_without_the_newer_fields() {
+        let context = json!({
+            "verdict": "signed_in", "userId": "user_1", "email": "jane@example.com", "sessionId": "session_1",
+        });
+        let Verdict::SignedIn(caller) = Verdict::from_context(context) else { panic!("signed in") };
+        assert_eq!(
+            (caller.created_at, caller.method.as_deref(), caller.user().first_name),
+            (None, None, None)
+        );
     }
 
     #[test]

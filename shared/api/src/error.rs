@@ -141,6 +141,26 @@ impl Reason {
     }
 }
 
+/// The next step of a sign-in that an error leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Send the mailed code to `verify-email`.
+    VerifyEmail,
+    /// Enroll an authenticator app with `enroll-mfa`.
+    EnrollMfa,
+    /// Get a challenge from `challenge-mfa`.
+    ChallengeMfa,
+    /// Send the app's code to `verify-mfa`.
+    VerifyMfa,
+    /// Send the browser to `authData.redirectURL`.
+    Redirect,
+    /// Choose an organization with `select-organization`.
+    ChooseOrganization,
+    /// Offer another sign-in method.
+    OtherMethod,
+}
+
 /// Fields of an error response that depend on the reason.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -148,7 +168,10 @@ pub struct Details {
     /// The field that is missing or invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// With `sso_required`: the next step.
+    /// The next step of a sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// With `next: redirect`: where to send the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_data: Option<AuthData>,
     /// With `email_verification_required`, `mfa_enrollment` and `mfa_challenge`: the pending sign-in.
@@ -236,6 +259,13 @@ impl ApiError {
     #[must_use]
     pub fn pending(mut self, token: Option<String>) -> Self {
         self.0.details.pending_authentication_token = token;
+        self
+    }
+
+    /// Names the next step.
+    #[must_use]
+    pub fn next(mut self, next: Next) -> Self {
+        self.0.details.next = Some(next);
         self
     }
 

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Instant;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use lambda_http::aws_lambda_events::apigw::{
     ApiGatewayV2CustomAuthorizerSimpleResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
 };
@@ -60,7 +60,7 @@ where
                 &client,
             );
         }
-        match result {
+        let mut response = match result {
             Ok(response) => {
                 let duration_ms = millis_since(started);
                 tracing::info!(route = route.path, status = route.success, duration_ms, "succeeded");
@@ -70,7 +70,11 @@ where
                 log_error(route.path, &error, started);
                 response::failure(&error, &invocation.request_id, &transport)
             }
+        };
+        if let Ok(id) = HeaderValue::from_str(&invocation.request_id) {
+            response.headers.insert(response::REQUEST_ID, id);
         }
+        response
     };
     logs::invocation(&invocation, audit::scope(response)).await
 }

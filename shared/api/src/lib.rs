@@ -27,6 +27,7 @@ pub mod response;
 pub mod secret;
 pub mod text;
 pub mod transport;
+pub mod user;
 
 pub use auth_data::AuthData;
 pub use authorizer::Credentials;
@@ -36,12 +37,13 @@ pub use config::{ApiConfig, ConfigError, Env, Variable};
 pub use cookie::{Cookies, DEVICE_COOKIE, OAUTH_COOKIE, PENDING_COOKIE, SESSION_COOKIE, SameSite, SetCookie};
 pub use email::EmailAddress;
 pub use endpoint::{Access, Endpoint, Route, Step, Tag};
-pub use error::{ApiError, INPUT, Reason};
+pub use error::{ApiError, INPUT, Next, Reason};
 pub use handler::{Handler, Schedule};
 pub use input::{Nothing, RawBody};
 pub use request::{Client, Request};
 pub use response::{Done, Response};
 pub use secret::Secret;
+pub use user::{CurrentOrganization, User};
 
 /// Re-exported for [`text!`].
 #[doc(hidden)]

@@ -20,6 +20,9 @@ pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
+/// The header with the id of the invocation, in every response of a function. It is the `requestId` of an error.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// A successful response. Its status is that of the [`Route`](crate::Route).
 ///
 /// ```
@@ -76,9 +79,9 @@ impl Done {
 }
 
 /// The body of an error response.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ErrorBody<'a> {
+struct ErrorBody<'a> {
     code: u16,
     message: &'static str,
     reason: &'static str,

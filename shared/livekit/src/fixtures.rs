@@ -11,6 +11,13 @@ pub(crate) fn caller(organization: Option<&str>) -> Caller {
         role: None,
         permissions: Vec::new(),
         session_id: "session_1".into(),
+        first_name: None,
+        last_name: None,
+        avatar_url: None,
+        organization_name: None,
+        method: None,
+        created_at: None,
+        expires_at: None,
         impersonator: None,
     }
 }

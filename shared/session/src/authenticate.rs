@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use workos::{Grants, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, count_stored, unverified};
+use crate::sessions::profile;
 use crate::{Lifetimes, SessionToken, Standing, trail};
 
 /// How long the claims of an expired access token are still accepted.
@@ -68,7 +69,7 @@ impl Authenticator {
             return Verdict::NotSignedIn;
         };
         match self.live_session(&token, &client).await {
-            Ok(Some(session)) => Verdict::SignedIn(Box::new(caller(session))),
+            Ok(Some(session)) => Verdict::SignedIn(Box::new(self.caller(session))),
             Ok(None) => Verdict::NotSignedIn,
             Err(error) => {
                 let (reason, at, cause) = (error.reason().name(), error.at(), error.cause());
@@ -97,18 +98,21 @@ impl Authenticator {
                 None => return Ok(None),
             }
         }
-        self.touch(&key, &session, now).await;
+        self.touch(&key, &mut session, now).await;
         Ok(Some(session))
     }
 
     /// Stores the last use of a session when it is due. If this fails, the request continues and the next one retries.
-    async fn touch(&self, key: &SessionKey, session: &SessionItem, now: u64) {
+    async fn touch(&self, key: &SessionKey, session: &mut SessionItem, now: u64) {
         if !self.lifetimes.is_touch_due(session, now) {
             return;
         }
         let expires_at = self.lifetimes.expiry(session, now);
-        if let Err(error) = self.table.touch_session(key, now, expires_at).await {
-            tracing::warn!(cause = error.cause(), "the last use of a session could not be stored");
+        match self.table.touch_session(key, now, expires_at).await {
+            Ok(()) => session.last_seen_at = now,
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "the last use of a session could not be stored");
+            }
         }
     }
 
@@ -158,7 +162,12 @@ impl Authenticator {
             return self.with_cached_claims(session, slow);
         }
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
-        match self.grants.refresh(&refresh_token, session.organization_id.as_deref(), client).await {
+        let organization = session.organization_id.as_deref();
+        let (refreshed, name) = tokio::join!(
+            self.grants.refresh(&refresh_token, organization, client),
+            self.organization_name(&session)
+        );
+        match refreshed {
             Ok(Refreshed { refresh_token, claims, user }) => {
                 let Some(claims) = claims else {
                     // If this fails, the claims are cached all the same.
@@ -167,6 +176,8 @@ impl Authenticator {
                 };
                 let sealed_refresh_token = token.seal(&refresh_token)?;
                 let claims = RenewedClaims {
+                    profile: profile(&user),
+                    organization_name: name.filter(|_| claims.organization_id == session.organization_id),
                     email: user.email,
                     organization_id: claims.organization_id,
                     role: claims.role,
@@ -198,6 +209,14 @@ impl Authenticator {
         }
     }
 
+    /// The name of the session's organization. A lookup that failed at the sign-in is repeated, beside the refresh.
+    async fn organization_name(&self, session: &SessionItem) -> Option<String> {
+        match (&session.organization_name, &session.organization_id) {
+            (None, Some(id)) => self.grants.workos().organization_name(id).await,
+            (name, _) => name.clone(),
+        }
+    }
+
     /// Stores refreshed claims, to the deadline, and returns the session with them.
     async fn store(
         &self,
@@ -213,6 +232,8 @@ impl Authenticator {
             role: claims.role.clone(),
             permissions: claims.permissions.clone(),
             access_expires_at: claims.access_expires_at,
+            profile: claims.profile.clone(),
+            organization_name: claims.organization_name.clone(),
             ..session
         };
         let renewal = Renewal { sealed_refresh_token, access: RenewedAccess::Verified(claims) };
@@ -224,6 +245,27 @@ impl Authenticator {
             Ok(false) => self.table.session(key).await,
             // If it is not stored, the next request after the lease gets the same pair from WorkOS again.
             Ok(true) | Err(_) => Ok(Some(refreshed)),
+        }
+    }
+
+    /// The session's person, for the functions.
+    fn caller(&self, session: SessionItem) -> Caller {
+        let expires_at = self.lifetimes.end(&session);
+        Caller {
+            user_id: session.user_id,
+            email: session.email,
+            organization_id: session.organization_id,
+            role: session.role,
+            permissions: session.permissions,
+            session_id: session.workos_session_id,
+            first_name: session.profile.first_name,
+            last_name: session.profile.last_name,
+            avatar_url: session.profile.avatar_url,
+            organization_name: session.organization_name,
+            method: session.method,
+            impersonator: session.impersonator,
+            created_at: Some(session.created_at),
+            expires_at: Some(expires_at),
         }
     }
 
@@ -246,17 +288,4 @@ impl Authenticator {
 #[track_caller]
 fn replaced() -> ApiError {
     ApiError::new(Reason::WorkosUnavailable).because("the session was replaced and its claims are too old")
-}
-
-/// The session's person, for the functions.
-fn caller(session: SessionItem) -> Caller {
-    Caller {
-        user_id: session.user_id,
-        email: session.email,
-        organization_id: session.organization_id,
-        role: session.role,
-        permissions: session.permissions,
-        session_id: session.workos_session_id,
-        impersonator: session.impersonator,
-    }
 }

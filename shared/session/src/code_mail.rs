@@ -4,7 +4,7 @@
 //! cookies, time) is the same for known and unknown addresses, and whether a mail was withheld or not.
 
 use api::audit::{self, Effect};
-use api::auth_data::AuthData;
+use api::auth_data::{AuthData, AuthMethod};
 use api::{
     ApiError, ConfigError, Done, EmailAddress, Env, OAUTH_COOKIE, PENDING_COOKIE, Request, Response,
     SetCookie,
@@ -171,10 +171,12 @@ impl NextStep {
     }
 
     /// `authData`, and the cookie to set.
-    pub fn into_auth_data(self) -> (AuthData, SetCookie) {
+    pub fn into_auth_data(self) -> (AuthMethod, SetCookie) {
         match self {
-            Self::Sso(started) => started.into_sso(),
-            Self::Code(cookie) => (AuthData::magic_auth(), cookie),
+            Self::Sso(Started { url, state, cookie }) => {
+                (AuthMethod::Sso { redirect_url: url, state }, cookie)
+            }
+            Self::Code(cookie) => (AuthMethod::MagicAuth {}, cookie),
         }
     }
 }

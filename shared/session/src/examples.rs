@@ -2,17 +2,20 @@
 
 /// A session has started.
 pub const PERSON: &str = r#"{
+    "status": "signed_in",
     "user": {
         "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B",
         "email": "johndoe@abc.com",
         "firstName": "John",
         "lastName": "Doe",
         "avatarURL": "https://example.com/avatar.png"
-    }
+    },
+    "organization": { "id": "org_01K2Z1R2MEJK6B41WW7428G9YC", "name": "MASADAS" }
 }"#;
 
 /// The person has several organizations and must choose one.
 pub const ORGANIZATIONS: &str = r#"{
+    "status": "choose_organization",
     "user": {
         "id": "user_01JY16X8FCYMX981HC4GYQ6S01",
         "email": "123@gmail.com",

@@ -73,11 +73,11 @@ impl Lifetimes {
 
     /// The expiry of a session, if it is not used again after `last_seen_at`.
     pub fn expiry(&self, session: &SessionItem, last_seen_at: u64) -> u64 {
-        last_seen_at.saturating_add(self.idle).min(self.end(session))
+        last_seen_at.saturating_add(self.idle).min(self.absolute_end(session))
     }
 
     /// The end of the absolute lifetime of a session.
-    pub fn end(&self, session: &SessionItem) -> u64 {
+    pub fn absolute_end(&self, session: &SessionItem) -> u64 {
         let lifetime = match session.impersonator {
             Some(_) => self.absolute.min(IMPERSONATION),
             None => self.absolute,
@@ -85,15 +85,19 @@ impl Lifetimes {
         session.created_at.saturating_add(lifetime)
     }
 
+    /// When the session ends, unless it is used before: after the idle or the absolute lifetime, or soon after a switch
+    /// replaced it.
+    pub fn end(&self, session: &SessionItem) -> u64 {
+        let expiry = self.expiry(session, session.last_seen_at);
+        session.replaced_by.as_ref().map_or(expiry, |link| expiry.min(readable_until(link.at)))
+    }
+
     /// What the session's token may do at `now`.
     pub fn standing(&self, session: &SessionItem, now: u64) -> Standing {
-        if now >= self.expiry(session, session.last_seen_at) {
-            return Standing::Ended;
-        }
         match &session.replaced_by {
+            _ if now >= self.end(session) => Standing::Ended,
             None => Standing::Live,
-            Some(link) if now < readable_until(link.at) => Standing::Readable,
-            Some(_) => Standing::Ended,
+            Some(_) => Standing::Readable,
         }
     }
 
@@ -118,7 +122,7 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 #[cfg(test)]
 mod tests {
     use api::Impersonator;
-    use store::session::RefreshState;
+    use store::session::{Profile, RefreshState};
 
     use super::*;
 
@@ -133,6 +137,9 @@ mod tests {
             role: None,
             permissions: Vec::new(),
             access_expires_at: 0,
+            profile: Profile::default(),
+            organization_name: None,
+            method: None,
             sealed_refresh_token: Vec::new(),
             generation: 0,
             refresh: RefreshState::default(),
@@ -164,7 +171,7 @@ mod tests {
         let long = Lifetimes { idle: 100, absolute: 100_000 };
         assert_eq!(long.standing(&session, 4599), Standing::Live);
         assert_eq!(long.standing(&session, 4600), Standing::Ended);
-        assert_eq!(LIFETIMES.end(&session), 1250);
+        assert_eq!(LIFETIMES.absolute_end(&session), 1250);
     }
 
     #[test]

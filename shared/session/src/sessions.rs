@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use api::audit::{self, Cause};
 use api::{
-    ApiError, Client, ConfigError, Env, OAUTH_COOKIE, Reason, Request, SESSION_COOKIE, SetCookie, clock,
+    ApiError, Client, ConfigError, CurrentOrganization, Env, OAUTH_COOKIE, Reason, Request, Response,
+    SESSION_COOKIE, SetCookie, User, clock,
 };
 use futures_util::future::join_all;
-use store::session::{Ended, RefreshState};
+use store::session::{Ended, Profile, RefreshState};
 use store::{SessionItem, SessionKey, Table, to_deadline};
-use workos::{Authentication, User};
+use workos::Authentication;
 
 use crate::chain::Chain;
-use crate::{Lifetimes, SessionToken, Standing, trail};
+use crate::{Lifetimes, SessionToken, SignedIn, Standing, trail};
 
 /// Timeout of reading the sessions that a sign-in replaces, which is for the audit trail only.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ impl Sessions {
     }
 
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
-    /// Returns the person and the cookie.
+    /// Returns the outcome, with the cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -47,10 +48,11 @@ impl Sessions {
         &self,
         token: &SessionToken,
         authentication: Authentication,
+        organization: Option<CurrentOrganization>,
         request: &Request<I>,
         reserve: Duration,
-    ) -> Result<(User, SetCookie), ApiError> {
-        let session = self.new_session(token, &authentication, clock::now())?;
+    ) -> Result<Response<SignedIn>, ApiError> {
+        let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
         let mut replaced = self.live(old.ends()).await;
@@ -63,7 +65,8 @@ impl Sessions {
         for (key, session) in &replaced {
             trail::ended(Cause::Replaced, key, session, &request.client);
         }
-        Ok((authentication.user, self.cookie(token, &session)))
+        let signed_in = SignedIn::begun(authentication.user, organization);
+        Ok(Response::new(signed_in).cookie(self.cookie(token, &session)))
     }
 
     /// The sessions of `keys` that are live. Those that cannot be read are left out.
@@ -187,6 +190,7 @@ impl Sessions {
         &self,
         token: &SessionToken,
         authentication: &Authentication,
+        organization: Option<&CurrentOrganization>,
         created_at: u64,
     ) -> Result<SessionItem, ApiError> {
         let now = clock::now();
@@ -199,6 +203,9 @@ impl Sessions {
             role: claims.role.clone(),
             permissions: claims.permissions.clone(),
             access_expires_at: claims.expires_at,
+            profile: profile(&authentication.user),
+            organization_name: organization.and_then(|organization| organization.name.clone()),
+            method: authentication.method.clone(),
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
             refresh: RefreshState::default(),
@@ -215,11 +222,20 @@ impl Sessions {
 
     /// The cookie of a session. The browser removes it when the session ends at the latest.
     pub(crate) fn cookie(&self, token: &SessionToken, session: &SessionItem) -> SetCookie {
-        let left = self.lifetimes.end(session).saturating_sub(session.last_seen_at);
+        let left = self.lifetimes.absolute_end(session).saturating_sub(session.last_seen_at);
         SetCookie::new(SESSION_COOKIE, token.reveal(), left)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
         SetCookie::clear(SESSION_COOKIE)
+    }
+}
+
+/// What a session stores of its person, for `get-session`.
+pub(crate) fn profile(user: &User) -> Profile {
+    Profile {
+        first_name: user.first_name.clone(),
+        last_name: user.last_name.clone(),
+        avatar_url: user.avatar_url.clone(),
     }
 }

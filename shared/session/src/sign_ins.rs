@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use api::audit::{self, Effect};
-use api::{ApiError, ConfigError, Cookies, Env, Impersonator, Reason, Request, Response, SetCookie, metrics};
+use api::{
+    ApiError, ConfigError, Cookies, CurrentOrganization, Env, Impersonator, Reason, Request, Response,
+    SetCookie, metrics,
+};
 use store::Table;
-use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, User};
+use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn};
 
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -69,9 +72,9 @@ impl SignIns {
     ) -> Result<Response<SignedIn>, ApiError> {
         match sign_in {
             SignIn::Complete(authentication) => {
-                let (user, cookie) = self.sessions.sign_in(grants, *authentication, request).await?;
+                let response = self.sessions.sign_in(grants, *authentication, request).await?;
                 count(method, "complete");
-                Ok(Response::new(SignedIn::complete(user)).cookie(cookie))
+                Ok(response)
             }
             SignIn::ChooseOrganization(selection) => {
                 count(method, "choose_organization");
@@ -93,6 +96,8 @@ impl Sessions {
     /// Begins a session for a completed sign-in, and ends the client's old one. The credential is redeemed, so the write
     /// is tried to the deadline. If it fails, the sign-in is over, and so is the session that WorkOS began.
     ///
+    /// The session starts without the name of its organization if that cannot be looked up.
+    ///
     /// # Errors
     /// `sign_in_interrupted`.
     pub async fn sign_in<I>(
@@ -100,7 +105,14 @@ impl Sessions {
         grants: &Grants,
         authentication: Authentication,
         request: &Request<I>,
-    ) -> Result<(User, SetCookie), ApiError> {
+    ) -> Result<Response<SignedIn>, ApiError> {
+        let organization = match authentication.claims.organization_id.clone() {
+            Some(id) => {
+                let name = grants.workos().organization_name(&id).await;
+                Some(CurrentOrganization { id, name })
+            }
+            None => None,
+        };
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
         audit::note(|notes| {
             notes.user_id = Some(authentication.claims.user_id.clone());
@@ -109,7 +121,7 @@ impl Sessions {
             notes.session = Some(token.key().prefix());
             notes.impersonator_hash = authentication.impersonator.as_ref().and_then(Impersonator::hash);
         });
-        match self.begin(&token, authentication, request, RESERVE).await {
+        match self.begin(&token, authentication, organization, request, RESERVE).await {
             Ok(begun) => {
                 audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
                 Ok(begun)

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use api::audit::{self, Cause, Effect};
-use api::{ApiError, ConfigError, EmailAddress, Env, Impersonator, Reason, Request, Response};
+use api::{
+    ApiError, ConfigError, CurrentOrganization, EmailAddress, Env, Impersonator, Reason, Request, Response,
+};
 use store::SessionItem;
 use store::session::Link;
-use workos::{Authentication, Authorize, Destination, Grants, OrganizationId, RefreshError, Refreshed};
+use workos::{
+    Authentication, Authorize, Destination, Grants, Membership, OrganizationId, RefreshError, Refreshed,
+};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
@@ -43,12 +47,12 @@ impl Switcher {
     /// A switch uses up the refresh token like a refresh does, so it takes the same lease.
     ///
     /// # Errors
-    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is not the session's;
-    /// `organization_not_allowed`, `sso_required` and the other refusals of the organization; `session_changed` if a
-    /// refresh stays in progress; `workos_unavailable`, `workos_busy`, `store_unavailable`.
+    /// `invalid_field`, see [`Authorize::check`]; `not_signed_in`; `email_mismatch` if `email` is sent and not the
+    /// session's; `organization_not_allowed`, `sso_required` and the other refusals of the organization;
+    /// `session_changed` if a refresh stays in progress; `workos_unavailable`, `workos_busy`, `store_unavailable`.
     pub async fn switch<I>(
         &self,
-        email: &EmailAddress,
+        email: Option<&EmailAddress>,
         organization: &OrganizationId,
         destination: &Destination,
         request: &Request<I>,
@@ -61,26 +65,25 @@ impl Switcher {
             notes.session = Some(token.key().prefix());
             notes.impersonator_hash = session.impersonator.as_ref().and_then(Impersonator::hash);
         });
-        if !email.is_same_as(&session.email) {
+        if email.is_some_and(|email| !email.is_same_as(&session.email)) {
             return Err(Reason::EmailMismatch.into());
         }
         let lease = Lease::new(&self.sessions.table, &token)?;
         let user_id = session.user_id.clone();
         // WorkOS checks the membership as well, but a refused refresh could use up the refresh token.
-        let (session, is_member) = tokio::join!(
+        let (session, membership) = tokio::join!(
             self.claim(&lease, &token, session),
-            self.grants.workos().is_member(&user_id, organization)
+            self.grants.workos().membership(&user_id, organization)
         );
         let session = session?;
-        let refusal = match is_member {
-            Ok(true) => None,
-            Ok(false) => Some(Reason::OrganizationNotAllowed.into()),
-            Err(error) => Some(error),
+        let not_allowed = || ApiError::new(Reason::OrganizationNotAllowed);
+        let membership = match membership.and_then(|found| found.ok_or_else(not_allowed)) {
+            Ok(membership) => membership,
+            Err(error) => {
+                lease.release(0).await;
+                return Err(error);
+            }
         };
-        if let Some(error) = refusal {
-            lease.release(0).await;
-            return Err(error);
-        }
 
         let refresh_token = token.unseal(&session.sealed_refresh_token)?;
         match self.grants.switch(&refresh_token, organization, &request.client).await {
@@ -89,11 +92,11 @@ impl Switcher {
                     user,
                     claims,
                     refresh_token,
-                    method: None,
+                    method: session.method.clone(),
                     // WorkOS reports it at the sign-in; a switch does not end it.
                     impersonator: session.impersonator.clone(),
                 };
-                self.replace(&lease, &token, session, authentication).await
+                self.replace(&lease, &token, session, authentication, membership).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
                 lease.store_unverified(session.generation, &refresh_token, 0).await?;
@@ -153,10 +156,16 @@ impl Switcher {
         old_token: &SessionToken,
         old: SessionItem,
         authentication: Authentication,
+        membership: Membership,
     ) -> Result<Response<SignedIn>, ApiError> {
         let (table, token) = (&self.sessions.table, SessionToken::generate()?);
         let (old_key, key) = (old_token.key(), token.key());
-        let new = self.sessions.new_session(&token, &authentication, old.created_at)?;
+        let organization = authentication.claims.organization_id.clone().map(|id| {
+            let is_same = id == membership.organization_id;
+            CurrentOrganization { id, name: membership.organization_name.filter(|_| is_same) }
+        });
+        let new =
+            self.sessions.new_session(&token, &authentication, organization.as_ref(), old.created_at)?;
         let at = new.last_seen_at;
         let new = SessionItem { replaces: Some(Link { key: old_key.clone(), at }), ..new };
         let until = readable_until(at);
@@ -182,7 +191,7 @@ impl Switcher {
                 notes.effect = Some(Effect::SessionSwitched);
             });
             let cookie = self.sessions.cookie(&token, &new);
-            Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
+            Ok(Response::new(SignedIn::begun(authentication.user, organization)).cookie(cookie))
         } else {
             // The client signed out meanwhile.
             Err(Reason::NotSignedIn.into())

@@ -51,6 +51,12 @@ pub struct SessionItem {
     pub permissions: Vec<String>,
     /// When the access token, the source of these claims, expires.
     pub access_expires_at: u64,
+    /// The person's name and picture.
+    pub profile: Profile,
+    /// The name of the current organization; `None` if it could not be looked up.
+    pub organization_name: Option<String>,
+    /// How the person signed in, such as `magic_auth` or `sso`.
+    pub method: Option<String>,
     /// The encrypted WorkOS refresh token.
     pub sealed_refresh_token: Vec<u8>,
     /// Number of refreshes. A write based on an older generation is refused.
@@ -69,6 +75,17 @@ pub struct SessionItem {
     pub replaces: Option<Link>,
     /// Who acts as the person. No refresh writes it, so none can remove it.
     pub impersonator: Option<Impersonator>,
+}
+
+/// A person's name and picture, as far as WorkOS knows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The first name.
+    pub first_name: Option<String>,
+    /// The last name.
+    pub last_name: Option<String>,
+    /// The URL of a picture.
+    pub avatar_url: Option<String>,
 }
 
 /// A link between two sessions, made by a switch.
@@ -134,6 +151,10 @@ pub struct RenewedClaims {
     pub permissions: Vec<String>,
     /// When the access token expires.
     pub access_expires_at: u64,
+    /// The person's name and picture.
+    pub profile: Profile,
+    /// The name of the current organization.
+    pub organization_name: Option<String>,
 }
 
 impl Table {
@@ -294,6 +315,10 @@ impl Table {
                 .set("permissions", strings(&claims.permissions))
                 .set_or_remove("organization_id", claims.organization_id.map(text))
                 .set_or_remove("role", claims.role.map(text))
+                .set_or_remove("organization_name", claims.organization_name.map(text))
+                .set_or_remove("first_name", claims.profile.first_name.map(text))
+                .set_or_remove("last_name", claims.profile.last_name.map(text))
+                .set_or_remove("avatar_url", claims.profile.avatar_url.map(text))
                 .remove("refresh_pause"),
         };
         Ok(match self.update(renew).await? {
@@ -359,6 +384,14 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
         role: item.optional_text("role"),
         permissions: item.strings("permissions"),
         access_expires_at: item.number("access_expires_at")?,
+        // Items of the first releases have none of these.
+        profile: Profile {
+            first_name: item.optional_text("first_name"),
+            last_name: item.optional_text("last_name"),
+            avatar_url: item.optional_text("avatar_url"),
+        },
+        organization_name: item.optional_text("organization_name"),
+        method: item.optional_text("method"),
         // A replaced session has none.
         sealed_refresh_token: item.optional_bytes("sealed_refresh_token").unwrap_or_default(),
         generation: item.number("generation")?,
@@ -386,7 +419,12 @@ fn encode(key: &SessionKey, session: &SessionItem) -> Item {
     let impersonator = session.impersonator.as_ref();
     let optional = [
         ("organization_id", session.organization_id.as_ref()),
+        ("organization_name", session.organization_name.as_ref()),
         ("role", session.role.as_ref()),
+        ("method", session.method.as_ref()),
+        ("first_name", session.profile.first_name.as_ref()),
+        ("last_name", session.profile.last_name.as_ref()),
+        ("avatar_url", session.profile.avatar_url.as_ref()),
         ("impersonator", impersonator.map(|person| &person.email)),
         ("impersonation_reason", impersonator.and_then(|person| person.reason.as_ref())),
     ];

@@ -3,7 +3,8 @@
 use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
 use api::{
-    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Reason, Request, Response, Route, SetCookie,
+    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Request, Response, Route,
+    SetCookie,
 };
 use url::form_urlencoded::Serializer;
 
@@ -203,7 +204,7 @@ impl Authorize {
     ) -> ApiError {
         let SsoRequired { connection_id, pending_authentication_token, email } = required;
         let pending = pending_authentication_token.map(|token| token.expose().to_owned());
-        let error = ApiError::new(Reason::SsoRequired).pending(pending);
+        let error = ApiError::new(Reason::SsoRequired).pending(pending).next(Next::Redirect);
         let hints = Hints { login: email.as_deref(), ..Hints::default() };
         match self.start(Selector::Connection(connection_id), hints, destination, cookies) {
             Ok(started) => {
@@ -360,8 +361,8 @@ mod tests {
         let started = start(&destination("com.example.app:/callback")).unwrap();
         let url: url::Url = started.url.parse().unwrap();
         assert_eq!(value(&url, "redirect_uri").as_deref(), Some("com.example.app:/callback"));
-        let header = started.cookie.header(api::SameSite::Lax);
-        let cookies = Cookies::parse([header.split(';').next().unwrap()], api::SameSite::Lax);
+        let mut cookies = Cookies::default();
+        cookies.apply(&started.cookie);
         let (flow, _) = authorize_with.finish(&cookies, None).unwrap();
         assert_eq!(flow.destination, destination("com.example.app:/callback"));
         assert_eq!(authorize(&[]).finish(&cookies, None).unwrap_err().reason(), Reason::FlowExpired);

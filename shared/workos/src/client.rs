@@ -10,9 +10,11 @@ use upstream::{Http, Roots};
 use workos_sdk::models::RevokeSession;
 use workos_sdk::user_management::{CreateUserParams, CreateUserParamsBody, RevokeSessionParams};
 
+use crate::cache::Cache;
 use crate::config::{API_KEY, API_URL, CLIENT_ID};
 use crate::error::{CallError, ErrorKind};
-use crate::lookup::{self, ConnectionCache};
+use crate::lookup;
+use crate::memberships::NAME_TTL;
 use crate::transport::Transport;
 use crate::{ConnectionId, OrganizationId};
 
@@ -20,17 +22,23 @@ use crate::{ConnectionId, OrganizationId};
 /// first is quick.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the result for a domain is cached, whether there is a connection or not.
+const CONNECTION_TTL: Duration = Duration::from_secs(60);
+
 /// The longest `User-Agent` that is passed on, in bytes.
 const USER_AGENT_BYTES: usize = 512;
 
 /// WorkOS' users, memberships and SSO connections, and the codes that it mails. Create one per process: it keeps
-/// connections and the SSO connections that it looked up.
+/// HTTP connections, and caches what it looked up.
 ///
 /// Calls are not retried once they were sent, because codes are single use and mail would go out twice. A call that
 /// failed to connect was not sent; [`upstream::Http`] retries it once.
 pub struct WorkOs {
     pub(crate) sdk: workos_sdk::Client,
-    connections: ConnectionCache,
+    /// The SSO connection of each domain, or that it has none.
+    connections: Cache<Option<ConnectionId>>,
+    /// The names of organizations.
+    pub(crate) names: Cache<String>,
 }
 
 impl fmt::Debug for WorkOs {
@@ -51,7 +59,8 @@ impl WorkOs {
 
     /// [`WorkOs::load`] over an HTTP client that others use as well.
     pub(crate) fn with_http(env: &Env, http: Http) -> Result<Self, ConfigError> {
-        Ok(Self { sdk: sdk(env, http, CALL_TIMEOUT)?, connections: ConnectionCache::default() })
+        let sdk = sdk(env, http, CALL_TIMEOUT)?;
+        Ok(Self { sdk, connections: Cache::new(CONNECTION_TTL), names: Cache::new(NAME_TTL) })
     }
 
     /// The id of the user with this address, regardless of case; `None` if there is none.
@@ -129,24 +138,6 @@ impl WorkOs {
         match self.sdk.user_management().revoke_session(params).await.map_err(CallError::from) {
             Err(error) if error.kind != ErrorKind::NotFound => Err(error.into_outage()),
             _ => Ok(()),
-        }
-    }
-
-    /// Whether the user is an active member of the organization.
-    ///
-    /// # Errors
-    /// `workos_busy`, `workos_unavailable`.
-    pub async fn is_member(&self, user_id: &str, organization: &OrganizationId) -> Result<bool, ApiError> {
-        let organization = organization.as_str();
-        let query = [("user_id", user_id), ("organization_id", organization), ("statuses", "active")];
-        let path = "/user_management/organization_memberships";
-        match lookup::list::<lookup::Membership>(&self.sdk, path, &query).await {
-            Ok(memberships) => Ok(memberships.iter().any(|each| each.is_active_of(user_id, organization))),
-            // The organization does not exist.
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::OrganizationNotAllowed) => {
-                Ok(false)
-            }
-            Err(error) => Err(error.into_outage()),
         }
     }
 }

@@ -13,6 +13,7 @@ use workos_sdk::user_management::{
 use crate::client::{http, ip_address, sdk, user_agent};
 use crate::error::{CallError, ErrorKind};
 use crate::outcome::{Credential, GrantFailure, RefreshFailure, Try};
+use crate::sign_in::{method, user};
 use crate::verifier::{Rejection, Verifier, session_of_unverified};
 use crate::{
     AuthCode, Authentication, Claims, GrantError, InvitationToken, MagicCode, OrganizationId, PendingToken,
@@ -131,7 +132,7 @@ impl Grants {
     /// Completes `sign_in`, in the first organization if there are several.
     ///
     /// # Errors
-    /// `sso_required`, and those of [`Grants::select_organization`].
+    /// `authentication_method_not_allowed` if SSO is required, and those of [`Grants::select_organization`].
     pub async fn in_first_organization(
         &self,
         sign_in: SignIn,
@@ -151,7 +152,8 @@ impl Grants {
         };
         match sign_in {
             SignIn::Complete(authentication) => Ok(*authentication),
-            SignIn::SsoRequired(_) => Err(Reason::SsoRequired.into()),
+            // Nobody is there to be sent to an identity provider.
+            SignIn::SsoRequired(_) => Err(Reason::AuthenticationMethodNotAllowed.into()),
             SignIn::ChooseOrganization(_) => Err(malformed()),
         }
     }
@@ -238,7 +240,7 @@ impl Grants {
         Ok(Refreshed {
             refresh_token: Secret::new(response.refresh_token.into_inner()),
             claims: claims.ok(),
-            user: response.user.into(),
+            user: user(response.user),
         })
     }
 
@@ -299,8 +301,8 @@ impl Grants {
             impersonator,
             claims,
             refresh_token: Secret::new(response.refresh_token.into_inner()),
-            method: response.authentication_method.map(|method| method.as_str().to_owned()),
-            user: response.user.into(),
+            method: response.authentication_method.map(|wire| method(wire.as_str())),
+            user: user(response.user),
         })))
     }
 

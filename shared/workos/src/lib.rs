@@ -12,6 +12,7 @@
 //! our deadline, and its errors print tokens.
 
 pub mod authorize;
+mod cache;
 mod client;
 mod codes;
 pub mod config;
@@ -22,6 +23,7 @@ mod grants;
 mod jwks;
 pub mod log_out;
 mod lookup;
+mod memberships;
 pub mod outcome;
 pub mod reasons;
 pub mod redirects;
@@ -40,9 +42,9 @@ pub use fields::{
 pub use flow::{Destination, OAuthFlow};
 pub use grants::Grants;
 pub use log_out::LogOut;
+pub use memberships::Membership;
 pub use reasons::{CODE, FAILURES, GRANT, INVITATION, PENDING};
 pub use redirects::RedirectUris;
 pub use sign_in::{
-    Authentication, Claims, GrantError, Organization, RefreshError, Refreshed, Selection, SignIn,
-    SsoRequired, User,
+    Authentication, Claims, GrantError, Organization, RefreshError, Refreshed, Selection, SignIn, SsoRequired,
 };

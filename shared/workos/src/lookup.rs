@@ -1,11 +1,7 @@
-//! Calls that return lists: SSO connections, organizations, memberships.
+//! Calls that return lists, and the choice of a domain's SSO connection.
 //!
 //! They decode into types with only the fields that are used. The SDK's models require fields that WorkOS' own emulator
 //! leaves out (`Connection.status`, which is deprecated), and a failed lookup locks people out.
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use http::Method;
 use serde::Deserialize;
@@ -17,23 +13,41 @@ use workos_sdk::transport::HttpRequest;
 use crate::ConnectionId;
 use crate::error::CallError;
 
-/// How long the result for a domain is cached, whether there is a connection or not.
-const TTL: Duration = Duration::from_secs(60);
-
-/// The maximum number of cached domains.
-const MAX_DOMAINS: usize = 1024;
-
+/// One page of a list.
 #[derive(Deserialize)]
-struct List<T> {
-    data: Vec<T>,
+pub(crate) struct Page<T> {
+    pub(crate) data: Vec<T>,
+    #[serde(default)]
+    list_metadata: Metadata,
 }
 
-/// `GET path?query`, decoded as a list.
+#[derive(Default, Deserialize)]
+struct Metadata {
+    after: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The cursor of the next page; `None` if this is the last one.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.list_metadata.after.as_deref()
+    }
+}
+
+/// `GET path?query`, decoded as a list of one page.
 pub(crate) async fn list<T: DeserializeOwned>(
     client: &Client,
     path: &str,
     query: &[(&str, &str)],
 ) -> Result<Vec<T>, CallError> {
+    page(client, path, query).await.map(|page| page.data)
+}
+
+/// `GET path?query`, decoded as a page of a list.
+pub(crate) async fn page<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<Page<T>, CallError> {
     let query = Serializer::new(String::new()).extend_pairs(query).finish();
     let request = HttpRequest {
         method: Method::GET,
@@ -45,9 +59,7 @@ pub(crate) async fn list<T: DeserializeOwned>(
     if !response.status.is_success() {
         return Err(CallError::decode(response.status, &response.headers, &response.body));
     }
-    let list: List<T> =
-        serde_json::from_slice(&response.body).map_err(|error| CallError::malformed(&error))?;
-    Ok(list.data)
+    serde_json::from_slice(&response.body).map_err(|error| CallError::malformed(&error))
 }
 
 /// An SSO connection.
@@ -112,56 +124,6 @@ pub(crate) fn first_usable(connections: &[Connection]) -> Option<ConnectionId> {
     connections.iter().find(|each| each.is_usable()).map(|each| ConnectionId::new(&each.id))
 }
 
-/// A membership.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Membership {
-    user_id: String,
-    organization_id: String,
-    status: String,
-}
-
-impl Membership {
-    pub(crate) fn is_active_of(&self, user_id: &str, organization_id: &str) -> bool {
-        self.user_id == user_id && self.organization_id == organization_id && self.status == "active"
-    }
-}
-
-/// Caches the connection of each domain, or that it has none.
-#[derive(Default)]
-pub(crate) struct ConnectionCache(Mutex<HashMap<String, Entry>>);
-
-struct Entry {
-    cached_at: Instant,
-    connection: Option<ConnectionId>,
-}
-
-impl Entry {
-    fn is_fresh(&self) -> bool {
-        self.cached_at.elapsed() < TTL
-    }
-}
-
-impl ConnectionCache {
-    /// The cached result for `domain`; `None` if there is none.
-    pub(crate) fn get(&self, domain: &str) -> Option<Option<ConnectionId>> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(domain).filter(|entry| entry.is_fresh())?;
-        Some(entry.connection.clone())
-    }
-
-    pub(crate) fn put(&self, domain: &str, connection: Option<ConnectionId>) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_DOMAINS {
-            entries.retain(|_, entry| entry.is_fresh());
-        }
-        // Still full after a minute's worth of made-up domains. Dropping them all costs one lookup each.
-        if entries.len() >= MAX_DOMAINS {
-            entries.clear();
-        }
-        entries.insert(domain.to_owned(), Entry { cached_at: Instant::now(), connection });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,17 +169,5 @@ mod tests {
         ] {
             assert_eq!(chosen(ACTIVE, &organization), None, "{organization}");
         }
-    }
-
-    #[test]
-    fn the_cache_is_bounded() {
-        let cache = ConnectionCache::default();
-        for number in 0..3 * MAX_DOMAINS {
-            cache.put(&format!("{number}.example"), None);
-        }
-        assert!(cache.0.lock().unwrap().len() <= MAX_DOMAINS);
-        cache.put("example.com", Some(ConnectionId::new("conn_1")));
-        assert_eq!(cache.get("example.com"), Some(Some(ConnectionId::new("conn_1"))));
-        assert_eq!(cache.get("other.example"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use api::{ApiError, Impersonator, Reason, Secret, SetCookie};
+use api::{ApiError, Impersonator, Reason, Secret, SetCookie, User};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -39,7 +39,7 @@ pub struct Authentication {
     pub claims: Claims,
     /// The refresh token, single use.
     pub refresh_token: Secret,
-    /// WorkOS' name of the authentication method (`MagicAuth`, `SSO`, `GoogleOAuth`, …).
+    /// The authentication method: `magic_auth`, `sso`, `google_oauth`, …
     pub method: Option<String>,
     /// Who signed in as the person, from WorkOS' dashboard.
     pub impersonator: Option<Impersonator>,
@@ -65,37 +65,43 @@ pub struct Claims {
     pub expires_at: u64,
 }
 
-/// A person, as in our responses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct User {
-    /// The WorkOS user id.
-    pub id: String,
-    /// The email address.
-    pub email: String,
-    /// The first name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_name: Option<String>,
-    /// The last name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_name: Option<String>,
-    /// The URL of a picture.
-    #[serde(rename = "avatarURL", skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
+/// The person, from WorkOS' user.
+pub(crate) fn user(user: workos_sdk::User) -> User {
+    User {
+        id: user.id,
+        email: user.email,
+        first_name: known(user.first_name, NAME_BYTES),
+        last_name: known(user.last_name, NAME_BYTES),
+        avatar_url: known(user.profile_picture_url, URL_BYTES),
+    }
 }
 
-impl From<workos_sdk::User> for User {
-    fn from(user: workos_sdk::User) -> Self {
-        // Empty counts as missing.
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Self {
-            id: user.id,
-            email: user.email,
-            first_name: filled(user.first_name),
-            last_name: filled(user.last_name),
-            avatar_url: filled(user.profile_picture_url),
-        }
+/// The longest name of a person or an organization, and the longest URL of a picture, in bytes. They are stored with each
+/// session and passed on with each request.
+pub(crate) const NAME_BYTES: usize = 256;
+const URL_BYTES: usize = 1024;
+
+/// Text that WorkOS knows: what is empty or longer than `max` bytes counts as unknown.
+pub(crate) fn known(text: Option<String>, max: usize) -> Option<String> {
+    text.filter(|text| !text.is_empty() && text.len() <= max)
+}
+
+/// The authentication method in the words of our API, as in `authMethod`: WorkOS' `MagicAuth` is `magic_auth`, its
+/// `GitHubOAuth` is `github_oauth`.
+pub(crate) fn method(wire: &str) -> String {
+    if let Some(provider) = wire.strip_suffix("OAuth") {
+        return format!("{}_oauth", provider.to_lowercase());
     }
+    let mut words = String::new();
+    let mut after_lowercase = false;
+    for letter in wire.chars() {
+        if letter.is_uppercase() && after_lowercase {
+            words.push('_');
+        }
+        after_lowercase = letter.is_lowercase();
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 /// A person who must choose an organization, as in our responses.
@@ -211,19 +217,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_profile_fields_are_left_out() {
-        let user = User {
-            id: "user_1".into(),
-            email: "admin@cazzi.com".into(),
-            first_name: None,
-            last_name: None,
-            avatar_url: None,
-        };
-        let body = serde_json::to_string(&user).unwrap();
-        assert_eq!(body, r#"{"id":"user_1","email":"admin@cazzi.com"}"#);
-        let user = User { first_name: Some("A".into()), avatar_url: Some("u".into()), ..user };
-        let body = serde_json::to_string(&user).unwrap();
-        assert!(body.ends_with(r#""firstName":"A","avatarURL":"u"}"#), "{body}");
+    fn authentication_methods_have_the_names_of_our_api() {
+        for (wire, name) in [
+            ("MagicAuth", "magic_auth"),
+            ("SSO", "sso"),
+            ("GoogleOAuth", "google_oauth"),
+            ("GitHubOAuth", "github_oauth"),
+            ("CrossAppAuth", "cross_app_auth"),
+            ("Impersonation", "impersonation"),
+        ] {
+            assert_eq!(method(wire), name);
+        }
+    }
+
+    #[test]
+    fn empty_and_overlong_text_is_unknown() {
+        for (text, is_known) in [("", false), ("abcd", true), ("abcde", false)] {
+            assert_eq!(known(Some(text.to_owned()), 4).is_some(), is_known, "{text}");
+        }
     }
 
     #[test]

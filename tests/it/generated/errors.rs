@@ -14,7 +14,7 @@ the fixed text of that status:
 ```
 
 Programs should use `reason`, which is stable, and `retryable`. `field` names the field that is missing or invalid. Quote `requestId`
-when you report a problem.
+when you report a problem; it is also the header `X-Request-Id` of every response of a function.
 
 A retryable error may be temporary: send the same request again, after `Retry-After` seconds if the response has that
 header. For any other error, do what the table says.

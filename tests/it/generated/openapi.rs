@@ -1,20 +1,22 @@
 //! openapi.yaml, from the routes of the endpoints, the schemas of their types, and the table of reasons.
 
+mod errors;
 mod responses;
 mod yaml;
 
 use std::collections::BTreeMap;
 
 use api::handler::NamedSchema;
-use api::response::{ErrorBody, HEADERS};
+use api::response::HEADERS;
 use api::transport::{FLOW_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Reason, Route, Tag};
 use catalog::Function;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema as _, Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
+pub use errors::{COMMON, fields};
 pub use responses::gateway_responses;
 
 #[test]
@@ -33,8 +35,12 @@ site.
 every cookie. Send the last `Session-Token` as `Authorization: Bearer` until you sign out or get a 401. Keep the last \
 `Flow-Token`, and send it with every request to `/auth`. A request with a session cookie is refused.
 
-**Errors.** Every error has the body `Error`; its `reason` is stable. API Gateway rejects some requests itself, with \
-`GatewayError`: an unknown path or a wrong method is 404 `{\"message\":\"Not Found\"}`.
+**Errors.** Every error of a function has the fields of `Error`; decide by `reason`, which is stable. API Gateway rejects \
+some requests itself, with `GatewayError`, which has no reason: an unknown path or a wrong method is 404 \
+`{\"message\":\"Not Found\"}`.
+
+**Request ids.** Every response of a function has the header `X-Request-Id`, which is `requestId` in the body of an error. \
+Every response has API Gateway's own `apigw-requestid`. Both are exposed to pages of allowed origins.
 
 **Browsers.** A request with an `Origin` that is not allowed is 403 `origin_not_allowed`. Send cookies with \
 `fetch(…, { credentials: \"include\" })`.
@@ -48,7 +54,8 @@ fn document() -> Yaml {
     let mut responses = generator(SchemaSettings::for_serialize);
     let mut schemas = BTreeMap::new();
 
-    schemas.insert("Error".to_owned(), response_schema(ErrorBody::json_schema(&mut responses)));
+    // Errors refer to it.
+    responses.subschema_for::<api::auth_data::AuthMethod>();
     let mut paths: Vec<(String, Vec<(String, Yaml)>)> = Vec::new();
     for function in catalog::endpoints() {
         let operation = operation(function, &mut schemas, &mut requests, &mut responses);
@@ -69,11 +76,17 @@ fn document() -> Yaml {
             }
         }
     }
-    let schemas: Map<_, _> = schemas
-        .into_iter()
-        .map(|(name, schema)| (name, tidy(schema.into())))
-        .chain([gateway_error()])
-        .collect();
+    let mut components: Map<String, Value> = Map::new();
+    for (name, schema) in schemas {
+        let schema = hoist(tidy(schema.into()), &mut components);
+        assert!(components.insert(name.clone(), schema).is_none(), "two schemas are called {name}");
+    }
+    let any_message = json!({ "type": "string" });
+    components.extend([
+        ("Reason".to_owned(), errors::reason()),
+        ("Error".to_owned(), errors::any()),
+        ("GatewayError".to_owned(), gateway_error(any_message)),
+    ]);
 
     yaml::mapping([
         ("openapi".to_owned(), "3.1.0".into()),
@@ -81,7 +94,7 @@ fn document() -> Yaml {
         ("servers".to_owned(), yaml::ordered(servers())),
         ("tags".to_owned(), yaml::ordered(tags())),
         ("paths".to_owned(), yaml::mapping(paths)),
-        ("components".to_owned(), yaml::ordered(components(schemas))),
+        ("components".to_owned(), yaml::ordered(components_with(components))),
     ])
 }
 
@@ -110,32 +123,46 @@ fn response_schema(schema: Schema) -> Schema {
     Schema::try_from(never_null(schema.into())).expect("a schema")
 }
 
-/// Removes the `null` that `Option` allows: responses omit a field that has no value.
+/// Removes the `null` that `Option` allows from fields that a response omits if they have no value. A field that is always
+/// there can be null.
 fn never_null(schema: Value) -> Value {
-    let null = json!("null");
     match schema {
         Value::Object(mut fields) => {
-            let types = fields.get_mut("type").and_then(Value::as_array_mut);
-            if let Some(types) = types {
-                types.retain(|name| *name != null);
-                if let [only] = &types[..] {
-                    let only = only.clone();
-                    fields.insert("type".to_owned(), only);
+            let required = fields.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+                for (name, property) in properties {
+                    if !required.iter().any(|each| each == name) {
+                        *property = without_null(property.take());
+                    }
                 }
-            }
-            if let Some(Value::Array(choices)) = fields.get("anyOf")
-                && let [choice, Value::Object(nothing)] = &choices[..]
-                && nothing.get("type") == Some(&null)
-                && let Value::Object(choice) = choice.clone()
-            {
-                fields.remove("anyOf");
-                fields.extend(choice);
             }
             fields.into_iter().map(|(name, value)| (name, never_null(value))).collect()
         }
         Value::Array(items) => items.into_iter().map(never_null).collect(),
         plain => plain,
     }
+}
+
+/// A schema without the alternative `null`.
+fn without_null(mut schema: Value) -> Value {
+    let null = json!("null");
+    let Some(fields) = schema.as_object_mut() else { return schema };
+    if let Some(types) = fields.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|name| *name != null);
+        if let [only] = &types[..] {
+            let only = only.clone();
+            fields.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = fields.get("anyOf")
+        && let [Value::Object(choice), nothing] = &choices[..]
+        && nothing["type"] == null
+    {
+        let choice = choice.clone();
+        fields.remove("anyOf");
+        fields.extend(choice);
+    }
+    schema
 }
 
 /// Removes what is of no use to readers.
@@ -158,6 +185,39 @@ fn tidy(mut schema: Value) -> Value {
         _ => {}
     }
     schema
+}
+
+/// Gives each titled variant of a `oneOf` a component of its own, named by the title, and names the field that tells the
+/// variants apart.
+fn hoist(schema: Value, components: &mut Map<String, Value>) -> Value {
+    let mut fields = match schema {
+        Value::Object(fields) => fields,
+        Value::Array(items) => return items.into_iter().map(|item| hoist(item, components)).collect(),
+        plain => return plain,
+    };
+    if let Some(Value::Array(variants)) = fields.get_mut("oneOf")
+        && variants.iter().all(|variant| variant["title"].is_string())
+    {
+        let mut mapping = Map::new();
+        let mut discriminator = None;
+        for variant in variants {
+            let mut hoisted = hoist(variant.take(), components);
+            let title = hoisted["title"].take();
+            let title = title.as_str().expect("a title");
+            hoisted.as_object_mut().expect("an object").remove("title");
+            let properties = hoisted["properties"].as_object().expect("a variant has fields");
+            let (field, value) =
+                properties.iter().find(|(_, schema)| schema["const"].is_string()).expect("a discriminator");
+            let reference = format!("#/components/schemas/{title}");
+            mapping.insert(value["const"].as_str().unwrap_or_default().to_owned(), json!(reference));
+            discriminator = Some(field.clone());
+            *variant = json!({ "$ref": reference });
+            components.insert(title.to_owned(), hoisted);
+        }
+        fields
+            .insert("discriminator".to_owned(), json!({ "propertyName": discriminator, "mapping": mapping }));
+    }
+    fields.into_iter().map(|(name, value)| (name, hoist(value, components))).collect()
 }
 
 fn operation(
@@ -238,7 +298,9 @@ fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
     };
     let fields = schema["properties"].as_object().into_iter().flatten();
     fields
-        .map(|(name, schema)| input_parameter(route, name, &tidy(never_null(schema.clone())), required(name)))
+        .map(|(name, schema)| {
+            input_parameter(route, name, &tidy(without_null(schema.clone())), required(name))
+        })
         .collect()
 }
 
@@ -342,17 +404,23 @@ fn tags() -> Value {
     json!(tags.map(|(name, description)| json!({ "name": name, "description": description })))
 }
 
-fn gateway_error() -> (String, Value) {
-    let schema = json!({
-        "type": "object",
-        "description": "An error of API Gateway itself.",
-        "required": ["message"],
-        "properties": { "message": { "type": "string" } },
+/// An error of API Gateway itself. It declares a `reason`, so that generated clients can read that of every error. The type
+/// `null` would be more exact, but openapi-fetch 0.17 drops such a field.
+fn gateway_error(message: Value) -> Value {
+    let reason = json!({
+        "type": "string",
+        "const": "api_gateway",
+        "description": "Never sent: an error without a reason is API Gateway's.",
     });
-    ("GatewayError".to_owned(), schema)
+    json!({
+        "type": "object",
+        "description": "An error of API Gateway itself, which has no reason.",
+        "required": ["message"],
+        "properties": { "message": message, "reason": reason },
+    })
 }
 
-fn components(schemas: Map<String, Value>) -> Value {
+fn components_with(schemas: Map<String, Value>) -> Value {
     let constant = constant_headers().into_iter().map(|(name, value)| {
         let header = json!({ "required": true, "schema": { "type": "string", "const": value } });
         (component(&name), header)
@@ -369,7 +437,28 @@ fn components(schemas: Map<String, Value>) -> Value {
         let description = format!("With `Session-Transport: header` only. {description}");
         (name.to_owned(), json!({ "description": description, "schema": { "type": "string" } }))
     });
-    let headers: Map<_, _> = constant.chain([("RetryAfter".to_owned(), retry_after)]).chain(tokens).collect();
+    let request_id = json!({
+        "description": "The id of the invocation: `requestId` in the body of an error. Quote it in reports.",
+        "required": true,
+        "schema": { "type": "string" },
+    });
+    let gateway_request_id = json!({
+        "description": "API Gateway's id of the request, on every response, in place of `X-Request-Id` on its own errors.",
+        "schema": { "type": "string" },
+    });
+    let set_cookie = json!({
+        "description": "The cookies in the description of the response.",
+        "schema": { "type": "string" },
+    });
+    let headers: Map<_, _> = constant
+        .chain([
+            ("RetryAfter".to_owned(), retry_after),
+            ("XRequestId".to_owned(), request_id),
+            ("ApigwRequestid".to_owned(), gateway_request_id),
+            ("SetCookie".to_owned(), set_cookie),
+        ])
+        .chain(tokens)
+        .collect();
     json!({
         "schemas": schemas,
         "parameters": parameters(),

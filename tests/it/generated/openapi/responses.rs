@@ -6,6 +6,8 @@ use api::transport::header_for;
 use api::{Reason, Route};
 use serde_json::{Map, Value, json};
 
+use super::errors;
+
 /// The errors that API Gateway itself can return on every route: status and message.
 pub fn gateway_responses() -> [(u16, &'static str); 5] {
     [
@@ -77,7 +79,9 @@ fn successful(route: &Route, schema: &str) -> Value {
     let example = |json| json!({ "value": super::parse(json) });
     let examples: Map<_, _> =
         route.responses.iter().map(|(name, json)| ((*name).to_owned(), example(json))).collect();
-    let mut headers = headers(route.cookies, "sets or clears");
+    let description: Vec<_> =
+        ["Success.".to_owned()].into_iter().chain(sets(route.cookies, "Sets or clears")).collect();
+    let mut headers = headers(route.cookies);
     if route.success == 302 {
         headers["Location"] = json!({
             "required": true,
@@ -86,7 +90,7 @@ fn successful(route: &Route, schema: &str) -> Value {
         });
     }
     json!({
-        "description": "Success.",
+        "description": description.join(" "),
         "headers": headers,
         "content": { "application/json": { "schema": { "$ref": schema }, "examples": examples } },
     })
@@ -97,16 +101,8 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&st
         reasons.iter().map(|reason| format!("- `{}`: {}", reason.name(), reason.action())).collect();
     let mut schemas = Vec::new();
     let mut examples = Map::new();
-    if let Some(first) = reasons.first() {
-        let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
-        schemas.push(json!({ "allOf": [
-            { "$ref": "#/components/schemas/Error" },
-            { "properties": {
-                "code": { "const": status },
-                "message": { "const": first.message() },
-                "reason": { "enum": names },
-            } },
-        ] }));
+    if !reasons.is_empty() {
+        schemas.extend(errors::schema(status, reasons));
         examples.extend(reasons.iter().map(|reason| {
             let example = format!("#/components/examples/{}", reason.name());
             (reason.name().to_owned(), json!({ "$ref": example }))
@@ -114,29 +110,28 @@ fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&st
     }
     if let Some(message) = gateway {
         description.push(format!("- `{{\"message\":\"{message}\"}}`: {}", gateway_meaning(status)));
-        schemas.push(json!({ "allOf": [
-            { "$ref": "#/components/schemas/GatewayError" },
-            { "properties": { "message": { "const": message } } },
-        ] }));
+        schemas.push(super::gateway_error(json!({ "type": "string", "const": message })));
         examples.insert("api_gateway".to_owned(), json!({ "value": { "message": message } }));
     }
     let schema = match <[Value; 1]>::try_from(schemas) {
         Ok([schema]) => schema,
-        Err(schemas) => json!({ "anyOf": schemas }),
+        Err(schemas) => json!({ "oneOf": schemas }),
     };
-    let mut response = json!({
-        "description": description.join("\n"),
-        "content": { "application/json": { "schema": schema, "examples": examples } },
-    });
+    let cookies = if matches!(status, 400..=403) { cookies } else { &[] };
+    description.extend(sets(cookies, "Can set or clear").map(|line| format!("\n{line}")));
     // API Gateway sends none of our headers.
-    if gateway.is_none() {
-        response["headers"] =
-            headers(if matches!(status, 400..=403) { cookies } else { &[] }, "can set or clear");
+    let mut headers = if gateway.is_none() { headers(cookies) } else { json!({}) };
+    if gateway.is_some() {
+        headers["Apigw-Requestid"] = header("Apigw-Requestid");
     }
     if matches!(status, 429 | 503) {
-        response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/RetryAfter" } });
+        headers["Retry-After"] = header("Retry-After");
     }
-    response
+    json!({
+        "description": description.join("\n"),
+        "headers": headers,
+        "content": { "application/json": { "schema": schema, "examples": examples } },
+    })
 }
 
 fn gateway_meaning(status: u16) -> &'static str {
@@ -150,28 +145,23 @@ fn gateway_meaning(status: u16) -> &'static str {
 }
 
 /// The headers of a function's response.
-fn headers(cookies: &[&str], verb: &str) -> Value {
-    let mut headers = Map::new();
-    for (name, _) in super::constant_headers() {
-        headers.insert(
-            name.clone(),
-            json!({ "$ref": format!("#/components/headers/{}", super::component(&name)) }),
-        );
-    }
+fn headers(cookies: &[&str]) -> Value {
+    let constant = super::constant_headers().into_iter().map(|(name, _)| name);
+    let cookie = (!cookies.is_empty()).then(|| "Set-Cookie".to_owned());
     let tokens = cookies.iter().filter_map(|cookie| header_for(cookie));
     let tokens: BTreeSet<_> = tokens.map(|header| super::title(header.as_str())).collect();
-    if !cookies.is_empty() {
-        let cookies = cookies.join("` or `");
-        headers.insert(
-            "Set-Cookie".to_owned(),
-            json!({ "description": format!("The response {verb} `{cookies}`."), "schema": { "type": "string" } }),
-        );
-        for name in tokens {
-            let reference = format!("#/components/headers/{}", super::component(&name));
-            headers.insert(name, json!({ "$ref": reference }));
-        }
-    }
-    Value::Object(headers)
+    let names = constant.chain(["X-Request-Id".to_owned()]).chain(cookie).chain(tokens);
+    Value::Object(names.map(|name| (name.clone(), header(&name))).collect())
+}
+
+/// A reference to a header among the components.
+fn header(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{}", super::component(name)) })
+}
+
+/// The sentence about the cookies that a response may set.
+fn sets(cookies: &[&str], verb: &str) -> Option<String> {
+    (!cookies.is_empty()).then(|| format!("{verb} `{}`.", cookies.join("` or `")))
 }
 
 fn example(reason: Reason) -> Value {
@@ -185,6 +175,7 @@ fn example(reason: Reason) -> Value {
     match reason {
         Reason::MissingField | Reason::InvalidField | Reason::InvalidEmail => body["field"] = json!("email"),
         Reason::SsoRequired => {
+            body["next"] = json!("redirect");
             body["authData"] = json!({
                 "authMethod": "sso",
                 "redirectURL": "https://api.workos.com/sso/authorize?client_id=...",

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use session::{Chain, Lifetimes, SessionToken, Standing, lease};
 use stateright::{Model, Property};
-use store::session::{Link, RefreshState};
+use store::session::{Link, Profile, RefreshState};
 use store::{SessionItem, SessionKey};
 
 use crate::{DEADLINE, Outcome, check, next_moment};
@@ -66,6 +66,9 @@ impl Stored {
             role: None,
             permissions: Vec::new(),
             access_expires_at: self.access_expires_at,
+            profile: Profile::default(),
+            organization_name: None,
+            method: None,
             sealed_refresh_token: Vec::new(),
             generation: self.generation,
             refresh: self.refresh(),

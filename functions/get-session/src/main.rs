@@ -1,0 +1,3 @@
+//! The Lambda function `get-session`.
+
+api::main!(get_session::GetSession);

@@ -1,0 +1,3 @@
+//! The Lambda function `list-organizations`.
+
+api::main!(list_organizations::ListOrganizations);
