@@ -306,7 +306,7 @@ async fn four_flows_with_the_longest_destinations_fit_into_a_cookie() {
     for _ in 0..5 {
         let body = json!({ "redirectUri": redirect_uri, "returnTo": return_to });
         let started = browser.post("/auth/continue-with-google", body).await.is(200);
-        let size = started.cookies[0].len();
+        let size = started.cookies.iter().map(String::len).max().unwrap();
         assert!(size <= 4096, "{size} bytes");
         let url = started.text("/authData/redirectURL");
         flows.push(at_provider(&app, &url, JANE, &redirect_uri).await);
@@ -318,5 +318,5 @@ async fn four_flows_with_the_longest_destinations_fit_into_a_cookie() {
         let answer = browser.finalize_oauth(back.code(), back.state.as_deref()).await.is(200);
         assert_eq!(answer.text("/returnTo"), return_to);
     }
-    assert!(!browser.cookies.contains_key("__Host-oauth"));
+    assert!(!browser.cookies.keys().any(|name| name.starts_with("__Host-oauth")));
 }

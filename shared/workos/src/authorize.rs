@@ -2,10 +2,8 @@
 
 use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
-use api::config::COOKIE_SAME_SITE;
 use api::{
-    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Reason, Request, Response, Route, SameSite,
-    SetCookie,
+    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Reason, Request, Response, Route, SetCookie,
 };
 use url::form_urlencoded::Serializer;
 
@@ -58,7 +56,6 @@ pub struct Authorize {
     /// The origins of the front ends.
     origins: Vec<String>,
     sso_endpoint: SsoEndpoint,
-    same_site: SameSite,
 }
 
 /// What WorkOS is told about the person.
@@ -128,7 +125,6 @@ impl Authorize {
             redirect_uris: RedirectUris::after_sign_in(env)?,
             origins: ApiConfig::load(env)?.allowed_origins,
             sso_endpoint,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
         })
     }
 
@@ -158,7 +154,7 @@ impl Authorize {
         let mut kept = destination.clone();
         // The default may be longer than what fits into the cookie.
         kept.redirect_uri = kept.redirect_uri.filter(|uri| !self.redirect_uris.is_default(uri));
-        let (flow, cookie) = OAuthFlow::start(cookies, self.same_site, kept)?;
+        let (flow, cookie) = OAuthFlow::start(cookies, kept)?;
         audit::note(|notes| {
             notes.method = Some(selector.method().to_owned());
             notes.effect = Some(Effect::Redirect);
@@ -175,7 +171,7 @@ impl Authorize {
         cookies: &Cookies,
         state: Option<&FlowState>,
     ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        let (flow, used_up) = OAuthFlow::finish(cookies, state, self.same_site)?;
+        let (flow, used_up) = OAuthFlow::finish(cookies, state)?;
         match self.check(&flow.destination) {
             Ok(_) => Ok((flow, used_up)),
             Err(error) => Err(ApiError::new(Reason::FlowExpired).because(error.cause()).cookie(used_up)),
@@ -302,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_challenge_and_not_the_verifier() {
-        let (flow, _) = OAuthFlow::start(&Cookies::default(), SameSite::Lax, Destination::default()).unwrap();
+        let (flow, _) = OAuthFlow::start(&Cookies::default(), Destination::default()).unwrap();
         let url = authorize(&[]).url(Selector::Google, Hints::default(), "app:/callback", &flow);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
@@ -364,8 +360,8 @@ mod tests {
         let started = start(&destination("com.example.app:/callback")).unwrap();
         let url: url::Url = started.url.parse().unwrap();
         assert_eq!(value(&url, "redirect_uri").as_deref(), Some("com.example.app:/callback"));
-        let header = started.cookie.header();
-        let cookies = Cookies::parse([header.split(';').next().unwrap()]);
+        let mut cookies = Cookies::default();
+        cookies.apply(&started.cookie);
         let (flow, _) = authorize_with.finish(&cookies, None).unwrap();
         assert_eq!(flow.destination, destination("com.example.app:/callback"));
         assert_eq!(authorize(&[]).finish(&cookies, None).unwrap_err().reason(), Reason::FlowExpired);
@@ -389,7 +385,6 @@ mod tests {
             ("OAUTH_REDIRECT_URI", "/callback"),
             ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
             ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
-            ("COOKIE_SAME_SITE", "strict"),
             ("WORKOS_CLIENT_ID", ""),
         ] {
             assert!(problem(name, value).contains(name), "{name}={value}");

@@ -29,6 +29,7 @@ pub mod sign_in;
 mod transport;
 pub mod verifier;
 
+pub use api::OAUTH_COOKIE;
 pub use authorize::{Authorize, Hints, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
@@ -36,7 +37,7 @@ pub use fields::{
     AuthCode, ConnectionId, FlowState, InvitationToken, LoginHint, MagicCode, OrganizationId, PendingToken,
     ProviderError, RedirectUri, ReturnTo,
 };
-pub use flow::{COOKIE as OAUTH_COOKIE, Destination, OAuthFlow};
+pub use flow::{Destination, OAuthFlow};
 pub use grants::Grants;
 pub use log_out::LogOut;
 pub use reasons::{CODE, FAILURES, GRANT, INVITATION, PENDING};
