@@ -6,6 +6,7 @@ use api::{ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response,
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
+use crate::sign_in::method;
 use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow, SsoRequired};
 
 /// The identity provider that the browser is sent to.
@@ -112,7 +113,7 @@ impl Authorize {
     ) -> Result<Started, ApiError> {
         let (flow, cookie) = OAuthFlow::start(cookies)?;
         audit::note(|notes| {
-            notes.method = Some(selector.method().to_owned());
+            notes.method = Some(method(selector.method()));
             notes.effect = Some(Effect::Redirect);
         });
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
