@@ -126,7 +126,7 @@ async fn a_sign_in_by_code_is_told_from_the_mail_to_the_sign_out() {
     let app = App::start().await;
     let (jane, mut browser) = (user(&app, JANE), app.browser());
     let asked = |event: &str, effect: &str, email: &str| {
-        let (method, email) = ("MagicAuth", hash(email));
+        let (method, email) = ("magic_auth", hash(email));
         json!({ "event": event, "outcome": "success", "effect": effect, "method": method, "email_hash": email })
     };
     let (_, told) = trail(&app, browser.sign_in(NOBODY)).await;
@@ -144,14 +144,14 @@ async fn a_sign_in_by_code_is_told_from_the_mail_to_the_sign_out() {
     let wrong = if code == "000000" { "000001" } else { "000000" };
     let (_, told) = trail(&app, browser.finalize_magic_auth(JANE, wrong)).await;
     let refused = json!({
-        "event": "finalize-magic-auth", "outcome": "code_rejected", "method": "MagicAuth",
+        "event": "finalize-magic-auth", "outcome": "code_rejected", "method": "magic_auth",
         "email_hash": hash(JANE),
     });
     assert_eq!(told, [refused]);
     let (_, told) = trail(&app, browser.finalize_magic_auth(JANE, &code)).await;
     let token = browser.token();
     let begun = json!({
-        "event": "finalize-magic-auth", "outcome": "success", "effect": "session_begun", "method": "MagicAuth",
+        "event": "finalize-magic-auth", "outcome": "success", "effect": "session_begun", "method": "magic_auth",
         "email_hash": hash(JANE), "user_id": jane, "organization_id": MASADAS, "session": prefix(&token),
     });
     assert_eq!(told, [begun]);
@@ -172,13 +172,13 @@ async fn a_sign_in_through_a_provider_is_told_from_the_redirect_to_the_session()
     let mut browser = app.browser();
     let (_, told) = trail(&app, browser.sign_in("ann@acme.test")).await;
     let sso = json!({
-        "event": "sign-in", "outcome": "success", "effect": "redirect", "method": "SSO",
+        "event": "sign-in", "outcome": "success", "effect": "redirect", "method": "sso",
         "email_hash": hash("ann@acme.test"),
     });
     assert_eq!(told, [sso]);
     let (answer, told) = trail(&app, browser.continue_with_google()).await;
     let redirect = json!({
-        "event": "continue-with-google", "outcome": "success", "effect": "redirect", "method": "GoogleOAuth",
+        "event": "continue-with-google", "outcome": "success", "effect": "redirect", "method": "google_oauth",
     });
     assert_eq!(told, [redirect]);
     let back = app.at_provider(&answer.text("/authData/redirectURL"), JANE).await;
@@ -186,7 +186,7 @@ async fn a_sign_in_through_a_provider_is_told_from_the_redirect_to_the_session()
     assert_eq!(told, [json!({ "event": "finalize-oauth", "outcome": "code_rejected" })]);
     let (_, told) = trail(&app, browser.finalize_oauth(back.code(), back.state.as_deref())).await;
     let begun = json!({
-        "event": "finalize-oauth", "outcome": "success", "effect": "session_begun", "method": "GoogleOAuth",
+        "event": "finalize-oauth", "outcome": "success", "effect": "session_begun", "method": "google_oauth",
         "user_id": user(&app, JANE), "organization_id": MASADAS, "session": prefix(&browser.token()),
     });
     assert_eq!(told, [begun]);
@@ -201,7 +201,7 @@ async fn choices_of_an_organization_and_switches_are_told() {
     let (answer, told) = trail(&app, browser.finalize_magic_auth(TWO_ORGANIZATIONS, &code)).await;
     let choose = json!({
         "event": "finalize-magic-auth", "outcome": "success", "effect": "choose_organization",
-        "method": "MagicAuth", "email_hash": hash(TWO_ORGANIZATIONS), "user_id": person,
+        "method": "magic_auth", "email_hash": hash(TWO_ORGANIZATIONS), "user_id": person,
     });
     assert_eq!(told, [choose]);
     let pending = answer.text("/user/pendingAuthenticationToken");
@@ -214,7 +214,7 @@ async fn choices_of_an_organization_and_switches_are_told() {
     let (_, told) = trail(&app, browser.select_organization(&pending, MASADAS)).await;
     let first = browser.token();
     let chosen = json!({
-        "event": "select-organization", "outcome": "success", "effect": "session_begun", "method": "MagicAuth",
+        "event": "select-organization", "outcome": "success", "effect": "session_begun", "method": "magic_auth",
         "user_id": person, "organization_id": MASADAS, "session": prefix(&first),
     });
     assert_eq!(told, [chosen]);
@@ -355,7 +355,7 @@ async fn an_interrupted_sign_in_and_its_discarded_session_are_told() {
         answer.refused(502, "sign_in_interrupted");
         let line = told.pop().unwrap();
         let interrupted = json!({
-            "event": "finalize-magic-auth", "outcome": "sign_in_interrupted", "method": "MagicAuth",
+            "event": "finalize-magic-auth", "outcome": "sign_in_interrupted", "method": "magic_auth",
             "email_hash": hash(JANE), "user_id": jane, "organization_id": MASADAS, "session": line["session"],
         });
         assert_eq!(line, interrupted);

@@ -29,7 +29,7 @@ pub struct Notes {
     pub user_id: Option<String>,
     /// The organization that the session is in, or that the request asks for.
     pub organization_id: Option<String>,
-    /// WorkOS' name of the authentication method (`MagicAuth`, `SSO`, `GoogleOAuth`, …).
+    /// The authentication method (`magic_auth`, `sso`, `google_oauth`, …).
     pub method: Option<String>,
     /// The session: the beginning of its key.
     pub session: Option<String>,

@@ -152,7 +152,7 @@ impl CodeMail {
 /// Notes a request for a code, or with one.
 pub(crate) fn note_code(email: &EmailAddress, effect: Option<Effect>) {
     audit::note(|notes| {
-        notes.method = Some("MagicAuth".to_owned());
+        notes.method = Some("magic_auth".to_owned());
         notes.email_hash = Some(email.hash());
         notes.effect = effect;
     });

@@ -29,6 +29,7 @@ pub const ORGANIZATIONS: &str = r#"{
 
 /// A session has started, and the sign-in said where the front end continues.
 pub const RETURNING: &str = r#"{
+    "status": "signed_in",
     "user": {
         "id": "user_01HCNYK4PEV6Y1EDZ8EAZG1A1B",
         "email": "johndoe@abc.com",
@@ -36,6 +37,7 @@ pub const RETURNING: &str = r#"{
         "lastName": "Doe",
         "avatarURL": "https://example.com/avatar.png"
     },
+    "organization": { "id": "org_01K2Z1R2MEJK6B41WW7428G9YC", "name": "MASADAS" },
     "returnTo": "/rooms"
 }"#;
 

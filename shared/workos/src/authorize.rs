@@ -9,6 +9,7 @@ use api::{
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, SSO_AUTHORIZE_ENDPOINT};
+use crate::sign_in::method;
 use crate::{
     ConnectionId, Destination, FlowState, InvitationToken, OAUTH_COOKIE, OAuthFlow, OrganizationId,
     RedirectUris, SsoRequired,
@@ -157,7 +158,7 @@ impl Authorize {
         kept.redirect_uri = kept.redirect_uri.filter(|uri| !self.redirect_uris.is_default(uri));
         let (flow, cookie) = OAuthFlow::start(cookies, kept)?;
         audit::note(|notes| {
-            notes.method = Some(selector.method().to_owned());
+            notes.method = Some(method(selector.method()));
             notes.effect = Some(Effect::Redirect);
         });
         Ok(Started { url: self.url(selector, hints, redirect_uri, &flow), state: flow.state, cookie })
