@@ -9,7 +9,7 @@ use axum::response::Response;
 use url::Url;
 
 use super::email::{self, is_email};
-use super::model::{Connection, SignIn, User};
+use super::model::{Connection, Organization, SignIn, User};
 use super::page::{self, found};
 use super::request::Query;
 use super::settings::{MembershipStatus, Method};
@@ -24,6 +24,8 @@ type Selectors = [&'static str; 2];
 enum Provider {
     Connection(Connection),
     Method(Method),
+    /// AuthKit's hosted page for the members of an organization. It takes every step that the organization requires.
+    Organization(Organization),
 }
 
 pub(super) async fn user_management(Shared(service): Shared<Service>, query: Query) -> Response {
@@ -57,9 +59,10 @@ fn authorize(state: &mut State, path: &str, selectors: Selectors, query: &Query)
         Err(denied) => return found(deny(denied)),
     };
     let Some(email) = query.get("login_hint").filter(|hint| is_email(hint)) else {
-        let users: Vec<&User> = users(state, &provider).collect();
+        let users: Vec<_> = users(state, &provider).map(|user| (user, state.codes_of(user))).collect();
         let name = match &provider {
             Provider::Connection(connection) => &connection.name,
+            Provider::Organization(organization) => &organization.name,
             Provider::Method(method) => method.name().trim_end_matches("OAuth"),
         };
         let cancel = deny(("access_denied", "The user cancelled the sign-in."));
@@ -90,7 +93,7 @@ fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider
             Some(found) if found.is_active() => Ok(Provider::Connection(found.clone())),
             Some(_) => Err(("connection_unlinked", "The connection is not active.")),
         },
-        (None, Some(id), None) => by_organization(state, id),
+        (None, Some(id), None | Some("authkit")) => by_organization(state, id),
         (None, None, Some(name)) => by_name(state, name),
         _ => Err((
             "invalid_connection_selector",
@@ -100,12 +103,12 @@ fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider
 }
 
 fn by_organization(state: &State, id: &str) -> Result<Provider, Denied> {
-    if !state.organizations.contains_key(id) {
+    let Some(organization) = state.organizations.get(id) else {
         return Err(("organization_invalid", "There is no organization matching the provided ID."));
-    }
+    };
     let mut connections = state.active_connections(id);
     match (connections.next(), connections.next()) {
-        (None, _) => Err(("connection_invalid", "The organization has no active connection.")),
+        (None, _) => Ok(Provider::Organization(organization.clone())),
         (Some(only), None) => Ok(Provider::Connection(only.clone())),
         _ => Err(("ambiguous_connection_selector", "The organization has several active connections.")),
     }
@@ -131,6 +134,7 @@ fn users<'a>(state: &'a State, provider: &'a Provider) -> impl Iterator<Item = &
     state.users.values().filter(move |user| match provider {
         Provider::Method(_) => true,
         Provider::Connection(connection) => may_use(state, connection, &user.email),
+        Provider::Organization(organization) => state.membership(&user.id, &organization.id).is_some(),
     })
 }
 
@@ -149,6 +153,7 @@ fn owns(state: &State, organization_id: &str, email: &str) -> bool {
 fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn, Denied> {
     let connection = match provider {
         Provider::Connection(connection) => connection,
+        Provider::Organization(organization) => return hosted(state, organization, email),
         Provider::Method(method) => {
             let user =
                 state.sign_up(email, true).map_err(|_| ("access_denied", "Sign up is not allowed."))?;
@@ -176,5 +181,21 @@ fn sign_in(state: &mut State, provider: &Provider, email: &str) -> Result<SignIn
         user_id: user.id,
         method: Method::Sso,
         second_factor: false,
+    })
+}
+
+/// Signs in a member of `organization` on AuthKit's hosted page.
+fn hosted(state: &State, organization: &Organization, email: &str) -> Result<SignIn, Denied> {
+    let member =
+        state.user_by_email(email).filter(|user| state.membership(&user.id, &organization.id).is_some());
+    let user = member.ok_or(("access_denied", "The user is not a member of the organization."))?;
+    let allowed = organization.policy.authentication_methods.iter().flatten();
+    Ok(SignIn {
+        user_id: user.id.clone(),
+        method: allowed.copied().next().unwrap_or_default(),
+        organization_id: Some(organization.id.clone()),
+        email_verified: true,
+        second_factor: true,
+        ..SignIn::default()
     })
 }

@@ -12,7 +12,7 @@ use super::clock::Timestamp;
 use super::error::ApiError;
 use super::keys::{self, SigningKey};
 use super::model::{
-    Challenge, CodeKind, Connection, Grant, MailedCode, Membership, Organization, PendingSignIn,
+    Challenge, CodeKind, Connection, Factor, Grant, MailedCode, Membership, Organization, PendingSignIn,
     RefreshToken, Session, User,
 };
 use super::options::{Mail, Options};
@@ -74,6 +74,7 @@ pub(super) struct State {
     pub(super) authorization_codes: HashMap<String, PendingSignIn>,
     /// By pending authentication token.
     pub(super) pending: HashMap<String, PendingSignIn>,
+    pub(super) factors: BTreeMap<String, Factor>,
     pub(super) challenges: HashMap<String, Challenge>,
     /// The keys of the JWKS; the last one signs.
     pub(super) keys: Vec<Arc<SigningKey>>,
