@@ -9,10 +9,10 @@ use api::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use session::{SESSION_COOKIE, Sessions};
+use session::{SESSION_COOKIE, Sessions, SignIns};
 use store::{Rate, SourceLimit};
 use workos::config::API_KEY;
-use workos::{Authentication, Grants};
+use workos::{Grants, OAUTH_COOKIE, SignIn};
 
 const PER_SOURCE: SourceLimit = SourceLimit { scope: "dev-sign-in", rate: Rate { max: 120, seconds: 600 } };
 
@@ -41,6 +41,7 @@ pub struct DevSignIn {
     email: EmailAddress,
     grants: Grants,
     sessions: Sessions,
+    sign_ins: SignIns,
 }
 
 impl Endpoint for DevSignIn {
@@ -48,7 +49,7 @@ impl Endpoint for DevSignIn {
         .summary("Sign in the development user")
         .details("For development and tests. It exists only in the stage `dev`.")
         .reasons(&[&[Reason::RateLimited], workos::CODE, workos::GRANT, store::FAILURES])
-        .cookies(&[SESSION_COOKIE])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(4)
         .example("{}")
         .success(&[(
@@ -69,7 +70,12 @@ impl Endpoint for DevSignIn {
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
             .map_err(|_| ConfigError::new(&DEV_SIGN_IN_EMAIL, "must be an email address"))?;
-        Ok(Self { email, grants: Grants::load(env)?, sessions: Sessions::load(env)? })
+        Ok(Self {
+            email,
+            grants: Grants::load(env)?,
+            sessions: Sessions::load(env)?,
+            sign_ins: SignIns::load(env)?,
+        })
     }
 }
 
@@ -80,13 +86,16 @@ impl DevSignIn {
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<Output>, ApiError> {
         PER_SOURCE.admit(self.sessions.table(), &req.client).await?;
-        let authentication = self.sign_in(&req).await?;
+        let authentication = match self.sign_in(&req).await? {
+            SignIn::Complete(authentication) => *authentication,
+            refused => return Err(self.sign_ins.refuse("dev_sign_in", refused, &req.cookies).await),
+        };
         let (user, cookie) = self.sessions.sign_in(&self.grants, authentication, &req).await?;
         Ok(Response::new(Output { user: DevUser { id: user.id, email: user.email } }).cookie(cookie))
     }
 
-    /// Redeems a code for a session. A user with several organizations is signed in to the first one.
-    async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
+    /// Redeems a code. A user with several organizations is signed in to the first one.
+    async fn sign_in(&self, req: &Request<Nothing>) -> Result<SignIn, ApiError> {
         let code = self.grants.workos().create_code(&self.email, &req.client).await?;
         let sign_in = self.grants.redeem_magic_code(&self.email, &code, &req.client).await?;
         self.grants.in_first_organization(sign_in, &req.client).await

@@ -65,21 +65,27 @@ reasons! {
     CodeRejected "code_rejected" 400 final "The code is wrong, expired or already used: request a new one.";
     FlowExpired "flow_expired" 400 final "This browser has no matching sign-in in progress: restart the sign-in.";
     SelectionExpired "selection_expired" 400 final "The pending sign-in has expired: restart the sign-in.";
+    SignInExpired "sign_in_expired" 400 final "The pending sign-in is unknown, has expired or is used up: restart the sign-in.";
     SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: restart it, or sign in another way.";
     NotSignedIn "not_signed_in" 401 final "Sign in, then repeat the request with the session.";
     OriginNotAllowed "origin_not_allowed" 403 final "Send the request from a page on an allowed origin.";
     EmailMismatch "email_mismatch" 403 final "Send the email address of the signed-in person.";
     OrganizationNotAllowed "organization_not_allowed" 403 final "Choose an organization that the person belongs to.";
     SsoRequired "sso_required" 403 final "Send the browser to `authData.redirectURL`.";
-    EmailVerificationRequired "email_verification_required" 403 final "The person must verify the email address first.";
-    MfaEnrollment "mfa_enrollment" 403 final "The person must enroll in multi-factor authentication first.";
-    MfaChallenge "mfa_challenge" 403 final "The person must complete multi-factor authentication first.";
-    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Offer another sign-in method.";
+    EmailVerificationRequired "email_verification_required" 403 final "Ask for the code that was mailed, and send it to `verify-email`.";
+    MfaEnrollment "mfa_enrollment" 403 final "Let the person enroll an authenticator app with `enroll-mfa`.";
+    MfaChallenge "mfa_challenge" 403 final "Ask for a code of the authenticator app: `challenge-mfa`, then `verify-mfa`.";
+    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Follow `authData` if it is there, else offer another sign-in method: `allowedMethods`.";
+    WrongStep "wrong_step" 403 final "The pending sign-in waits for another step: see `next`.";
+    ChallengeNotIssued "challenge_not_issued" 403 final "Send a `challengeId` that was issued for this pending sign-in.";
+    AlreadyEnrolled "already_enrolled" 403 final "The person has an authenticator app already: restart the sign-in and use it.";
+    TooManyTries "too_many_tries" 403 final "The pending sign-in has used up its tries: restart the sign-in.";
     NotInRoom "not_in_room" 403 final "Join the room first.";
     RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
     RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
     AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
     TooManyRecordings "too_many_recordings" 409 final "The person runs as many recordings as allowed: stop one first.";
+    EnrollmentInProgress "enrollment_in_progress" 409 retry "Another request is enrolling the person: try again.";
     SessionChanged "session_changed" 409 retry "The session was being refreshed: try again.";
     BodyTooLarge "body_too_large" 413 final "Send at most 16 KiB.";
     JsonRequired "json_required" 415 final "Send the body with `Content-Type: application/json`.";
@@ -132,6 +138,57 @@ impl Reason {
     }
 }
 
+/// The next step of a sign-in that an error leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Send the mailed code to `verify-email`.
+    VerifyEmail,
+    /// Enroll an authenticator app with `enroll-mfa`.
+    EnrollMfa,
+    /// Get a challenge from `challenge-mfa`.
+    ChallengeMfa,
+    /// Send the app's code to `verify-mfa`.
+    VerifyMfa,
+    /// Send the browser to `authData.redirectURL`.
+    Redirect,
+    /// Choose an organization with `select-organization`.
+    ChooseOrganization,
+    /// Offer another sign-in method.
+    OtherMethod,
+}
+
+impl Next {
+    /// Every step.
+    pub const ALL: [Self; 7] = [
+        Self::VerifyEmail,
+        Self::EnrollMfa,
+        Self::ChallengeMfa,
+        Self::VerifyMfa,
+        Self::Redirect,
+        Self::ChooseOrganization,
+        Self::OtherMethod,
+    ];
+
+    /// The name in responses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::EnrollMfa => "enroll_mfa",
+            Self::ChallengeMfa => "challenge_mfa",
+            Self::VerifyMfa => "verify_mfa",
+            Self::Redirect => "redirect",
+            Self::ChooseOrganization => "choose_organization",
+            Self::OtherMethod => "other_method",
+        }
+    }
+
+    /// The step with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.name() == name)
+    }
+}
+
 /// Fields of an error response that depend on the reason.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -139,12 +196,19 @@ pub struct Details {
     /// The field that is missing or invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// With `sso_required`: the next step.
+    /// The next step of a sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// With `next: redirect`: where to send the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_data: Option<AuthData>,
     /// With `email_verification_required`, `mfa_enrollment` and `mfa_challenge`: the pending sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_authentication_token: Option<String>,
+    /// With `authentication_method_not_allowed`: WorkOS' names of the methods that the organization allows, such as
+    /// `google_oauth`, if WorkOS names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_methods: Option<Vec<String>>,
     /// With `already_recording`: the running recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_id: Option<String>,
@@ -224,6 +288,20 @@ impl ApiError {
     #[must_use]
     pub fn pending(mut self, token: Option<String>) -> Self {
         self.0.details.pending_authentication_token = token;
+        self
+    }
+
+    /// Names the next step.
+    #[must_use]
+    pub fn next(mut self, next: Next) -> Self {
+        self.0.details.next = Some(next);
+        self
+    }
+
+    /// Names the authentication methods that are allowed.
+    #[must_use]
+    pub fn allowed_methods(mut self, methods: Vec<String>) -> Self {
+        self.0.details.allowed_methods = (!methods.is_empty()).then_some(methods);
         self
     }
 
@@ -309,6 +387,14 @@ mod tests {
     fn every_name_is_unique_and_maps_back_to_its_reason() {
         for reason in Reason::ALL {
             assert_eq!(Reason::named(reason.name()), Some(*reason));
+        }
+    }
+
+    #[test]
+    fn a_step_is_serialized_as_its_name() {
+        for step in Next::ALL {
+            assert_eq!(serde_json::to_value(step).unwrap(), step.name());
+            assert_eq!(Next::named(step.name()), Some(step));
         }
     }
 

@@ -34,7 +34,7 @@ pub use config::{ApiConfig, ConfigError, Env, Variable};
 pub use cookie::{Cookies, SameSite, SetCookie};
 pub use email::EmailAddress;
 pub use endpoint::{Access, Endpoint, Route, Step, Tag};
-pub use error::{ApiError, INPUT, Reason};
+pub use error::{ApiError, INPUT, Next, Reason};
 pub use handler::{Handler, Schedule};
 pub use input::{Nothing, RawBody};
 pub use request::{Client, Request};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, Response};
+use api::{ApiError, ConfigError, Cookies, EmailAddress, Env, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
-use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed};
+use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Refreshed, Selector};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
@@ -95,7 +95,7 @@ impl Switcher {
             }
             Err(RefreshError::Refused(error)) => {
                 lease.release(0).await;
-                Err(error)
+                Err(self.in_browser(error, organization, &session.email, &request.cookies))
             }
             Err(failed @ (RefreshError::Transient(_) | RefreshError::Lost(_))) => {
                 if matches!(failed, RefreshError::Lost(_)) {
@@ -104,6 +104,27 @@ impl Switcher {
                 lease.release(RETRY_PAUSE).await;
                 Err(failed.into())
             }
+        }
+    }
+
+    /// The error of a refused switch. A refresh leaves no pending sign-in, so a step that the organization requires is
+    /// taken on WorkOS' page and ends in `finalize-oauth`.
+    fn in_browser(
+        &self,
+        error: ApiError,
+        organization: &OrganizationId,
+        email: &str,
+        cookies: &Cookies,
+    ) -> ApiError {
+        match error.reason() {
+            Reason::EmailVerificationRequired
+            | Reason::MfaEnrollment
+            | Reason::MfaChallenge
+            | Reason::AuthenticationMethodNotAllowed => {
+                let selector = Selector::Organization(organization.clone());
+                self.authorize.redirect(error, selector, cookies, Some(email))
+            }
+            _ => error,
         }
     }
 

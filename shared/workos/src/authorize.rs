@@ -2,11 +2,13 @@
 
 use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, AuthData, ConfigError, Cookies, Env, Reason, Response, Route, SameSite, SetCookie};
+use api::{
+    ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SameSite, SetCookie,
+};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
-use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow, SsoRequired};
+use crate::{ConnectionId, OAUTH_COOKIE, OAuthFlow, OrganizationId, OtherMethod, SsoRequired};
 
 /// The identity provider that the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Selector {
     /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
     /// two active connections.
     Connection(ConnectionId),
+    /// WorkOS' hosted page, which takes every step that the organization requires.
+    Organization(OrganizationId),
 }
 
 /// The endpoint that starts SSO.
@@ -123,11 +127,40 @@ impl Authorize {
     pub fn sso_required(&self, required: SsoRequired, cookies: &Cookies) -> ApiError {
         let SsoRequired { connection_id, pending_authentication_token, email } = required;
         let pending = pending_authentication_token.map(|token| token.expose().to_owned());
-        let error = ApiError::new(Reason::SsoRequired).pending(pending);
+        let error = ApiError::new(Reason::SsoRequired).pending(pending).next(Next::Redirect);
         match self.start(Selector::Connection(connection_id), cookies, email.as_deref()) {
             Ok(started) => {
                 let (auth_data, cookie) = started.into_sso();
                 error.auth_data(auth_data).cookie(cookie)
+            }
+            Err(failed) => failed,
+        }
+    }
+
+    /// The error of a sign-in whose method is not allowed, with the redirect to Google or Microsoft if one of them is.
+    pub fn other_method(&self, other: OtherMethod, cookies: &Cookies) -> ApiError {
+        let OtherMethod { allowed, email, error } = other;
+        let allows = |name: &str| allowed.iter().any(|each| each == name);
+        let selector = match (allows("google_oauth"), allows("microsoft_oauth")) {
+            (true, _) => Selector::Google,
+            (false, true) => Selector::Microsoft,
+            (false, false) => return error,
+        };
+        self.redirect(error, selector, cookies, email.as_deref())
+    }
+
+    /// `error` with the redirect to `selector` as the next step.
+    pub fn redirect(
+        &self,
+        error: ApiError,
+        selector: Selector,
+        cookies: &Cookies,
+        login_hint: Option<&str>,
+    ) -> ApiError {
+        match self.start(selector, cookies, login_hint) {
+            Ok(started) => {
+                let (auth_data, cookie) = started.into_redirect();
+                error.next(Next::Redirect).auth_data(auth_data).cookie(cookie)
             }
             Err(failed) => failed,
         }
@@ -141,6 +174,7 @@ impl Authorize {
         let (path, name, value) = match selector {
             Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
             Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth".to_owned()),
+            Selector::Organization(id) => ("user_management", "organization_id", id.as_str().to_owned()),
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),
                 SsoEndpoint::Sso => ("sso", "connection", id.as_str().to_owned()),

@@ -1,4 +1,4 @@
-//! Calls that return lists: SSO connections, organizations, memberships.
+//! Reads that decode tolerantly: SSO connections, organizations, memberships, factors, address verifications.
 //!
 //! They decode into types with only the fields that are used. The SDK's models require fields that WorkOS' own emulator
 //! leaves out (`Connection.status`, which is deprecated), and a failed lookup locks people out.
@@ -35,9 +35,15 @@ pub(crate) async fn list<T: DeserializeOwned>(
     query: &[(&str, &str)],
 ) -> Result<Vec<T>, CallError> {
     let query = Serializer::new(String::new()).extend_pairs(query).finish();
+    let list: List<T> = get(client, &format!("{path}?{query}")).await?;
+    Ok(list.data)
+}
+
+/// `GET target`, decoded.
+pub(crate) async fn get<T: DeserializeOwned>(client: &Client, target: &str) -> Result<T, CallError> {
     let request = HttpRequest {
         method: Method::GET,
-        url: format!("{}{path}?{query}", client.base_url()),
+        url: format!("{}{target}", client.base_url()),
         headers: client.default_headers().clone(),
         body: None,
     };
@@ -45,9 +51,7 @@ pub(crate) async fn list<T: DeserializeOwned>(
     if !response.status.is_success() {
         return Err(CallError::decode(response.status, &response.headers, &response.body));
     }
-    let list: List<T> =
-        serde_json::from_slice(&response.body).map_err(|error| CallError::malformed(&error))?;
-    Ok(list.data)
+    serde_json::from_slice(&response.body).map_err(|error| CallError::malformed(&error))
 }
 
 /// An SSO connection.
