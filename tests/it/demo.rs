@@ -4,15 +4,16 @@ use std::process::{Command, Output};
 
 use crate::app::{binaries, root};
 
-const CHAPTERS: [&str; 8] = [
+const CHAPTERS: [&str; 9] = [
     "1. The main job",
     "2. Back again with a code by mail",
     "3. Single sign-on",
     "4. Google and Microsoft",
     "5. Organizations",
-    "6. Signing in as a developer",
-    "7. Recordings",
-    "8. Refusals",
+    "6. Steps on the way",
+    "7. Signing in as a developer",
+    "8. Recordings",
+    "9. Refusals",
 ];
 
 fn demo(arguments: &[&str]) -> Output {
@@ -86,7 +87,7 @@ fn an_operation_without_a_step_is_called_with_its_example() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     let last = complaint.lines().last().unwrap();
     // The template has no such route.
-    assert!(last.starts_with("error: Other endpoints, “9.1 ") && last.contains("got 404"), "{complaint}");
+    assert!(last.starts_with("error: Other endpoints, “10.1 ") && last.contains("got 404"), "{complaint}");
 }
 
 /// The paths of all routes of the template.

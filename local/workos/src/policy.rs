@@ -27,6 +27,10 @@ impl State {
                 .with("pending_authentication_token", self.new_pending(sign_in))
                 .with("email", user.email));
         }
+        let by_sso = sign_in.sso_organization.is_some();
+        if self.environment.mfa_required && !sign_in.second_factor && !by_sso {
+            return Err(self.second_factor_required(&user, &sign_in, true));
+        }
         match &sign_in.organization_id {
             Some(organization) => self.require_membership(&user.id, organization)?,
             None => sign_in.organization_id = self.choose_organization(&user, &sign_in)?,

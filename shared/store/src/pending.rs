@@ -16,7 +16,7 @@
 //! item along.
 
 use api::clock::{self, LEEWAY};
-use api::{ApiError, Client, Next, Reason};
+use api::{ApiError, Client, Next, Reason, random};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -185,11 +185,17 @@ impl Table {
     /// `enrollment_in_progress`, `store_unavailable`.
     pub async fn claim_enrollment(&self, user_id: &str) -> Result<Option<LastEnrollment>, ApiError> {
         let now = clock::now();
+        // A retry recognizes its own claim, whose response was lost.
+        let owner = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
         let write = Write::to(enrolling_pk(user_id))
             // A claim that ends later than a correct clock could have written does not count.
-            .only_if("attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :latest")
+            .only_if(
+                "attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :latest \
+                 OR lease_owner = :lease_owner",
+            )
             .bind("now", number(now))
             .bind("latest", number(now + 2 * CLAIM_SECONDS))
+            .set("lease_owner", text(owner))
             .set("lease_until", number(now + CLAIM_SECONDS))
             .set("expires_at", number(now + STEP_SECONDS + LEEWAY))
             .returning(ReturnValue::AllOld);

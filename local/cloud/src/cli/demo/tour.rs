@@ -101,6 +101,7 @@ impl<'a> Tour<'a> {
             let step = Step::deserialize(self.fill(step)?)?;
             match step.action() {
                 ("mail", email) => self.mail(email)?,
+                ("app", email) => self.app(email)?,
                 ("no-mail", email) if self.workos.last_code(email).is_none() => {}
                 ("no-mail", email) => return Err(format!("a mail was sent to {email}").into()),
                 _ => {
@@ -116,13 +117,25 @@ impl<'a> Tour<'a> {
     }
 
     fn mail(&mut self, email: &str) -> Result<(), Failure> {
-        let code = self.workos.last_code(email).ok_or_else(|| format!("no mail was sent to {email}"))?;
-        let line = format!("    ✉ mail to {email}: Your sign-in code: {code}");
+        let mail = self.workos.mails().into_iter().rev().find(|mail| mail.to.eq_ignore_ascii_case(email));
+        let mail = mail.ok_or_else(|| format!("no mail was sent to {email}"))?;
+        let line = format!("    ✉ {mail}");
+        let code = mail.code;
         self.terminal.line("");
         self.terminal.line(&self.terminal.bold(&line));
         let wrong = if code == "123456" { "654321" } else { "123456" };
         self.values.insert("wrong_code".to_owned(), wrong.into());
         self.values.insert("code".to_owned(), code.into());
+        Ok(())
+    }
+
+    fn app(&mut self, email: &str) -> Result<(), Failure> {
+        let code = self.workos.user_id(email).and_then(|user| self.workos.totp_code(&user));
+        let code = code.ok_or_else(|| format!("{email} has no authenticator app"))?;
+        let line = format!("    ⏱ authenticator app of {email}: {code}");
+        self.terminal.line("");
+        self.terminal.line(&self.terminal.bold(&line));
+        self.values.insert("totp".to_owned(), code.into());
         Ok(())
     }
 
