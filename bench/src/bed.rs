@@ -61,7 +61,7 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn start(root: &Path, binaries: &Path, peer: Option<&Path>) -> Outcome<Self> {
-        let (cloud, processes) = start_cloud(root, binaries).await?;
+        let (cloud, processes) = start_cloud(root, binaries, MailFloor::Off).await?;
         let subject = |name: &str, program: &str, like: &str, kind| {
             let program = binaries.join(program);
             Ok::<_, crate::Error>(Subject { name: name.to_owned(), function: function(like)?, program, kind })
@@ -152,12 +152,26 @@ impl Bed {
     }
 }
 
+/// Whether the mail endpoints take at least `MAIL_FLOOR_MS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MailFloor {
+    /// They take the default.
+    Default,
+    /// They do not, because it would hide the work that is measured.
+    Off,
+}
+
 /// A cloud that prints errors and drops all other log lines, and the process that served each function last.
-pub(crate) async fn start_cloud(root: &Path, binaries: &Path) -> Outcome<(Cloud, Processes)> {
+pub(crate) async fn start_cloud(
+    root: &Path,
+    binaries: &Path,
+    floor: MailFloor,
+) -> Outcome<(Cloud, Processes)> {
     let processes = Processes::default();
     let mut options = CloudOptions::new(root, binaries);
-    // The floor would hide the work that is measured.
-    options.environment.insert("MAIL_FLOOR_MS".to_owned(), "0".to_owned());
+    if floor == MailFloor::Off {
+        options.environment.insert("MAIL_FLOOR_MS".to_owned(), "0".to_owned());
+    }
     options.logs = Logs::to({
         let processes = Arc::clone(&processes);
         move |line| match line.source {

@@ -24,6 +24,8 @@ pub(crate) struct Budgets {
     fullest_table: f64,
     /// Refreshes of a storm.
     storm_refreshes: usize,
+    /// Share of single responses whose time tells whether the address is known.
+    guessed: f64,
 }
 
 /// A budget of some functions.
@@ -162,6 +164,16 @@ impl Budgets {
             let what = format!("{} with {} at a time: failures", each.target, each.concurrency);
             verdicts.push(at_most(what, each.failures as f64, 0.0));
         }
+        for each in &figures.guesses {
+            let what = format!("{}: known or unknown guessed", each.function);
+            verdicts.push(if each.has_floor {
+                at_most(what, each.right, self.guessed)
+            } else {
+                // Otherwise the measurement could not tell at all.
+                let what = format!("{what} without the floor");
+                Verdict { what, measured: each.right, is_minimum: true, bound: 0.9, goal: 0.9 }
+            });
+        }
         verdicts
     }
 }
@@ -231,7 +243,7 @@ mod tests {
     fn exceeded(budgets: &str) -> Vec<String> {
         let budgets = format!(
             r#"{{ "programs": {budgets}, "authorizerCalls": [], "authorizerReads": 1, "fullestTable": 1,
-                  "stormRefreshes": 1 }}"#
+                  "stormRefreshes": 1, "guessed": 1 }}"#
         );
         let budgets: Budgets = serde_json::from_str(&budgets).unwrap();
         let mut figures = Figures::new(Machine::default(), Counts::QUICK);

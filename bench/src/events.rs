@@ -194,6 +194,21 @@ pub(crate) fn with_session(event: &Bytes, token: &str) -> Outcome<Bytes> {
     Ok(Bytes::from(event.to_string()))
 }
 
+/// An event with another value in a field of its body.
+pub(crate) fn with_field(event: &Bytes, field: &str, value: &str) -> Outcome<Bytes> {
+    let mut event: Value = serde_json::from_slice(event)?;
+    let mut body = body(&event)?;
+    *body.pointer_mut(field).ok_or("no such field")? = value.into();
+    event["body"] = body.to_string().into();
+    Ok(Bytes::from(event.to_string()))
+}
+
+/// The body of an event or a response.
+pub(crate) fn body(value: &Value) -> Outcome<Value> {
+    let text = value["body"].as_str().ok_or_else(|| format!("no body in {value}"))?;
+    Ok(serde_json::from_str(text)?)
+}
+
 /// An HTTP client without cookies and redirects, whose requests come from `source`.
 pub(crate) fn client(source: Option<IpAddr>) -> Outcome<reqwest::Client> {
     // The workspace's reqwest has no default provider; a second call keeps the first one.

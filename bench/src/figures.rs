@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
+use crate::guess::Guess;
 use crate::machine::Machine;
 use crate::spread::Spread;
 
@@ -21,11 +22,15 @@ pub(crate) struct Counts {
     pub(crate) sessions: usize,
     /// Length of each throughput measurement, in milliseconds.
     pub(crate) throughput_ms: u64,
+    /// Known and unknown addresses, of each so many.
+    pub(crate) guesses: usize,
 }
 
 impl Counts {
-    pub(crate) const FULL: Self = Self { spawns: 40, warm: 1000, sessions: 1_000_000, throughput_ms: 4000 };
-    pub(crate) const QUICK: Self = Self { spawns: 5, warm: 60, sessions: 10_000, throughput_ms: 500 };
+    pub(crate) const FULL: Self =
+        Self { spawns: 40, warm: 1000, sessions: 1_000_000, throughput_ms: 4000, guesses: 400 };
+    pub(crate) const QUICK: Self =
+        Self { spawns: 5, warm: 60, sessions: 10_000, throughput_ms: 500, guesses: 8 };
 }
 
 /// The figures of one program.
@@ -100,6 +105,8 @@ pub(crate) struct Figures {
     pub(crate) throughput: Vec<Throughput>,
     pub(crate) sessions: Vec<Sessions>,
     pub(crate) storm: Option<Storm>,
+    /// Known or unknown, by the time of a response.
+    pub(crate) guesses: Vec<Guess>,
 }
 
 impl Figures {
@@ -116,6 +123,7 @@ impl Figures {
             throughput: Vec::new(),
             sessions: Vec::new(),
             storm: None,
+            guesses: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use session::SESSION_COOKIE;
 
 use crate::bed::{AUTHORIZER, Bed, Kind};
-use crate::events::{Events, with_session};
+use crate::events::{Events, body, with_field, with_session};
 use crate::{Outcome, say};
 
 /// Changes to an event that make a function refuse it: function, field of the body, value.
@@ -30,7 +30,7 @@ pub(crate) async fn compare(bed: &Bed) -> Outcome<()> {
             pair(bed, name, &events.next(function).await?, &events.next(function).await?).await?;
         same(name, &ours, &theirs)?;
         for (_, field, value) in REFUSALS.into_iter().filter(|(refusing, ..)| *refusing == name) {
-            let event = spoil(&events.next(function).await?, field, value)?;
+            let event = with_field(&events.next(function).await?, field, value)?;
             let (ours, theirs) = pair(bed, name, &event, &event).await?;
             same(name, &ours, &theirs)?;
             if body(&ours)?["reason"] != body(&theirs)?["reason"] {
@@ -69,21 +69,6 @@ async fn pair(bed: &Bed, function: &str, ours: &Bytes, theirs: &Bytes) -> Outcom
     let ours = bed.runtime(product)?.invoke(&product.name, ours.clone()).await?;
     let theirs = bed.runtime(peer)?.invoke(&peer.name, theirs.clone()).await?;
     Ok((serde_json::from_slice(&ours.payload)?, serde_json::from_slice(&theirs.payload)?))
-}
-
-/// The event with another value in a field of its body.
-fn spoil(event: &Bytes, field: &str, value: &str) -> Outcome<Bytes> {
-    let mut event: Value = serde_json::from_slice(event)?;
-    let mut body = body(&event)?;
-    *body.pointer_mut(field).ok_or("no such field")? = value.into();
-    event["body"] = body.to_string().into();
-    Ok(Bytes::from(event.to_string()))
-}
-
-/// The body of an event or a response.
-fn body(value: &Value) -> Outcome<Value> {
-    let text = value["body"].as_str().ok_or_else(|| format!("no body in {value}"))?;
-    Ok(serde_json::from_str(text)?)
 }
 
 /// The session token that a response sets.

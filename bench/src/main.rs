@@ -13,6 +13,7 @@ mod chart;
 mod events;
 mod figures;
 mod flow;
+mod guess;
 mod instructions;
 mod machine;
 mod measure;
@@ -123,6 +124,7 @@ async fn run(arguments: Arguments) -> Outcome<bool> {
     measure::run(&bed, &mut figures).await?;
     bed.stop().await;
     scale::run(&root, &binaries, &mut figures).await?;
+    figures.guesses = guess::run(&root, &binaries, counts.guesses).await?;
 
     say(&report::tables(&figures));
     let verdicts = budget::Budgets::read(&root)?.check(&figures);

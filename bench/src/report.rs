@@ -122,6 +122,19 @@ fn render(figures: &Figures, text: &mut String) -> std::fmt::Result {
             storm.requests, storm.refreshes, storm.failures, storm.milliseconds
         )?;
     }
+    writeln!(text, "\n| known or unknown, mail call of 60 ms | known, ms | unknown, ms | guessed |")?;
+    writeln!(text, "|---|--:|--:|--:|")?;
+    for each in &figures.guesses {
+        writeln!(
+            text,
+            "| {}, {} | {:.0} | {:.0} | {:.0}% |",
+            each.function,
+            if each.has_floor { "default floor" } else { "no floor" },
+            each.known_ms.median,
+            each.unknown_ms.median,
+            each.right * 100.0
+        )?;
+    }
     Ok(())
 }
 

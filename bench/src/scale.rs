@@ -9,7 +9,7 @@ use local::Cloud;
 use serde_json::{Value, json};
 use session::SessionToken;
 
-use crate::bed::{AUTHORIZER, dynamodb, hosted, start_cloud, workos};
+use crate::bed::{AUTHORIZER, MailFloor, dynamodb, hosted, start_cloud, workos};
 use crate::events::{Events, client, function, with_session};
 use crate::figures::{Counts, Figures, Sessions, Storm, Throughput};
 use crate::spread::Spread;
@@ -24,7 +24,7 @@ const PROTECTED: &str = "room-auth";
 
 /// Measures on a cloud of its own.
 pub(crate) async fn run(root: &Path, binaries: &Path, figures: &mut Figures) -> Outcome<()> {
-    let (cloud, _) = start_cloud(root, binaries).await?;
+    let (cloud, _) = start_cloud(root, binaries, MailFloor::Off).await?;
     for concurrency in CONCURRENCY {
         say(&format!("Throughput: {concurrency} at a time"));
         for target in [AUTHORIZER, PROTECTED] {
@@ -111,7 +111,7 @@ async fn sessions(root: &Path, binaries: &Path, counts: Counts) -> Outcome<Vec<S
     let mut tables = Vec::new();
     for sessions in [10, 10_000, 1_000_000].into_iter().filter(|each| *each <= counts.sessions) {
         say(&format!("Sessions: filling a table with {sessions}"));
-        let (cloud, _) = start_cloud(root, binaries).await?;
+        let (cloud, _) = start_cloud(root, binaries, MailFloor::Off).await?;
         // Nothing is refreshed, however long the rest takes.
         workos(&cloud)?.set_access_token_lifetime(Duration::from_secs(86_400));
         let event = Events::new(&cloud).next(function(AUTHORIZER)?).await?;

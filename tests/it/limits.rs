@@ -15,7 +15,7 @@ const ANN: &str = "ann@acme.test";
 const MAIL_PATHS: [&str; 3] = ["/auth/sign-in", "/auth/sign-up", "/auth/resend-magic-auth"];
 
 /// Every endpoint with a limit per source: function, limit and a body.
-fn limited() -> [(&'static str, u64, Value); 7] {
+pub fn limited() -> [(&'static str, u64, Value); 7] {
     let state = "a".repeat(43);
     [
         ("sign-in", 120, json!({ "email": JANE })),
@@ -46,7 +46,7 @@ fn count(app: &App, scope: &str, key: &str, seconds: u64, requests: u64) {
     }
 }
 
-fn count_source(app: &App, function: &str, requests: u64) {
+pub fn count_source(app: &App, function: &str, requests: u64) {
     count(app, function, "source:127.0.0.1", 600, requests);
 }
 

@@ -16,6 +16,7 @@ mod meeting;
 mod node;
 mod stage;
 
+mod audit;
 mod boot;
 mod connections;
 mod contract;

@@ -124,6 +124,19 @@ async fn livekit_gets_the_keys_or_the_role_of_the_bucket() {
     }
 }
 
+#[tokio::test]
+async fn a_record_outlives_the_file_and_then_expires() {
+    const DAY: u64 = 24 * 60 * 60;
+    let app = App::with_env(&[("RECORDING_RETENTION_DAYS", "30")]).await;
+    let (mut jane, _) = jane_and_john(&app).await;
+    let egress = jane.start_recording(start(ROOM)).await.is(200).text("/egressId");
+    jane.stop_recording(stop(ROOM, &egress)).await.is(200);
+    app.livekit().webhooks_settled().await;
+    let number =
+        |name: &str| -> u64 { app.items_of("recording#")[0][name]["N"].as_str().unwrap().parse().unwrap() };
+    assert_eq!(number("expires_at"), number("started_at") + 32 * DAY);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_starts_one_records() {
     let app = App::start().await;

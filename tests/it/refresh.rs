@@ -293,6 +293,19 @@ async fn past_the_grace_period_an_outage_is_an_error_and_still_ends_no_session()
 }
 
 #[tokio::test]
+async fn a_request_past_the_grace_period_takes_over_from_a_process_that_died() {
+    let app = App::with_env(&[("REFRESH_GRACE_SECONDS", "60")]).await;
+    let mut browser = app.signed_in(EMAIL).await;
+    app.expire_access(&browser, 90);
+    app.edit_session(&browser, |item| {
+        item["refresh_owner"] = json!({ "S": "died" });
+        item["refresh_lease"] = json!({ "N": (now() + 2).to_string() });
+    });
+    browser.room_auth("Jane", "room").await.is(200);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
+}
+
+#[tokio::test]
 async fn a_refresh_whose_process_died_before_its_write_is_repeated_by_the_next_request() {
     let app = App::start().await;
     // Two sessions, so that the test waits for both leases at once.
@@ -459,6 +472,26 @@ async fn a_lease_lasts_ten_seconds_and_one_from_the_future_counts_for_no_longer(
     let before = app.workos().proxy().count(REFRESH);
     browser.room_auth("Jane", "room").await.is(200);
     assert_eq!(app.workos().proxy().count(REFRESH), before);
+}
+
+/// The first request reads the clock, and a second later another one takes the lease, before the first one's claim arrives.
+#[tokio::test]
+async fn a_claim_that_arrives_late_takes_no_lease_from_a_request_that_has_it() {
+    let app = App::start().await;
+    let browser = app.signed_in(EMAIL).await;
+    all(&burst(&browser, 2).await.0, 200);
+    app.expire_access(&browser, 1);
+    let late = Fault::new("UpdateItem", Effect::Serve).delay(Duration::from_millis(1400));
+    app.dynamodb().proxy().inject(late.times(1));
+    let slow = Fault::new(REFRESH, Effect::Serve).delay(Duration::from_millis(1500));
+    app.workos().proxy().inject(slow);
+    let (mut first, mut second) = (browser.clone(), browser.clone());
+    let (first, second) = tokio::join!(first.room_auth("Jane", "room"), async {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        second.room_auth("Jane", "room").await
+    });
+    all(&[first, second], 200);
+    assert_eq!(app.workos().proxy().count(REFRESH), 1);
 }
 
 #[tokio::test]

@@ -173,10 +173,10 @@ async fn a_sign_in_with_a_replaced_token_ends_its_successor() {
 #[tokio::test]
 async fn conflicts_of_a_switch_and_of_a_sign_in_are_retried() {
     let app = App::start().await;
-    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, CONFLICT).times(2));
+    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, CONFLICT).times(6));
     let (mut browser, _) = switched(&app).await;
     let single = CONFLICT.replace("TransactionCanceledException", "TransactionConflictException");
-    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, single).times(2));
+    app.dynamodb().proxy().inject(Fault::response("TransactWriteItems", 400, single).times(6));
     browser.dev_sign_in().await.is(200);
     assert_eq!(app.items_of("session#").len(), 1);
 }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use ring::digest::{SHA256, digest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
@@ -58,6 +61,11 @@ impl EmailAddress {
     /// The address in lower case, for comparing and counting addresses.
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
+    }
+
+    /// The SHA-256 of the address, however it is written, as base64url: stands for the address in logs and keys.
+    pub fn hash(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, self.folded().as_bytes()))
     }
 
     /// Whether `other` is the same address, regardless of case and of how it is written.

@@ -339,6 +339,15 @@ impl Route {
         reasons
     }
 
+    /// Whether each request to it is a line of the [audit trail](crate::audit): if it starts a session or changes one.
+    pub const fn is_audited(&self) -> bool {
+        match self.tag {
+            Tag::SignIn => self.is_http(),
+            Tag::Session => !matches!(self.method, Method::Get),
+            Tag::Rooms | Tag::Webhooks => false,
+        }
+    }
+
     /// Whether it has a route.
     pub const fn is_http(&self) -> bool {
         !self.path.is_empty()
@@ -351,6 +360,7 @@ impl Route {
             any_verdict: self.any_verdict,
             success: self.success,
             method: self.method,
+            is_audited: self.is_audited(),
             has_parameters: has_parameters(self.path.as_bytes()),
         }
     }
@@ -364,6 +374,7 @@ pub struct HttpRoute {
     pub(crate) any_verdict: bool,
     pub(crate) success: u16,
     pub(crate) method: Method,
+    pub(crate) is_audited: bool,
     /// Whether the path has a `{name}` segment.
     pub(crate) has_parameters: bool,
 }

@@ -83,7 +83,7 @@ where
                     move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
                         let handle = move |request| Box::pin(self(endpoint, request));
                         Ok::<_, lambda_runtime::Error>(
-                            invoke::respond::<E, _, _, _>(config, handle, event).await,
+                            invoke::respond::<E, _, _, _>(name, config, handle, event).await,
                         )
                     },
                 ))

@@ -15,14 +15,15 @@ use serde::Serialize;
 use crate::caller::Verdict;
 use crate::input::Input;
 use crate::{
-    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, deadline,
-    logs, request, response,
+    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, audit,
+    deadline, logs, request, response,
 };
 
-/// Responds to one request and logs one line about it.
+/// Responds to one request to the function `name` and logs one line about it; two if it is audited.
 ///
 /// The route is a constant of `E` here and in [`read`], so the code for other methods is not part of the binary.
 pub(crate) async fn respond<E, I, O, Fut>(
+    name: &'static str,
     config: &ApiConfig,
     handle: impl FnOnce(Request<I>) -> Fut,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
@@ -35,9 +36,10 @@ where
 {
     let route = const { E::ROUTE.http() };
     let started = Instant::now();
-    let LambdaEvent { payload: event, context: invocation } = event;
+    let LambdaEvent { payload: mut event, context: invocation } = event;
+    let client = client(&mut event);
     let response = async {
-        let result = async { handle(read::<E, I>(config, event)?).await };
+        let result = async { handle(read::<E, I>(config, event, client.clone())?).await };
         let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
@@ -45,6 +47,13 @@ where
                 response::success(route.success, &success)
                     .map_err(|error| ApiError::new(Reason::Internal).because(error))
             });
+        if route.is_audited {
+            audit::request(
+                name,
+                result.as_ref().map_or_else(|error| error.reason().name(), |_| "success"),
+                &client,
+            );
+        }
         match result {
             Ok(response) => {
                 let duration_ms = millis_since(started);
@@ -57,7 +66,7 @@ where
             }
         }
     };
-    logs::invocation(&invocation, response).await
+    logs::invocation(&invocation, audit::scope(response)).await
 }
 
 /// Runs a scheduled invocation. An error fails the invocation, so that Lambda retries it and counts it as an error.
@@ -111,6 +120,7 @@ fn millis_since(started: Instant) -> u64 {
 fn read<E: Endpoint, I: Input>(
     config: &ApiConfig,
     mut event: ApiGatewayV2httpRequest,
+    client: Client,
 ) -> Result<Request<I>, ApiError> {
     check_origin(config, &event.headers)?;
     let route = const { E::ROUTE.http() };
@@ -119,18 +129,30 @@ fn read<E: Endpoint, I: Input>(
         Access::Session => {
             let fields = context.authorizer.take().map(|authorizer| authorizer.fields).unwrap_or_default();
             let caller = Verdict::from_context(fields.into_iter().collect()).caller();
-            if route.any_verdict { caller.ok() } else { Some(caller?) }
+            let caller = if route.any_verdict { caller.ok() } else { Some(caller?) };
+            if let Some(caller) = caller.as_ref().filter(|_| route.is_audited) {
+                audit::note(|notes| {
+                    notes.user_id = Some(caller.user_id.clone());
+                    notes.organization_id.clone_from(&caller.organization_id);
+                });
+            }
+            caller
         }
         _ => None,
-    };
-    let client = Client {
-        ip: context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
-        user_agent: context.http.user_agent.take(),
     };
     let cookies = Cookies::parse(event.cookies.take().unwrap_or_default());
     let bearer = bearer(&event.headers);
     let input = I::read(route, &LambdaRequest::ApiGatewayV2(event).into())?;
     Ok(Request { input, client, cookies, bearer, caller })
+}
+
+/// The client of a request.
+fn client(event: &mut ApiGatewayV2httpRequest) -> Client {
+    let http = &mut event.request_context.http;
+    Client {
+        ip: http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        user_agent: http.user_agent.take(),
+    }
 }
 
 fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {

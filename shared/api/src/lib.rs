@@ -4,6 +4,7 @@
 //! Everything that endpoints share happens here: the `Origin` check, body limits, content type, the caller's identity,
 //! the deadline, security headers, error bodies and log lines.
 
+pub mod audit;
 pub mod auth_data;
 mod authorizer;
 mod boot;

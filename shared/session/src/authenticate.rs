@@ -10,14 +10,16 @@
 
 use std::time::Duration;
 
+use api::audit::Cause;
 use api::caller::Verdict;
 use api::{ApiError, Caller, Client, ConfigError, Cookies, Env, Reason, Secret, Variable, clock, deadline};
 use store::session::{Renewal, RenewedAccess, RenewedClaims};
 use store::{SessionItem, SessionKey, Table, to_deadline};
+use tokio::time::Instant;
 use workos::{Grants, RefreshError, Refreshed};
 
 use crate::lease::{Lease, RETRY_PAUSE, count, count_stored, unverified};
-use crate::{Lifetimes, SessionToken, Standing};
+use crate::{Lifetimes, SessionToken, Standing, trail};
 
 /// How long the claims of an expired access token are still accepted.
 pub static REFRESH_GRACE_SECONDS: Variable = Variable::or(
@@ -110,20 +112,34 @@ impl Authenticator {
         }
     }
 
-    /// The session with refreshed or cached claims; `None` if it has ended.
+    /// The session with refreshed or cached claims; `None` if it has ended. Past the grace period it waits for the refresh
+    /// by another request, and takes over if that fails.
     async fn refreshed(
         &self,
         token: &SessionToken,
         key: &SessionKey,
-        session: SessionItem,
+        mut session: SessionItem,
         client: &Client,
     ) -> Result<Option<SessionItem>, ApiError> {
         let lease = Lease::new(&self.table, token)?;
-        match lease.claim(session.generation).await {
-            Ok(true) => self.refresh(&lease, token, key, session, client).await,
-            Ok(false) if self.is_within_grace(&session) => Ok(Some(session)),
-            Ok(false) => self.await_refresh(key, session.generation).await,
-            Err(error) => self.with_cached_claims(session, error),
+        let end = Instant::now() + POLL_TIMEOUT.min(deadline::remaining());
+        loop {
+            match lease.claim(&session).await {
+                Ok(true) => return self.refresh(&lease, token, key, session, client).await,
+                Ok(false) if self.is_within_grace(&session) => return Ok(Some(session)),
+                Ok(false) => {}
+                Err(error) => return self.with_cached_claims(session, error),
+            }
+            if Instant::now() >= end {
+                return Err(ApiError::new(Reason::WorkosUnavailable)
+                    .because("the request that refreshes this session did not finish"));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+            session = match self.table.session(key).await? {
+                Some(session) if self.is_within_grace(&session) => return Ok(Some(session)),
+                Some(session) => session,
+                None => return Ok(None),
+            };
         }
     }
 
@@ -165,6 +181,7 @@ impl Authenticator {
                 let (reason, cause) = (error.reason().name(), error.cause());
                 tracing::info!(reason, cause, "WorkOS ended a session");
                 if self.table.delete_session_of(key, session.generation).await? {
+                    trail::ended(Cause::Workos, key, &session, client);
                     return Ok(None);
                 }
                 // Another request refreshed it meanwhile.
@@ -221,28 +238,6 @@ impl Authenticator {
 
     fn is_within_grace(&self, session: &SessionItem) -> bool {
         clock::now() < session.access_expires_at.saturating_add(self.grace)
-    }
-
-    /// Waits for the refresh by another request. Only sessions past the grace period need to wait.
-    async fn await_refresh(
-        &self,
-        key: &SessionKey,
-        generation: u64,
-    ) -> Result<Option<SessionItem>, ApiError> {
-        let refreshed = async {
-            loop {
-                tokio::time::sleep(POLL_INTERVAL).await;
-                let Some(session) = self.table.session(key).await? else { return Ok(None) };
-                if session.generation != generation && self.is_within_grace(&session) {
-                    return Ok(Some(session));
-                }
-            }
-        };
-        let timeout = POLL_TIMEOUT.min(deadline::remaining());
-        tokio::time::timeout(timeout, refreshed).await.unwrap_or_else(|_| {
-            Err(ApiError::new(Reason::WorkosUnavailable)
-                .because("the request that refreshes this session did not finish"))
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Limits first, then the SSO question, then the mail. Everything that a stranger can see (status, headers, body,
 //! cookies, time) is the same for known and unknown addresses, and whether a mail was withheld or not.
 
+use api::audit::{self, Effect};
 use api::auth_data::AuthData;
 use api::config::COOKIE_SAME_SITE;
 use api::{ApiError, ConfigError, Done, EmailAddress, Env, Request, Response, SameSite, SetCookie};
@@ -83,6 +84,8 @@ impl CodeMail {
         email: &EmailAddress,
         req: &Request<I>,
     ) -> Result<NextStep, ApiError> {
+        // What follows may do more than that.
+        note_code(email, Some(Effect::NoMail));
         let next_step = async {
             let device = DEVICE.find(&req.cookies, email);
             let (pending, cookie) = PENDING.issue(&req.cookies, email, self.same_site)?;
@@ -130,6 +133,15 @@ impl CodeMail {
         }
         Ok(None)
     }
+}
+
+/// Notes a request for a code, or with one.
+pub(crate) fn note_code(email: &EmailAddress, effect: Option<Effect>) {
+    audit::note(|notes| {
+        notes.method = Some("MagicAuth".to_owned());
+        notes.email_hash = Some(email.hash());
+        notes.effect = effect;
+    });
 }
 
 impl NextStep {

@@ -5,6 +5,7 @@ use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, SameSite, S
 use store::{CodeTry, SourceLimit, Table, TryGrant};
 
 use crate::browsers::{DEVICE, PENDING};
+use crate::code_mail::note_code;
 
 /// Admits tries of codes.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ impl CodeTries {
         email: &'a EmailAddress,
         req: &'a Request<I>,
     ) -> Result<Try<'a, I>, ApiError> {
+        note_code(email, None);
         let device = DEVICE.find(&req.cookies, email);
         let pending = PENDING.find(&req.cookies, email);
         let request = CodeTry { source, client: &req.client, email, device, pending };

@@ -1,7 +1,7 @@
 //! The lease on a session's refresh token.
 //!
 //! A refresh token is single use, so only one request of the whole fleet may use it: the one that wins the lease, a
-//! conditional write. If its process dies, the lease expires and the next request sends the old refresh token again.
+//! write on the condition that nothing has changed since the request found the lease free. If its process dies, the lease expires and the next request sends the old refresh token again.
 //! WorkOS returns the same new pair for 30 s after the first use, so nothing is lost.
 //!
 //! After transient trouble, a pause follows the lease. It is another attribute, because it may be longer.
@@ -9,14 +9,17 @@
 use std::time::Duration;
 
 use api::{ApiError, Reason, Secret, clock, metrics, random};
-use store::session::{LeaseTimes, Renewal, RenewedAccess};
-use store::{SessionKey, Table, to_deadline};
+use store::session::{RefreshState, Renewal, RenewedAccess};
+use store::{SessionItem, SessionKey, Table, to_deadline};
 
 use crate::SessionToken;
 
 /// The duration of a lease in seconds: longer than a function's deadline of 8 s, shorter than WorkOS' replay window of
 /// 30 s.
-const DURATION: u64 = 10;
+pub const DURATION: u64 = 9;
+
+/// The longest lease that counts, in seconds: one second more, because no two clocks tick together.
+const LONGEST: u64 = DURATION + 1;
 
 /// The pause after a transient error, in seconds.
 pub(crate) const RETRY_PAUSE: u64 = 5;
@@ -24,10 +27,12 @@ pub(crate) const RETRY_PAUSE: u64 = 5;
 /// The longest pause that counts, in seconds. A longer one was written by a machine whose clock is ahead.
 const LONGEST_PAUSE: u64 = 60;
 
-/// When a lease can be taken at `now`. Clocks may be minutes apart, so a lease counts for at most its duration from now:
-/// if it seems to end later, the machine that took it is ahead of us.
-pub const fn times(now: u64) -> LeaseTimes {
-    LeaseTimes { now, lease_until: now + DURATION, pause_until: now + LONGEST_PAUSE }
+/// Whether a request that read this may claim the lease at `now`. Clocks may be minutes apart, so what another machine
+/// wrote counts only up to a maximum from now: beyond that, its clock is ahead of ours.
+pub fn is_free(refresh: &RefreshState, now: u64) -> bool {
+    let counts =
+        |until: Option<u64>, longest| until.is_some_and(|until| now < until && until <= now + longest);
+    !counts(refresh.lease_until, LONGEST) && !counts(refresh.pause_until, LONGEST_PAUSE)
 }
 
 /// One request's lease on the refresh token of a session.
@@ -43,9 +48,13 @@ impl<'a> Lease<'a> {
         Ok(Self { table, token, key: token.key(), owner: random::id()? })
     }
 
-    /// Claims the lease of a session that is still in `generation`. Returns whether this request won it.
-    pub(crate) async fn claim(&self, generation: u64) -> Result<bool, ApiError> {
-        self.table.claim_refresh(&self.key, generation, &self.owner, times(clock::now())).await
+    /// Claims the lease of a session as it was read. Returns whether this request won it.
+    pub(crate) async fn claim(&self, session: &SessionItem) -> Result<bool, ApiError> {
+        let now = clock::now();
+        if !is_free(&session.refresh, now) {
+            return Ok(false);
+        }
+        self.table.claim_refresh(&self.key, session, &self.owner, now + DURATION).await
     }
 
     /// Releases the lease: the next claim can succeed after `pause` seconds. If this fails, the lease expires.
@@ -101,8 +110,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_outlives_a_deadline_and_ends_well_within_the_replay_window() {
-        let LeaseTimes { now, lease_until, pause_until } = times(1000);
-        assert_eq!((now, lease_until, pause_until), (1000, 1010, 1060));
+    fn a_lease_counts_for_ten_seconds_and_a_pause_for_a_minute() {
+        let leased = |until| RefreshState { lease_until: Some(until), ..RefreshState::default() };
+        let paused = |until| RefreshState { pause_until: Some(until), ..RefreshState::default() };
+        assert!(is_free(&RefreshState::default(), 1000));
+        for (state, is_free_at_1000) in [
+            (leased(1000), true),
+            (leased(1001), false),
+            (leased(1000 + DURATION), false),
+            // Taken on a clock that is one second ahead.
+            (leased(1001 + DURATION), false),
+            (leased(1002 + DURATION), true),
+            (paused(1000), true),
+            (paused(1001), false),
+            (paused(1060), false),
+            (paused(1061), true),
+        ] {
+            assert_eq!(is_free(&state, 1000), is_free_at_1000, "{state:?}");
+        }
     }
 }

@@ -25,6 +25,7 @@ mod signed_in;
 mod step_ups;
 mod switch;
 mod token;
+mod trail;
 
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
 pub use browsers::{DEVICE_COOKIE, PENDING_COOKIE};

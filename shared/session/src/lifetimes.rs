@@ -105,6 +105,8 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 
 #[cfg(test)]
 mod tests {
+    use store::session::RefreshState;
+
     use super::*;
 
     const LIFETIMES: Lifetimes = Lifetimes { idle: 100, absolute: 250 };
@@ -120,6 +122,7 @@ mod tests {
             access_expires_at: 0,
             sealed_refresh_token: Vec::new(),
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at,
             expires_at: 0,

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use api::audit::{self, Cause};
 use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
+use api::{ApiError, Client, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
 use futures_util::future::join_all;
-use store::session::Ended;
-use store::{SessionItem, Table, to_deadline};
+use store::session::{Ended, RefreshState};
+use store::{SessionItem, SessionKey, Table, to_deadline};
 use workos::{Authentication, OAUTH_COOKIE, User};
 
 use crate::chain::Chain;
-use crate::{Lifetimes, SessionToken, Standing};
+use crate::{Lifetimes, SessionToken, Standing, trail};
 
 /// The cookie with the session token.
 pub const SESSION_COOKIE: &str = "__Host-session";
+
+/// Timeout of reading the sessions that a sign-in replaces, which is for the audit trail only.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Begins and ends sessions.
 #[derive(Clone, Debug)]
@@ -56,20 +60,71 @@ impl Sessions {
         let session = self.new_session(token, &authentication, clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
+        let mut replaced = self.live(old.ends()).await;
         while let Some(linked) =
             to_deadline(reserve, || self.table.begin_session(&key, &session, old.ends(), old.known())).await?
         {
-            old.add_links_of(&linked, clock::now());
+            let added = old.add_links_of(&linked, clock::now());
+            replaced.extend(self.live(&added).await);
+        }
+        for (key, session) in &replaced {
+            trail::ended(Cause::Replaced, key, session, &request.client);
         }
         Ok(authentication.user)
     }
 
+    /// The sessions of `keys` that are live. Those that cannot be read are left out.
+    async fn live(&self, keys: &[SessionKey]) -> Vec<(SessionKey, SessionItem)> {
+        let reads = join_all(keys.iter().map(|key| self.table.session(key)));
+        let Ok(read) = tokio::time::timeout(READ_TIMEOUT, reads).await else {
+            tracing::warn!("the sessions that a sign-in replaces could not be read in time");
+            return Vec::new();
+        };
+        let mut live = Vec::new();
+        for (key, session) in keys.iter().zip(read) {
+            match session {
+                Ok(session) => live.extend(
+                    session.filter(|session| self.is_live(session)).map(|session| (key.clone(), session)),
+                ),
+                Err(error) => {
+                    tracing::warn!(
+                        cause = error.cause(),
+                        "a session that a sign-in replaces could not be read"
+                    );
+                }
+            }
+        }
+        live
+    }
+
     /// Deletes the session of a sign-in that failed: its write may have succeeded although the response was lost.
-    pub(crate) async fn discard(&self, token: &SessionToken) {
+    pub(crate) async fn discard(&self, token: &SessionToken, client: &Client) {
         let key = token.key();
-        if let Err(error) = self.table.end_session(&key, std::slice::from_ref(&key)).await {
+        let known = std::slice::from_ref(&key);
+        if let Err(error) = self.end_one(Cause::Discarded, &key, known, client).await {
             tracing::warn!(cause = error.cause(), "the session of a failed sign-in may remain");
         }
+    }
+
+    /// Ends one session, see [`Table::end_session`], and logs its end unless a switch or its lifetime has ended it.
+    async fn end_one(
+        &self,
+        cause: Cause,
+        key: &SessionKey,
+        known: &[SessionKey],
+        client: &Client,
+    ) -> Result<Ended, ApiError> {
+        let ended = self.table.end_session(key, known).await?;
+        if let Ended::Gone(Some(session)) = &ended
+            && self.is_live(session)
+        {
+            trail::ended(cause, key, session, client);
+        }
+        Ok(ended)
+    }
+
+    fn is_live(&self, session: &SessionItem) -> bool {
+        self.lifetimes.standing(session, clock::now()) == Standing::Live
     }
 
     /// Ends the sessions that the client holds, whatever their state, with those before and after a switch. Returns the
@@ -81,9 +136,11 @@ impl Sessions {
         let mut chain = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let mut ended = Vec::new();
         let mut pending = chain.ends().to_vec();
+        audit::note(|notes| notes.session = pending.first().map(SessionKey::prefix));
         while !pending.is_empty() {
             // All of them are tried, even if one fails.
-            let ends = join_all(pending.iter().map(|key| self.table.end_session(key, chain.known()))).await;
+            let end = |key| self.end_one(Cause::SignOut, key, chain.known(), &request.client);
+            let ends = join_all(pending.iter().map(end)).await;
             let mut next = Vec::new();
             for (key, outcome) in pending.into_iter().zip(ends) {
                 match outcome.map_err(|error| {
@@ -129,10 +186,7 @@ impl Sessions {
     /// # Errors
     /// `not_signed_in` if it has ended or was replaced.
     pub(crate) fn check_is_live(&self, session: &SessionItem) -> Result<(), ApiError> {
-        match self.lifetimes.standing(session, clock::now()) {
-            Standing::Live => Ok(()),
-            Standing::Readable | Standing::Ended => Err(Reason::NotSignedIn.into()),
-        }
+        if self.is_live(session) { Ok(()) } else { Err(Reason::NotSignedIn.into()) }
     }
 
     /// A session that began at `created_at`.
@@ -154,6 +208,7 @@ impl Sessions {
             access_expires_at: claims.expires_at,
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
+            refresh: RefreshState::default(),
             created_at,
             last_seen_at: now,
             expires_at: self.lifetimes.expiry(created_at, now),

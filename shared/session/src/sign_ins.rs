@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::audit::{self, Effect};
 use api::{ApiError, ConfigError, Cookies, Env, Reason, Request, Response, SetCookie, clock, metrics};
 use store::{PendingKey, PendingSignIn, Table, to_deadline};
 use workos::{Authentication, Authorize, FlowState, Grants, OAuthFlow, SignIn, StepUp, User};
@@ -64,6 +65,10 @@ impl SignIns {
             }
             SignIn::ChooseOrganization(selection) => {
                 count(method, "choose_organization");
+                audit::note(|notes| {
+                    notes.user_id = Some(selection.id.clone());
+                    notes.effect = Some(Effect::ChooseOrganization);
+                });
                 Ok(Response::new(SignedIn::must_choose(selection)))
             }
             refused => Err(self.refuse(method, refused, &request.cookies).await),
@@ -104,6 +109,7 @@ impl SignIns {
             email_verification_id: step_up.email_verification_id,
             apps: step_up.apps,
         };
+        audit::note(|notes| notes.user_id.clone_from(&pending.user_id));
         let key = PendingKey::of(token.expose());
         match to_deadline(RESERVE, || self.table().begin_step(&key, &pending)).await {
             Ok(()) => error.next(step).pending(Some(token.expose().to_owned())),
@@ -125,10 +131,19 @@ impl Sessions {
         request: &Request<I>,
     ) -> Result<(User, SetCookie), ApiError> {
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
+        audit::note(|notes| {
+            notes.user_id = Some(authentication.claims.user_id.clone());
+            notes.organization_id.clone_from(&authentication.claims.organization_id);
+            notes.method.clone_from(&authentication.method);
+            notes.session = Some(token.key().prefix());
+        });
         match self.begin(&token, authentication, request, RESERVE).await {
-            Ok(user) => Ok((user, self.cookie(&token))),
+            Ok(user) => {
+                audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
+                Ok((user, self.cookie(&token)))
+            }
             Err(error) => {
-                tokio::join!(grants.abandon(&session_id), self.discard(&token));
+                tokio::join!(grants.abandon(&session_id), self.discard(&token, &request.client));
                 Err(ApiError::new(Reason::SignInInterrupted).because(error.cause()))
             }
         }

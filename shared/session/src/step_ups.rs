@@ -4,6 +4,7 @@
 //! What a step may do is bound to the pending sign-in in the table, see [`store::pending`]. Nothing but the token and the
 //! code comes from the client.
 
+use api::audit::{self, Effect};
 use api::{ApiError, Client, ConfigError, EmailAddress, Env, Next, Reason, Request, Response};
 use futures_util::future::try_join_all;
 use schemars::JsonSchema;
@@ -100,12 +101,14 @@ impl StepUps {
                 None => self.workos.find_user(&email).await,
             }
         };
+        note_mail(&email, Effect::NoMail);
         let (mail, user) = tokio::join!(admit_mail(&self.table, &email), user);
         let Mail::Granted(grant) = mail? else { return Ok(()) };
         let sent = async { self.workos.send_verification(&user?.ok_or(Reason::SignInExpired)?).await };
         let sent = sent.await;
-        if sent.is_err() {
-            grant.give_back(&self.table).await;
+        match sent {
+            Ok(()) => note_mail(&email, Effect::CodeMailed),
+            Err(_) => grant.give_back(&self.table).await,
         }
         sent
     }
@@ -232,8 +235,17 @@ impl StepUps {
         let (admitted, pending) =
             tokio::join!(source.admit(&self.table, client), self.table.pending_step(&key, step));
         admitted?;
-        Ok((key, pending?))
+        let pending = pending?;
+        audit::note(|notes| notes.user_id.clone_from(&pending.user_id));
+        Ok((key, pending))
     }
+}
+
+fn note_mail(email: &EmailAddress, effect: Effect) {
+    audit::note(|notes| {
+        notes.email_hash = Some(email.hash());
+        notes.effect = Some(effect);
+    });
 }
 
 /// Whether nobody can verify a factor any more: WorkOS asked for an enrollment long after the factor was created.

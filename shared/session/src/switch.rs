@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::audit::{self, Cause, Effect};
 use api::{ApiError, ConfigError, Cookies, EmailAddress, Env, Reason, Request, Response};
 use store::SessionItem;
 use store::session::Link;
@@ -9,7 +10,7 @@ use workos::{Authentication, Authorize, Grants, OrganizationId, RefreshError, Re
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
 use crate::lifetimes::readable_until;
-use crate::{SessionToken, Sessions, SignedIn};
+use crate::{SessionToken, Sessions, SignedIn, trail};
 
 /// Attempts at the lease and their interval, while a refresh is in progress.
 const ATTEMPTS: u32 = 12;
@@ -51,7 +52,12 @@ impl Switcher {
         organization: &OrganizationId,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
+        audit::note(|notes| notes.organization_id = Some(organization.as_str().to_owned()));
         let (token, session) = self.sessions.current(request).await?;
+        audit::note(|notes| {
+            notes.user_id = Some(session.user_id.clone());
+            notes.session = Some(token.key().prefix());
+        });
         if !email.is_same_as(&session.email) {
             return Err(Reason::EmailMismatch.into());
         }
@@ -84,7 +90,10 @@ impl Switcher {
                 Err(unverified())
             }
             Err(RefreshError::Ended(error)) => {
-                self.sessions.table.delete_session_of(&token.key(), session.generation).await?;
+                let key = token.key();
+                if self.sessions.table.delete_session_of(&key, session.generation).await? {
+                    trail::ended(Cause::Workos, &key, &session, &request.client);
+                }
                 let ended = ApiError::new(Reason::NotSignedIn)
                     .because(format!("WorkOS ended the session: {}", error.cause()));
                 Err(ended.cookie(self.sessions.cleared_cookie()))
@@ -137,7 +146,7 @@ impl Switcher {
     ) -> Result<SessionItem, ApiError> {
         let key = token.key();
         for _ in 0..ATTEMPTS {
-            if lease.claim(session.generation).await? {
+            if lease.claim(&session).await? {
                 return Ok(session);
             }
             tokio::time::sleep(ATTEMPT_INTERVAL).await;
@@ -179,6 +188,10 @@ impl Switcher {
             }
         };
         if replaced {
+            audit::note(|notes| {
+                notes.previous_session = notes.session.replace(key.prefix());
+                notes.effect = Some(Effect::SessionSwitched);
+            });
             let cookie = self.sessions.cookie(&token);
             Ok(Response::new(SignedIn::complete(authentication.user)).cookie(cookie))
         } else {

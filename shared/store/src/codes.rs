@@ -13,9 +13,6 @@
 //! cannot use up anybody's budget.
 
 use api::{ApiError, Client, EmailAddress, clock};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 
 use crate::attributes::{Item, Reader, number, text};
 use crate::budget::{Budget, Use};
@@ -136,7 +133,7 @@ impl CodeRequest<'_> {
     pub async fn admit(self, table: &Table) -> Result<Mail, ApiError> {
         let now = clock::now();
         let source = self.source.counter(self.client, now);
-        let shared = Account::Address(format!("limit#mail#{}", hash(self.email)));
+        let shared = Account::Address(format!("limit#mail#{}", self.email.hash()));
         let device = self.device.as_ref().map(Account::device);
         for account in device.into_iter().chain([shared]) {
             let steps = [
@@ -175,7 +172,7 @@ impl CodeRequest<'_> {
 /// `store_unavailable`.
 pub async fn admit_mail(table: &Table, email: &EmailAddress) -> Result<Mail, ApiError> {
     let now = clock::now();
-    let account = Account::Address(format!("limit#mail#{}", hash(email)));
+    let account = Account::Address(format!("limit#mail#{}", email.hash()));
     match table.update(account.spend(MAILS, now)).await? {
         Written::Done(_) => Ok(Mail::Granted(MailGrant(account.used(MAILS, now)))),
         Written::Refused(_) => Ok(Mail::Withheld),
@@ -197,7 +194,7 @@ impl CodeTry<'_> {
     pub async fn admit(self, table: &Table) -> Result<TryGrant, ApiError> {
         let now = clock::now();
         let source = self.source.counter(self.client, now);
-        let address = hash(self.email);
+        let address = self.email.hash();
         let wrong_codes = Counter::new(WRONG_CODES_SCOPE, &address, WRONG_CODES, now);
         let device = self.device.as_ref().map(|key| (Account::device(key), DEVICE_TRIES));
         let pending = self.pending.as_ref().map(|key| (Account::Browser(pending_pk(key)), PENDING_TRIES));
@@ -310,11 +307,6 @@ fn device_pk(key: &BrowserKey) -> String {
 
 fn pending_pk(key: &BrowserKey) -> String {
     format!("code#{}", key.0)
-}
-
-/// SHA-256 of an address, as base64url.
-fn hash(email: &EmailAddress) -> String {
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, email.folded().as_bytes()))
 }
 
 /// The count is then too high until its window ends.

@@ -21,6 +21,11 @@ impl SessionKey {
     pub fn pk(&self) -> String {
         format!("session#{}", self.0)
     }
+
+    /// Its first characters, which identify the session in logs: 48 bits of a hash.
+    pub fn prefix(&self) -> String {
+        self.0.chars().take(8).collect()
+    }
 }
 
 impl fmt::Debug for SessionKey {
@@ -50,6 +55,8 @@ pub struct SessionItem {
     pub sealed_refresh_token: Vec<u8>,
     /// Number of refreshes. A write based on an older generation is refused.
     pub generation: u64,
+    /// Who may refresh it. A new session has none.
+    pub refresh: RefreshState,
     /// When the session was created.
     pub created_at: u64,
     /// When it was last used, to within 1/20 of the idle lifetime.
@@ -101,16 +108,15 @@ pub enum RenewedAccess {
     },
 }
 
-/// When the lease to refresh a session can be taken. Other machines' clocks may be off, so what they wrote counts only up
-/// to a maximum from now.
-#[derive(Clone, Copy, Debug)]
-pub struct LeaseTimes {
-    /// Now.
-    pub now: u64,
-    /// The end of a lease taken now. One that ends later is not to be trusted, and free.
-    pub lease_until: u64,
-    /// The end of the longest pause after transient trouble that begins now. One that ends later is over.
-    pub pause_until: u64,
+/// Who may refresh a session. See `shared/session`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefreshState {
+    /// The request that holds the lease.
+    pub owner: Option<String>,
+    /// When the lease ends.
+    pub lease_until: Option<u64>,
+    /// When the pause after transient trouble ends.
+    pub pause_until: Option<u64>,
 }
 
 /// The claims of a new access token.
@@ -210,29 +216,26 @@ impl Table {
         self.update(touch).await.map(drop)
     }
 
-    /// Gives `owner` the lease to refresh the session, if it is free. One of all callers with the same generation gets it.
-    /// Returns whether `owner` has it.
+    /// Gives `owner` the lease to refresh the session until `lease_until`, if nobody has renewed, leased or paused it since
+    /// `session` was read: of all callers that read the same, one gets it. Returns whether `owner` has it.
     ///
     /// # Errors
     /// `store_unavailable`.
     pub async fn claim_refresh(
         &self,
         key: &SessionKey,
-        generation: u64,
+        session: &SessionItem,
         owner: &str,
-        times: LeaseTimes,
+        lease_until: u64,
     ) -> Result<bool, ApiError> {
+        let RefreshState { owner: seen_owner, pause_until, .. } = &session.refresh;
         let claim = Write::to(key.pk())
-            .only_if(
-                "generation = :generation \
-                 AND (attribute_not_exists(refresh_lease) OR NOT refresh_lease BETWEEN :after_now AND :refresh_lease) \
-                 AND (attribute_not_exists(refresh_pause) OR NOT refresh_pause BETWEEN :after_now AND :pause_until)",
-            )
-            .bind("generation", number(generation))
-            .bind("after_now", number(times.now + 1))
-            .bind("pause_until", number(times.pause_until))
+            .only_if("generation = :generation")
+            .bind("generation", number(session.generation))
+            .and_if_unchanged("refresh_pause", pause_until.map(number))
+            .and_if_unchanged("refresh_owner", seen_owner.as_ref().map(text))
             .set("refresh_owner", text(owner))
-            .set("refresh_lease", number(times.lease_until));
+            .set("refresh_lease", number(lease_until));
         match self.update(claim).await? {
             Written::Done(_) => Ok(true),
             // The SDK repeats a write whose response was lost; the condition then fails on our own lease.
@@ -357,6 +360,11 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
         // A replaced session has none.
         sealed_refresh_token: item.optional_bytes("sealed_refresh_token").unwrap_or_default(),
         generation: item.number("generation")?,
+        refresh: RefreshState {
+            owner: item.optional_text("refresh_owner"),
+            lease_until: item.optional_number("refresh_lease"),
+            pause_until: item.optional_number("refresh_pause"),
+        },
         created_at: item.number("created_at")?,
         last_seen_at: item.number("last_seen_at")?,
         expires_at: item.number("expires_at")?,

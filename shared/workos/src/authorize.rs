@@ -1,5 +1,6 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
+use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
 use api::config::COOKIE_SAME_SITE;
 use api::{
@@ -22,6 +23,18 @@ pub enum Selector {
     Connection(ConnectionId),
     /// WorkOS' hosted page, which takes every step that the organization requires.
     Organization(OrganizationId),
+}
+
+impl Selector {
+    /// WorkOS' name of the authentication method.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Google => "GoogleOAuth",
+            Self::Microsoft => "MicrosoftOAuth",
+            Self::Connection(_) => "SSO",
+            Self::Organization(_) => "AuthKit",
+        }
+    }
 }
 
 /// The endpoint that starts SSO.
@@ -106,6 +119,10 @@ impl Authorize {
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
         let (flow, cookie) = OAuthFlow::start(cookies, self.same_site)?;
+        audit::note(|notes| {
+            notes.method = Some(selector.method().to_owned());
+            notes.effect = Some(Effect::Redirect);
+        });
         Ok(Started { url: self.url(selector, &flow, login_hint), state: flow.state, cookie })
     }
 
@@ -172,8 +189,9 @@ impl Authorize {
     /// to `/sso/authorize` as well; without it, a code from another browser's flow could be redeemed in this one.
     pub fn url(&self, selector: Selector, flow: &OAuthFlow, login_hint: Option<&str>) -> String {
         let (path, name, value) = match selector {
-            Selector::Google => ("user_management", "provider", "GoogleOAuth".to_owned()),
-            Selector::Microsoft => ("user_management", "provider", "MicrosoftOAuth".to_owned()),
+            provider @ (Selector::Google | Selector::Microsoft) => {
+                ("user_management", "provider", provider.method().to_owned())
+            }
             Selector::Organization(id) => ("user_management", "organization_id", id.as_str().to_owned()),
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str().to_owned()),

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use api::audit::{self, Effect};
 use api::{ApiError, Client, EmailAddress, Reason, Secret, metrics};
 use workos_sdk::CreateMagicCodeAndReturn;
 use workos_sdk::user_management::CreateMagicAuthParams;
@@ -75,6 +76,7 @@ impl WorkOs {
         let outcome = if created.is_ok() { "ok" } else { "failed" };
         metrics::latency("MailLatency", millis, &[("Outcome", outcome)]);
         let created = created?;
+        audit::note(|notes| notes.effect = Some(Effect::CodeMailed));
         Ok(Secret::new(created.code.into_inner()))
     }
 }

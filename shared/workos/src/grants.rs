@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use api::{ApiError, Client, ConfigError, EmailAddress, Env, Next, Reason, Secret};
+use api::{ApiError, Client, ConfigError, EmailAddress, Env, Next, Reason, Secret, audit};
 use workos_sdk::AuthenticateResponse;
 use workos_sdk::user_management::{
     AuthenticateWithCodeParams, AuthenticateWithEmailVerificationParams, AuthenticateWithMagicAuthParams,
@@ -116,6 +116,7 @@ impl Grants {
         organization: &OrganizationId,
         client: &Client,
     ) -> Result<SignIn, GrantError> {
+        audit::note(|notes| notes.organization_id = Some(organization.as_str().to_owned()));
         let params = AuthenticateWithOrganizationSelectionParams {
             ip_address: ip_address(client),
             user_agent: user_agent(client),

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use session::{Chain, Lifetimes, SessionToken, Standing, lease};
 use stateright::{Model, Property};
-use store::session::{LeaseTimes, Link};
+use store::session::{Link, RefreshState};
 use store::{SessionItem, SessionKey};
 
 use crate::{DEADLINE, Outcome, check, next_moment};
@@ -68,11 +68,20 @@ impl Stored {
             access_expires_at: self.access_expires_at,
             sealed_refresh_token: Vec::new(),
             generation: self.generation,
+            refresh: self.refresh(),
             created_at: START,
             last_seen_at: START,
             expires_at: 0,
             replaced_by: link(self.replaced_by),
             replaces: link(self.replaces),
+        }
+    }
+
+    fn refresh(&self) -> RefreshState {
+        RefreshState {
+            owner: self.lease.map(|(owner, _)| owner.to_string()),
+            lease_until: self.lease.map(|(_, until)| until),
+            pause_until: self.pause_until,
         }
     }
 
@@ -164,6 +173,10 @@ struct Running {
     key: usize,
     generation: u64,
     refresh_token: u8,
+    owner: Option<usize>,
+    pause_until: Option<u64>,
+    /// When the lease ends that it claims.
+    lease_until: u64,
 }
 
 impl Running {
@@ -177,7 +190,29 @@ impl Running {
     }
 
     fn new(request: Request) -> Self {
-        Self { request, step: Step::Begin, started_at: 0, key: 0, generation: 0, refresh_token: 0 }
+        Self {
+            request,
+            step: Step::Begin,
+            started_at: 0,
+            key: 0,
+            generation: 0,
+            refresh_token: 0,
+            owner: None,
+            pause_until: None,
+            lease_until: 0,
+        }
+    }
+
+    /// Notes what it read at `now`. The claim arrives later, and the clock has gone on. Mirrors `Lease::claim`.
+    fn found(&mut self, stored: &Stored, now: u64) {
+        (self.generation, self.refresh_token) = (stored.generation, stored.refresh_token);
+        (self.owner, self.pause_until) = (stored.lease.map(|(owner, _)| owner), stored.pause_until);
+        self.lease_until = now + lease::DURATION;
+        self.step = match (lease::is_free(&stored.refresh(), now), self.request) {
+            (true, _) => Step::Claim,
+            (false, Request::Switch(_)) => Step::Reread,
+            (false, _) => return self.end(Step::Answered(200)),
+        };
     }
 }
 
@@ -243,14 +278,13 @@ struct Protocol {
 /// The conditions of the table's writes.
 impl State {
     /// `Table::claim_refresh`
-    fn claim_refresh(&mut self, key: usize, generation: u64, owner: usize) -> bool {
-        let LeaseTimes { now, lease_until, pause_until } = lease::times(self.now);
-        let Some(stored) = &mut self.table[key] else { return false };
-        let is_leased = stored.lease.is_some_and(|(_, until)| (now + 1..=lease_until).contains(&until));
-        let is_paused = stored.pause_until.is_some_and(|until| (now + 1..=pause_until).contains(&until));
-        let won = stored.generation == generation && !is_leased && !is_paused;
+    fn claim_refresh(&mut self, request: usize) -> bool {
+        let seen = &self.requests[request];
+        let Some(stored) = &mut self.table[seen.key] else { return false };
+        let won = (stored.generation, stored.lease.map(|(owner, _)| owner), stored.pause_until)
+            == (seen.generation, seen.owner, seen.pause_until);
         if won {
-            stored.lease = Some((owner, lease_until));
+            stored.lease = Some((request, seen.lease_until));
         }
         won
     }
@@ -346,11 +380,7 @@ impl State {
             {
                 running.end(Step::Answered(200));
             }
-            (_, Standing::Live, Some(stored)) => {
-                running.generation = stored.generation;
-                running.refresh_token = stored.refresh_token;
-                running.step = Step::Claim;
-            }
+            (_, Standing::Live, Some(stored)) => running.found(&stored, now),
             (Request::Refresh, Standing::Readable, _) => running.end(Step::Answered(200)),
             _ => running.end(Step::Answered(401)),
         }
@@ -364,7 +394,7 @@ impl State {
         let (is_sent, is_answered) = (outcome != Outcome::Dropped, outcome == Outcome::Answered);
         let next = match step {
             Step::Claim => {
-                let won = is_sent && self.claim_refresh(key, generation, request);
+                let won = is_sent && self.claim_refresh(request);
                 match (is_answered, won, kind) {
                     (true, true, _) => Step::Refresh(Attempt::First),
                     (true, false, Request::Switch(_)) => Step::Reread,
@@ -375,9 +405,8 @@ impl State {
             Step::Reread => match &self.table[key] {
                 _ if !is_answered => Step::Answered(503),
                 Some(stored) if stored.standing(now) == Standing::Live => {
-                    let running = &mut self.requests[request];
-                    (running.generation, running.refresh_token) = (stored.generation, stored.refresh_token);
-                    Step::Claim
+                    self.requests[request].found(stored, now);
+                    return;
                 }
                 _ => Step::Answered(401),
             },
