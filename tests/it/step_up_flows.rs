@@ -517,3 +517,67 @@ async fn a_step_that_cannot_be_written_down_interrupts_the_sign_in() {
     app.dynamodb().proxy().clear_faults();
     assert!(app.items_of("pending#").is_empty());
 }
+
+#[tokio::test]
+async fn a_failed_enrollment_leaves_no_factor() {
+    let app = App::start().await;
+    let user = with_mfa(&app, "unlucky@example.com");
+    let mut browser = app.browser();
+    let answer = by_mail(&app, &mut browser, "unlucky@example.com").await;
+    let token = pending(&answer, "enroll_mfa");
+    // WorkOS adds the factor, but its response is lost.
+    app.workos().proxy().inject(Fault::new("mfa.factors.create", Effect::LoseResponse).times(1));
+    browser.step("enroll-mfa", &token).await.refused(502, "workos_unavailable");
+    assert_eq!(app.workos().factors(&user), []);
+    // The factor cannot be noted.
+    let fault = Fault::response("TransactWriteItems", 500, "{\"__type\":\"InternalServerError\"}");
+    app.dynamodb().proxy().inject(fault);
+    browser.step("enroll-mfa", &token).await.refused(503, "store_unavailable");
+    app.dynamodb().proxy().clear_faults();
+    assert_eq!(app.workos().factors(&user), []);
+    enroll(&app, &mut browser, &token).await.is(200);
+}
+
+#[tokio::test]
+async fn a_leftover_that_nobody_can_verify_any_more_is_deleted() {
+    let app = App::start().await;
+    let user = with_mfa(&app, "hesitant@example.com");
+    let answer = by_mail(&app, &mut app.browser(), "hesitant@example.com").await;
+    let token = pending(&answer, "enroll_mfa");
+    app.browser().step("enroll-mfa", &token).await.is(200);
+    // Nothing here knows this factor any more.
+    app.edit_item(&format!("enrolling#{user}"), |item| item["factor_id"] = json!({ "S": "another" }));
+    app.browser().step("enroll-mfa", &token).await.refused(403, "already_enrolled");
+    // Later than its pending sign-in lived, WorkOS says again that the person is not enrolled.
+    let key = app.items_of("pending#")[0]["pk"]["S"].as_str().unwrap().to_owned();
+    let later = crate::app::now() + 1_000;
+    app.edit_item(&key, |item| item["refused_at"] = json!({ "N": later.to_string() }));
+    let new = app.browser().step("enroll-mfa", &token).await.is(200);
+    assert_eq!(app.workos().factors(&user), [(new.text("/factorId"), false)]);
+}
+
+#[tokio::test]
+async fn a_token_that_workos_keeps_for_the_next_step_keeps_its_tries() {
+    let app = App::start().await;
+    let user = app.workos().user_id(EVE).unwrap();
+    let mut browser = app.browser();
+    let answer = by_google(&app, &mut browser, EVE).await;
+    let token = pending(&answer, "verify_email");
+    for _ in 0..4 {
+        browser.verify_email(&token, "000000").await.refused(400, "code_rejected");
+    }
+    let body = json!({
+        "code": "mfa_challenge", "message": "Next.", "pending_authentication_token": token,
+        "user": { "id": user, "email": EVE }, "authentication_factors": [{ "id": "auth_factor_1", "type": "totp" }],
+    });
+    let fault = Fault::response("authenticate.email_verification", 403, body.to_string()).times(1);
+    app.workos().proxy().inject(fault.header("content-type", "application/json"));
+    let answer = browser.verify_email(&token, &app.code(EVE)).await.refused(403, "mfa_challenge");
+    assert_eq!(pending(&answer, "challenge_mfa"), token);
+    app.workos().enroll_totp(&user);
+    let factor = app.workos().factors(&user).pop().unwrap().0;
+    let item = app.items_of("pending#").remove(0);
+    app.edit_item(item["pk"]["S"].as_str().unwrap(), |item| item["apps"] = json!({ "L": [{ "S": factor }] }));
+    let id = browser.step("challenge-mfa", &token).await.is(200).text("/challengeId");
+    browser.verify_mfa(&token, &id, "000000").await.refused(403, "too_many_tries");
+}
