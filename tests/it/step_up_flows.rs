@@ -1,6 +1,8 @@
 //! Sign-ins that need a verified address, a second factor or another method, from the first click to a room token; and
 //! what must not be possible on the way.
 
+use std::time::Duration;
+
 use local_proxy::{Effect, Fault};
 use local_workos::{Environment, Policy};
 use serde_json::{Value, json};
@@ -580,4 +582,30 @@ async fn a_token_that_workos_keeps_for_the_next_step_keeps_its_tries() {
     app.edit_item(item["pk"]["S"].as_str().unwrap(), |item| item["apps"] = json!({ "L": [{ "S": factor }] }));
     let id = browser.step("challenge-mfa", &token).await.is(200).text("/challengeId");
     browser.verify_mfa(&token, &id, "000000").await.refused(403, "too_many_tries");
+}
+
+#[tokio::test]
+async fn an_enrollment_sees_the_factor_of_one_that_overtakes_it() {
+    let app = App::start().await;
+    let user = with_mfa(&app, "victim@example.com");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let answer = by_mail(&app, &mut app.browser(), "victim@example.com").await;
+        tokens.push(pending(&answer, "enroll_mfa"));
+    }
+    // The thief's request lists the factors at once, but its claim arrives after the person has enrolled. The first
+    // update is the count of the source.
+    let late = Fault::new("UpdateItem", Effect::Serve).skip(1).times(1).delay(Duration::from_secs(3));
+    app.dynamodb().proxy().inject(late);
+    let (mut thief, mut person) = (app.browser(), app.browser());
+    let overtaken = async { thief.step("enroll-mfa", &tokens[0]).await };
+    let overtaking = async {
+        while app.dynamodb().proxy().faulted() == 0 || calls(&app, "mfa.factors.list") == 0 {
+            tokio::task::yield_now().await;
+        }
+        enroll(&app, &mut person, &tokens[1]).await.is(200)
+    };
+    let (overtaken, _) = tokio::join!(overtaken, overtaking);
+    overtaken.refused(403, "already_enrolled");
+    assert_eq!(app.workos().factors(&user).len(), 1);
 }

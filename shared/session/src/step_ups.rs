@@ -4,12 +4,13 @@
 //! What a step may do is bound to the pending sign-in in the table, see [`store::pending`]. Nothing but the token and the
 //! code comes from the client.
 
+use std::time::Duration;
+
 use api::audit::{self, Effect};
 use api::{ApiError, Client, ConfigError, EmailAddress, Env, Next, Reason, Request, Response};
 use futures_util::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::time::Duration;
 use store::pending::STEP_SECONDS;
 use store::{
     LastEnrollment, Mail, PendingKey, PendingSignIn, SourceLimit, StepTry, StepTryGrant, Table, admit_mail,
@@ -104,8 +105,8 @@ impl StepUps {
         note_mail(&email, Effect::NoMail);
         let (mail, user) = tokio::join!(admit_mail(&self.table, &email), user);
         let Mail::Granted(grant) = mail? else { return Ok(()) };
-        let sent = async { self.workos.send_verification(&user?.ok_or(Reason::SignInExpired)?).await };
-        let sent = sent.await;
+        let send = async { self.workos.send_verification(&user?.ok_or(Reason::SignInExpired)?).await };
+        let sent = send.await;
         match sent {
             Ok(()) => note_mail(&email, Effect::CodeMailed),
             Err(_) => grant.give_back(&self.table).await,
@@ -134,7 +135,13 @@ impl StepUps {
             tokio::join!(self.table.claim_enrollment(user_id), self.workos.factors(user_id));
         let last = last?;
         let enrolled = async {
-            self.delete_leftovers(&factors?, last, pending.refused_at).await?;
+            let mut factors = factors?;
+            let is_missing = |last: &LastEnrollment| factors.iter().all(|factor| factor.id != last.factor_id);
+            if last.as_ref().is_some_and(is_missing) {
+                // The list may be older than the claim.
+                factors = self.workos.factors(user_id).await?;
+            }
+            self.delete_leftovers(&factors, last, pending.refused_at).await?;
             self.add_app(&key, user_id).await
         };
         let enrolled = enrolled.await;

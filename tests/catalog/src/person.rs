@@ -156,7 +156,7 @@ impl<'a> Person<'a> {
                 let function = function(name).ok_or_else(|| format!("there is no function {name}"))?;
                 let outgoing = Box::pin(self.prepare(function)).await?;
                 let answer = self.send(&outgoing).await?;
-                if !answer.body["pendingAuthenticationToken"].is_string() {
+                if answer.body.get("pendingAuthenticationToken").is_none() {
                     return Err(format!("{name} responded with {} {}", answer.status, answer.body).into());
                 }
                 self.found = found;
