@@ -94,6 +94,8 @@ async fn an_invalid_variable_is_named_without_its_value() {
         ("authorizer", "SESSION_IDLE_SECONDS", "sk_secret"),
         ("authorizer", "REFRESH_GRACE_SECONDS", "0"),
         ("finalize-oauth", "COOKIE_SAME_SITE", "strict"),
+        ("authorizer", "COOKIE_SAME_SITE", "strict"),
+        ("finalize-oauth", "SESSION_TRANSPORTS", "header"),
         ("dev-sign-in", "STAGE", "prod"),
         ("dev-sign-in", "STAGE", "staging"),
         ("dev-sign-in", "STAGE", "Dev"),

@@ -57,7 +57,7 @@ async fn without_limits(app: &App, run: impl Future<Output = ()>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs schemathesis: `make contract`"]
 async fn every_endpoint_responds_as_documented_without_a_session() {
-    let app = App::start().await;
+    let app = App::with_env(&[("SESSION_TRANSPORTS", "cookie,header")]).await;
     without_limits(&app, conforms(&app, &[], None, 12)).await;
 }
 

@@ -53,5 +53,6 @@ mod step_ups;
 mod switching;
 mod template;
 mod tokens;
+mod transport;
 mod verdicts;
 mod webhooks;

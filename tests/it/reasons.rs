@@ -2,19 +2,28 @@
 //! [`Stage`](crate::stage::Stage) call [`check`] on each.
 
 use api::Reason;
+use api::transport::{FLOW_TOKEN, SESSION_TOKEN, header_for};
 use catalog::{Answer, Function};
 use serde_json::Value;
 
 use crate::generated::openapi::gateway_responses;
 
-/// Asserts that a response has a status, cookies and, if it is an error, a reason that its route declares.
+/// Asserts that a response has a status, cookies (or headers in their place) and, if it is an error, a reason that its
+/// route declares.
 #[track_caller]
 pub fn check(function: &Function, response: &Answer) {
     let Function { name, route, .. } = function;
     let (status, body) = (response.status.as_u16(), &response.body);
     for cookie in &response.cookies {
         let cookie = cookie.split('=').next().unwrap_or_default();
+        let cookie = cookie.strip_suffix("-p").unwrap_or(cookie);
         assert!(route.cookies.contains(&cookie), "{name} sets {cookie}, which its route does not declare");
+    }
+    for header in
+        [SESSION_TOKEN, FLOW_TOKEN].into_iter().filter(|header| response.headers.contains_key(header))
+    {
+        let declared = route.cookies.iter().any(|cookie| header_for(cookie).as_ref() == Some(&header));
+        assert!(declared, "{name} sends {header}, but its route declares no cookie for it");
     }
     if response.status.is_success() {
         assert_eq!(status, route.success, "{name} succeeds with a status that its route does not declare");

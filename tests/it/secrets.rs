@@ -1,6 +1,6 @@
 //! No secret reaches a log: calls every endpoint, then searches the captured logs for every secret that was handed out.
 
-use catalog::Person;
+use catalog::{Person, Tokens};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -25,9 +25,14 @@ fn secrets(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The values of a person's cookies, and the secrets in all responses to them.
+/// The values of a person's cookies and tokens, and the secrets in all responses to them.
 fn secrets_of(person: &Person<'_>) -> Vec<String> {
     let mut found: Vec<_> = person.cookies.values().cloned().collect();
+    if let Some(Tokens { session, flow }) = &person.tokens {
+        found.extend(session.clone());
+        let parts = flow.iter().flat_map(|flow| flow.split(';')).filter_map(|part| part.split_once('='));
+        found.extend(parts.map(|(_, secret)| secret.to_owned()));
+    }
     person.responses.iter().for_each(|response| secrets(response, &mut found));
     found
 }
@@ -44,28 +49,34 @@ fn assert_in_no_log(app: &App, secrets: &[String]) {
 
 #[tokio::test]
 async fn no_log_line_holds_a_token_code_key_or_cookie() {
-    let stage = Stage::open().await;
+    let stage = Stage::with_header_transport().await;
     let app = &stage.app;
     let mut handed_out = vec!["sk_test_default".to_owned()];
     for function in catalog::endpoints() {
-        let mut ready = stage.ready(function).await;
-        secrets(&body(&ready.outgoing), &mut handed_out);
-        handed_out.extend(
-            ready.outgoing.headers.iter().map(|(_, value)| value.clone()).filter(|value| value.len() > 100),
-        );
-        handed_out.extend(ready.person.cookies.values().cloned());
-        ready.succeed().await;
-        handed_out.extend(secrets_of(&ready.person));
+        for mut ready in [stage.ready(function).await, stage.ready_without_cookies(function).await] {
+            secrets(&body(&ready.outgoing), &mut handed_out);
+            handed_out.extend(
+                ready
+                    .outgoing
+                    .headers
+                    .iter()
+                    .map(|(_, value)| value.clone())
+                    .filter(|value| value.len() > 100),
+            );
+            handed_out.extend(secrets_of(&ready.person));
+            ready.succeed().await;
+            handed_out.extend(secrets_of(&ready.person));
+        }
     }
     handed_out.extend(app.workos().refresh_tokens());
     handed_out.extend(app.workos().access_tokens());
-    assert!(handed_out.len() > 40, "{}", handed_out.len());
+    assert!(handed_out.len() > 80, "{}", handed_out.len());
     assert_in_no_log(app, &handed_out);
 }
 
 #[tokio::test]
 async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
-    let stage = Stage::open().await;
+    let stage = Stage::with_header_transport().await;
     let app = &stage.app;
     let mut browser = app.browser();
     let email = "jane.doe@example.com";
@@ -79,6 +90,12 @@ async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
     browser.cookies.insert("__Host-oauth".into(), "junk-cookie-value".into());
     browser.finalize_oauth("wrong-oauth-code", Some("wrong-state")).await.is(400);
     browser.select_organization("wrong-pending-token", "org_wrong").await.is(400);
+
+    let mut browser = app.browser().header("flow-token", "oauth=junk-flow-token");
+    for transport in ["wrong-transport", "header"] {
+        browser = browser.header("session-transport", transport);
+        browser.finalize_oauth("wrong-oauth-code", None).await;
+    }
 
     // The causes of errors are logged, so every upstream of every endpoint fails with a secret in its response.
     for function in catalog::endpoints() {
@@ -101,6 +118,8 @@ async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
         "not-a-code-1",
         "wrong-oauth-code",
         "junk-cookie-value",
+        "junk-flow-token",
+        "wrong-transport",
         "wrong-state",
         "wrong-pending-token",
         "leak-of-upstream",

@@ -52,16 +52,37 @@ impl Ready<'_> {
 }
 
 impl Stage {
-    /// Starts the product. LiveKit sends no webhooks, which would run concurrently with the requests of a test.
+    /// Starts the product.
     pub async fn open() -> Self {
-        let app = App::start().await;
+        Self::of(App::start().await)
+    }
+
+    /// Starts the product with header transport enabled.
+    pub async fn with_header_transport() -> Self {
+        Self::of(App::with_env(&[("SESSION_TRANSPORTS", "cookie,header")]).await)
+    }
+
+    /// LiveKit sends no webhooks, which would run concurrently with the requests of a test.
+    pub fn of(app: App) -> Self {
         app.livekit().set_webhook_url(None);
         Self { app }
     }
 
     /// A new person, ready to send the function's example.
     pub async fn ready(&self, function: &'static Function) -> Ready<'_> {
-        let mut person = Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person");
+        self.prepare(self.person(), function).await
+    }
+
+    /// As [`Stage::ready`], by header transport.
+    pub async fn ready_without_cookies(&self, function: &'static Function) -> Ready<'_> {
+        self.prepare(self.person().without_cookies(), function).await
+    }
+
+    fn person(&self) -> Person<'_> {
+        Person::new(&self.app.cloud, crate::app::http(), ORIGIN).expect("a person")
+    }
+
+    async fn prepare<'a>(&self, mut person: Person<'a>, function: &'static Function) -> Ready<'a> {
         let outgoing = person.prepare(function).await.expect("the steps before the example succeed");
         Ready { person, outgoing }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Env};
 use catalog::Function;
 use local_template::{Deployment, Template};
@@ -87,6 +88,25 @@ fn cors_allows_the_method_of_every_route() {
             "CORS allows {allowed:?}, not {} {}",
             route.method,
             route.path
+        );
+    }
+}
+
+#[test]
+fn cors_allows_and_exposes_the_headers_of_header_transport() {
+    let cors = template("dev").cors.expect("the template configures CORS");
+    for header in [SESSION_TRANSPORT, FLOW_TOKEN] {
+        assert!(
+            cors.allow_headers.iter().any(|name| header == name.as_str()),
+            "{header}: {:?}",
+            cors.allow_headers
+        );
+    }
+    for header in [SESSION_TOKEN, FLOW_TOKEN] {
+        assert!(
+            cors.expose_headers.iter().any(|name| header == name.as_str()),
+            "{header}: {:?}",
+            cors.expose_headers
         );
     }
 }

@@ -44,7 +44,7 @@ impl Endpoint for FinalizeMagicAuth {
 
     fn load(env: &Env) -> Result<Self, ConfigError> {
         let sign_ins = SignIns::load(env)?;
-        let tries = CodeTries::load(env, sign_ins.table().clone())?;
+        let tries = CodeTries::new(sign_ins.table().clone());
         Ok(Self { grants: Grants::load(env)?, sign_ins, tries })
     }
 }

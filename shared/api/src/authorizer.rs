@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Client, Cookies, Secret, request};
+use crate::{Client, Cookies, SameSite, Secret, request};
 
 /// The credentials of a request.
 #[derive(Debug)]
@@ -45,12 +45,13 @@ struct Http {
     user_agent: Option<String>,
 }
 
-impl From<AuthorizerEvent> for Credentials {
-    fn from(event: AuthorizerEvent) -> Self {
-        let http = event.request_context.http;
-        Self {
-            cookies: Cookies::parse(event.cookies.unwrap_or_default()),
-            bearer: event.headers.authorization.as_deref().and_then(request::bearer),
+impl AuthorizerEvent {
+    /// The credentials; of the cookies, only those of the configured form count.
+    pub(crate) fn credentials(self, same_site: SameSite) -> Credentials {
+        let http = self.request_context.http;
+        Credentials {
+            cookies: Cookies::parse(self.cookies.unwrap_or_default(), same_site),
+            bearer: self.headers.authorization.as_deref().and_then(request::bearer),
             client: Client { ip: http.source_ip.and_then(|ip| ip.parse().ok()), user_agent: http.user_agent },
         }
     }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     fn credentials(event: serde_json::Value) -> Credentials {
-        serde_json::from_value::<AuthorizerEvent>(event).unwrap().into()
+        serde_json::from_value::<AuthorizerEvent>(event).unwrap().credentials(SameSite::Lax)
     }
 
     #[test]

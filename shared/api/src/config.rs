@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Secret;
+use crate::{SameSite, Secret};
 
 /// An environment variable.
 #[derive(Debug, PartialEq, Eq)]
@@ -205,7 +205,14 @@ pub static ALLOWED_ORIGINS: Variable = Variable::optional(
 pub static COOKIE_SAME_SITE: Variable = Variable::or(
     "COOKIE_SAME_SITE",
     "lax",
-    "The `SameSite` of all cookies: `lax`, or `none` for front ends on a different site than the API.",
+    "The `SameSite` of all cookies: `lax`, or `none` for front ends on a different site than the API. With `none` the cookies are partitioned and have names of their own, such as `__Host-session-p`. A change signs everybody out.",
+);
+
+/// The transports that clients may use.
+pub static SESSION_TRANSPORTS: Variable = Variable::or(
+    "SESSION_TRANSPORTS",
+    "cookie",
+    "How clients may receive a session: `cookie`, or `cookie,header` to allow `Session-Transport: header` as well.",
 );
 
 /// The configuration that all endpoints share.
@@ -213,13 +220,17 @@ pub static COOKIE_SAME_SITE: Variable = Variable::or(
 pub struct ApiConfig {
     /// `ALLOWED_ORIGINS`, each without a trailing slash.
     pub allowed_origins: Vec<String>,
+    /// `COOKIE_SAME_SITE`.
+    pub same_site: SameSite,
+    /// Whether `SESSION_TRANSPORTS` lists `header`.
+    pub header_transport: bool,
 }
 
 impl ApiConfig {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// If `ALLOWED_ORIGINS` lists something that is not an origin.
+    /// If a variable is invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let origins = env.optional(&ALLOWED_ORIGINS).unwrap_or_default();
         let origins = origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
@@ -230,7 +241,23 @@ impl ApiConfig {
                 "must list origins such as https://app.example.com",
             ));
         }
-        Ok(Self { allowed_origins })
+        Ok(Self {
+            allowed_origins,
+            same_site: env.parsed(&COOKIE_SAME_SITE)?,
+            header_transport: header_transport(env)?,
+        })
+    }
+}
+
+/// Cookies cannot be disabled: a browser that has a session cookie can always sign out.
+fn header_transport(env: &Env) -> Result<bool, ConfigError> {
+    let listed = env.required(&SESSION_TRANSPORTS)?;
+    let mut transports: Vec<_> = listed.split(',').map(str::trim).collect();
+    transports.sort_unstable();
+    match transports[..] {
+        ["cookie"] => Ok(false),
+        ["cookie", "header"] => Ok(true),
+        _ => Err(ConfigError::new(&SESSION_TRANSPORTS, "must be `cookie` or `cookie,header`")),
     }
 }
 
@@ -273,6 +300,17 @@ mod tests {
             "api.example.com",
         ] {
             assert_eq!(url(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn header_transport_is_allowed_beside_cookies_only() {
+        let allowed = |listed: &str| header_transport(&Env::fixed([("SESSION_TRANSPORTS", listed)])).ok();
+        assert_eq!((allowed(""), allowed("cookie")), (Some(false), Some(false)));
+        assert_eq!((allowed("cookie,header"), allowed("header, cookie")), (Some(true), Some(true)));
+        for refused in ["header", "cookie,", "cookie,cookie", "Cookie", "cookie;header", "cookie,header,none"]
+        {
+            assert_eq!(allowed(refused), None, "{refused}");
         }
     }
 

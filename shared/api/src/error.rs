@@ -62,6 +62,7 @@ reasons! {
     MissingField "missing_field" 400 final "Send the field named in `field`. Null and empty values count as missing.";
     InvalidField "invalid_field" 400 final "Correct the type, length or characters of the field named in `field`.";
     InvalidEmail "invalid_email" 400 final "Ask the person to correct the email address.";
+    InvalidTransport "invalid_transport" 400 final "Send `Session-Transport: cookie` or `Session-Transport: header`, or omit it.";
     CodeRejected "code_rejected" 400 final "The code is wrong, expired or already used: request a new one.";
     FlowExpired "flow_expired" 400 final "This browser has no matching sign-in in progress: restart the sign-in.";
     SelectionExpired "selection_expired" 400 final "The pending sign-in has expired: restart the sign-in.";
@@ -69,6 +70,8 @@ reasons! {
     SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: restart it, or sign in another way.";
     NotSignedIn "not_signed_in" 401 final "Sign in, then repeat the request with the session.";
     OriginNotAllowed "origin_not_allowed" 403 final "Send the request from a page on an allowed origin.";
+    TransportNotEnabled "transport_not_enabled" 403 final "Use cookies: this API does not enable `Session-Transport: header`.";
+    SessionCookiePresent "session_cookie_present" 403 final "Sign out with the session cookie first, or keep using it: with a cookie, `Session-Transport: header` is refused.";
     EmailMismatch "email_mismatch" 403 final "Send the email address of the signed-in person.";
     OrganizationNotAllowed "organization_not_allowed" 403 final "Choose an organization that the person belongs to.";
     SsoRequired "sso_required" 403 final "Send the browser to `authData.redirectURL`.";
@@ -108,7 +111,10 @@ impl Reason {
     /// The reasons of every endpoint, from the code that endpoints share.
     pub const COMMON: &'static [Self] = &[
         Self::InvalidJson,
+        Self::InvalidTransport,
         Self::OriginNotAllowed,
+        Self::TransportNotEnabled,
+        Self::SessionCookiePresent,
         Self::BodyTooLarge,
         Self::JsonRequired,
         Self::Internal,

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::authorizer::AuthorizerEvent;
 use crate::boot::boot;
 use crate::caller::Verdict;
+use crate::config::COOKIE_SAME_SITE;
 use crate::input::Input;
-use crate::{ApiConfig, ApiError, Credentials, Endpoint, Request, Response, invoke, logs};
+use crate::{ApiConfig, ApiError, Credentials, Endpoint, Env, Request, Response, invoke, logs};
 
 /// A `handle` method that can run as a Lambda function. Its signature decides what invokes the function:
 ///
@@ -138,9 +139,11 @@ where
     Fut: Future<Output = Verdict> + Send,
 {
     fn run(self, name: &'static str) -> ExitCode {
-        boot(name, E::load, async |endpoint| {
+        let load = |env: &Env| Ok((env.parsed(&COOKIE_SAME_SITE)?, E::load(env)?));
+        boot(name, load, async |context| {
+            let (same_site, endpoint) = context;
             let service = service_fn(move |event: LambdaEvent<AuthorizerEvent>| async move {
-                let verdict = Box::pin(self(endpoint, event.payload.into()));
+                let verdict = Box::pin(self(endpoint, event.payload.credentials(*same_site)));
                 Ok::<_, lambda_runtime::Error>(invoke::authorize(&event.context, verdict).await)
             });
             lambda_runtime::run(service).await

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::caller::Verdict;
 use crate::input::Input;
+use crate::transport::Transport;
 use crate::{
     Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, audit,
     deadline, logs, request, response,
@@ -39,12 +40,17 @@ where
     let LambdaEvent { payload: mut event, context: invocation } = event;
     let client = client(&mut event);
     let response = async {
-        let result = async { handle(read::<E, I>(config, event, client.clone())?).await };
+        let mut transport = Transport::default();
+        let result = async {
+            check_origin(config, &event.headers)?;
+            transport = Transport::of(config, &mut event)?;
+            handle(read::<E, I>(event, client.clone(), transport.cookies())?).await
+        };
         let result = deadline::limit(result)
             .await
             .unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
             .and_then(|success| {
-                response::success(route.success, &success)
+                response::success(route.success, &success, &transport)
                     .map_err(|error| ApiError::new(Reason::Internal).because(error))
             });
         if route.is_audited {
@@ -62,7 +68,7 @@ where
             }
             Err(error) => {
                 log_error(route.path, &error, started);
-                response::failure(&error, &invocation.request_id)
+                response::failure(&error, &invocation.request_id, &transport)
             }
         }
     };
@@ -116,13 +122,12 @@ fn millis_since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Checks the origin first, so that a page of a foreign origin learns nothing else; then the caller, then the input.
+/// Checks the caller, then the input.
 fn read<E: Endpoint, I: Input>(
-    config: &ApiConfig,
     mut event: ApiGatewayV2httpRequest,
     client: Client,
+    cookies: Cookies,
 ) -> Result<Request<I>, ApiError> {
-    check_origin(config, &event.headers)?;
     let route = const { E::ROUTE.http() };
     let context = &mut event.request_context;
     let caller = match route.access {
@@ -140,7 +145,6 @@ fn read<E: Endpoint, I: Input>(
         }
         _ => None,
     };
-    let cookies = Cookies::parse(event.cookies.take().unwrap_or_default());
     let bearer = bearer(&event.headers);
     let input = I::read(route, &LambdaRequest::ApiGatewayV2(event).into())?;
     Ok(Request { input, client, cookies, bearer, caller })
@@ -155,6 +159,7 @@ fn client(event: &mut ApiGatewayV2httpRequest) -> Client {
     }
 }
 
+/// Comes first, so that a page of a foreign origin learns nothing else.
 fn check_origin(config: &ApiConfig, headers: &HeaderMap) -> Result<(), ApiError> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let all_allowed = origins

@@ -1,8 +1,8 @@
 //! The base of every endpoint: configuration, error reasons, typed requests and responses, logs, and [`main!`], which
 //! turns an [`Endpoint`] into a Lambda function.
 //!
-//! Everything that endpoints share happens here: the `Origin` check, body limits, content type, the caller's identity,
-//! the deadline, security headers, error bodies and log lines.
+//! Everything that endpoints share happens here: the `Origin` check, cookies or the headers in their place, body limits,
+//! content type, the caller's identity, the deadline, security headers, error bodies and log lines.
 
 pub mod audit;
 pub mod auth_data;
@@ -26,13 +26,14 @@ pub mod request;
 pub mod response;
 pub mod secret;
 pub mod text;
+pub mod transport;
 
 pub use auth_data::AuthData;
 pub use authorizer::Credentials;
 pub use boot::run;
 pub use caller::{Caller, Verdict};
 pub use config::{ApiConfig, ConfigError, Env, Variable};
-pub use cookie::{Cookies, SameSite, SetCookie};
+pub use cookie::{Cookies, DEVICE_COOKIE, OAUTH_COOKIE, PENDING_COOKIE, SESSION_COOKIE, SameSite, SetCookie};
 pub use email::EmailAddress;
 pub use endpoint::{Access, Endpoint, Route, Step, Tag};
 pub use error::{ApiError, INPUT, Next, Reason};

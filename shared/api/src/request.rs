@@ -19,7 +19,7 @@ pub struct Request<I> {
     pub input: I,
     /// The client's address and user agent.
     pub client: Client,
-    /// The request's cookies.
+    /// The request's cookies, or what a client without cookies sent in their place, see [`crate::transport`].
     pub cookies: Cookies,
     /// The token of `Authorization: Bearer`, from clients without cookies.
     pub bearer: Option<crate::Secret>,

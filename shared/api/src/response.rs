@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Details;
+use crate::transport::Transport;
 use crate::{ApiError, SetCookie};
 
 /// Headers of every response, errors included.
@@ -22,16 +23,16 @@ pub const HEADERS: [(HeaderName, HeaderValue); 6] = [
 /// A successful response. Its status is that of the [`Route`](crate::Route).
 ///
 /// ```
-/// use api::{Done, Response, SameSite, SetCookie};
+/// use api::{Done, Response, SetCookie};
 ///
-/// let response = Response::new(Done::OK).cookie(SetCookie::new("__Host-example", "1", SameSite::Lax, 60));
+/// let response = Response::new(Done::OK).cookie(SetCookie::new("__Host-example", "1", 60));
 /// assert_eq!(response.cookies.len(), 1);
 /// ```
 #[derive(Debug)]
 pub struct Response<O> {
     /// The body.
     pub body: O,
-    /// Cookies to set.
+    /// Cookies to set; headers in their place for a client without cookies, see [`crate::transport`].
     pub cookies: Vec<SetCookie>,
 }
 
@@ -81,13 +82,14 @@ pub struct ErrorBody<'a> {
 pub(crate) fn success<O: Serialize>(
     status: u16,
     response: &Response<O>,
+    transport: &Transport,
 ) -> serde_json::Result<ApiGatewayV2httpResponse> {
     let body = serde_json::to_string(&response.body)?;
-    Ok(render(status, body, &response.cookies))
+    Ok(render(status, body, &response.cookies, transport))
 }
 
 /// Renders an error.
-pub(crate) fn failure(error: &ApiError, request_id: &str) -> ApiGatewayV2httpResponse {
+pub(crate) fn failure(error: &ApiError, request_id: &str, transport: &Transport) -> ApiGatewayV2httpResponse {
     let reason = error.reason();
     let body = ErrorBody {
         code: reason.status(),
@@ -99,18 +101,23 @@ pub(crate) fn failure(error: &ApiError, request_id: &str) -> ApiGatewayV2httpRes
     };
     // Serializing plain strings and numbers cannot fail.
     let body = serde_json::to_string(&body).unwrap_or_default();
-    let mut response = render(reason.status(), body, error.cookies());
+    let mut response = render(reason.status(), body, error.cookies(), transport);
     if let Some(seconds) = error.wait() {
         response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn render(status: u16, body: String, cookies: &[SetCookie]) -> ApiGatewayV2httpResponse {
+fn render(
+    status: u16,
+    body: String,
+    cookies: &[SetCookie],
+    transport: &Transport,
+) -> ApiGatewayV2httpResponse {
     let mut response = ApiGatewayV2httpResponse::default();
     response.status_code = status.into();
     response.headers.extend(HEADERS);
-    response.cookies = cookies.iter().map(SetCookie::header).collect();
     response.body = Some(Body::Text(body));
+    transport.carry(cookies, &mut response);
     response
 }

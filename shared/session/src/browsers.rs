@@ -11,18 +11,12 @@
 //! so it reveals the address to nobody. A mark counts only if the table has the item that was written with it; invented
 //! ones lead to no item, and those for other addresses are never looked up.
 
-use api::{ApiError, Cookies, EmailAddress, SameSite, SetCookie, random};
+use api::{ApiError, Cookies, DEVICE_COOKIE, EmailAddress, PENDING_COOKIE, SetCookie, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA256};
 use store::BrowserKey;
 use store::codes::{DEVICE_SECONDS, PENDING_SECONDS};
-
-/// The cookie of a browser that asked for a code.
-pub const PENDING_COOKIE: &str = "__Host-pending";
-
-/// The cookie of a browser that signed in before.
-pub const DEVICE_COOKIE: &str = "__Host-device";
 
 pub(crate) const PENDING: Marker = Marker { cookie: PENDING_COOKIE, seconds: PENDING_SECONDS };
 pub(crate) const DEVICE: Marker = Marker { cookie: DEVICE_COOKIE, seconds: DEVICE_SECONDS };
@@ -63,31 +57,24 @@ impl Marker {
         self,
         cookies: &Cookies,
         email: &EmailAddress,
-        same_site: SameSite,
     ) -> Result<(BrowserKey, SetCookie), ApiError> {
         let token = random::bytes()?;
         let key = key(&token, email);
         let tag = key.0.chars().take(TAG).collect();
-        Ok((key, self.cookie(Some(Mark { tag, token }), cookies, email, same_site)))
+        Ok((key, self.cookie(Some(Mark { tag, token }), cookies, email)))
     }
 
     /// The cookie with the browser's marks as they are, for another lifetime.
-    pub(crate) fn renew(self, cookies: &Cookies, email: &EmailAddress, same_site: SameSite) -> SetCookie {
+    pub(crate) fn renew(self, cookies: &Cookies, email: &EmailAddress) -> SetCookie {
         let mark = self.marks(cookies).into_iter().find(|mark| mark.key_for(email).is_some());
-        self.cookie(mark, cookies, email, same_site)
+        self.cookie(mark, cookies, email)
     }
 
     /// The cookie with `first` in place of the browser's marks for the address.
-    fn cookie(
-        self,
-        first: Option<Mark>,
-        cookies: &Cookies,
-        email: &EmailAddress,
-        same_site: SameSite,
-    ) -> SetCookie {
+    fn cookie(self, first: Option<Mark>, cookies: &Cookies, email: &EmailAddress) -> SetCookie {
         let others = self.marks(cookies).into_iter().filter(|mark| mark.key_for(email).is_none());
         let marks: Vec<_> = first.into_iter().chain(others).take(MAX_MARKS).map(Mark::encode).collect();
-        SetCookie::new(self.cookie, marks.join("~"), same_site, self.seconds)
+        SetCookie::new(self.cookie, marks.join("~"), self.seconds)
     }
 
     /// The browser's marks. Malformed ones are ignored.
@@ -124,6 +111,8 @@ fn key(token: &[u8; TOKEN_BYTES], email: &EmailAddress) -> BrowserKey {
 
 #[cfg(test)]
 mod tests {
+    use api::SameSite;
+
     use super::*;
 
     fn email(text: &str) -> EmailAddress {
@@ -131,8 +120,9 @@ mod tests {
     }
 
     fn issue(cookies: &mut Cookies, address: &str) -> BrowserKey {
-        let (key, cookie) = DEVICE.issue(cookies, &email(address), SameSite::Lax).unwrap();
-        assert!(cookie.header().len() < 400, "{}", cookie.header());
+        let (key, cookie) = DEVICE.issue(cookies, &email(address)).unwrap();
+        let header = cookie.header(SameSite::None);
+        assert!(header.len() < 400, "{header}");
         cookies.apply(&cookie);
         key
     }
@@ -156,7 +146,7 @@ mod tests {
         assert_ne!(old, new);
         assert_eq!(DEVICE.find(&cookies, &email("a@example.com")), Some(new.clone()));
         assert_eq!(DEVICE.find(&cookies, &email("b@example.com")), Some(other.clone()));
-        cookies.apply(&DEVICE.renew(&cookies, &email("b@example.com"), SameSite::Lax));
+        cookies.apply(&DEVICE.renew(&cookies, &email("b@example.com")));
         assert_eq!(DEVICE.find(&cookies, &email("a@example.com")), Some(new));
         assert_eq!(DEVICE.find(&cookies, &email("b@example.com")), Some(other));
     }
@@ -165,7 +155,7 @@ mod tests {
     fn malformed_marks_are_ignored() {
         let token = "A".repeat(43);
         for value in ["", "~", "abc", &token, &format!("ab cde{token}"), &format!("éééééé{token}")] {
-            let cookies = Cookies::parse([format!("{DEVICE_COOKIE}={value}").as_str()]);
+            let cookies = Cookies::parse([format!("{DEVICE_COOKIE}={value}")], SameSite::Lax);
             assert!(DEVICE.marks(&cookies).is_empty(), "{value}");
         }
     }

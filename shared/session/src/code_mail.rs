@@ -5,14 +5,16 @@
 
 use api::audit::{self, Effect};
 use api::auth_data::AuthData;
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, Done, EmailAddress, Env, Request, Response, SameSite, SetCookie};
+use api::{
+    ApiError, ConfigError, Done, EmailAddress, Env, OAUTH_COOKIE, PENDING_COOKIE, Request, Response,
+    SetCookie,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::{CodeRequest, Mail, SourceLimit, Table};
-use workos::{Authorize, OAUTH_COOKIE, Selector, Started, WorkOs};
+use workos::{Authorize, Selector, Started, WorkOs};
 
-use crate::browsers::{DEVICE, PENDING, PENDING_COOKIE};
+use crate::browsers::{DEVICE, PENDING};
 use crate::floor::Floor;
 
 /// Sends codes by mail.
@@ -21,7 +23,6 @@ pub struct CodeMail {
     table: Table,
     workos: WorkOs,
     authorize: Authorize,
-    same_site: SameSite,
     floor: Floor,
 }
 
@@ -67,7 +68,6 @@ impl CodeMail {
             table: Table::load(env)?,
             workos: WorkOs::load(env)?,
             authorize: Authorize::load(env)?,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
             floor: Floor::load(env)?,
         })
     }
@@ -88,7 +88,7 @@ impl CodeMail {
         note_code(email, Some(Effect::NoMail));
         let next_step = async {
             let device = DEVICE.find(&req.cookies, email);
-            let (pending, cookie) = PENDING.issue(&req.cookies, email, self.same_site)?;
+            let (pending, cookie) = PENDING.issue(&req.cookies, email)?;
             let request = CodeRequest { source, client: &req.client, email, device, pending };
             let mail = request.admit(&self.table).await?;
             let may_send = matches!(mail, Mail::Granted(_));

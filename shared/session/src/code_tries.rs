@@ -1,7 +1,6 @@
 //! Trying a code: the limits before WorkOS is asked, and what is taken back afterwards.
 
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, ConfigError, EmailAddress, Env, Reason, Request, SameSite, SetCookie};
+use api::{ApiError, EmailAddress, Reason, Request, SetCookie};
 use store::{CodeTry, SourceLimit, Table, TryGrant};
 
 use crate::browsers::{DEVICE, PENDING};
@@ -11,7 +10,6 @@ use crate::code_mail::note_code;
 #[derive(Clone, Debug)]
 pub struct CodeTries {
     table: Table,
-    same_site: SameSite,
 }
 
 /// A try that was admitted.
@@ -24,12 +22,9 @@ pub struct Try<'a, I> {
 }
 
 impl CodeTries {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// If a variable is missing or invalid.
-    pub fn load(env: &Env, table: Table) -> Result<Self, ConfigError> {
-        Ok(Self { table, same_site: env.parsed(&COOKIE_SAME_SITE)? })
+    /// Counts them in `table`.
+    pub fn new(table: Table) -> Self {
+        Self { table }
     }
 
     /// Counts a try, see [`CodeTry::admit`].
@@ -74,11 +69,11 @@ impl<I> Try<'_, I> {
     }
 
     async fn device(&self) -> Result<SetCookie, ApiError> {
-        let (cookies, same_site) = (&self.req.cookies, self.tries.same_site);
+        let cookies = &self.req.cookies;
         let known = DEVICE.find(cookies, self.email).filter(|_| self.grant.is_of_device());
         let (key, cookie) = match known {
-            Some(key) => (key, DEVICE.renew(cookies, self.email, same_site)),
-            None => DEVICE.issue(cookies, self.email, same_site)?,
+            Some(key) => (key, DEVICE.renew(cookies, self.email)),
+            None => DEVICE.issue(cookies, self.email)?,
         };
         self.tries.table.remember_device(&key).await?;
         Ok(cookie)

@@ -27,14 +27,14 @@ mod switch;
 mod token;
 mod trail;
 
+pub use api::{DEVICE_COOKIE, PENDING_COOKIE, SESSION_COOKIE};
 pub use authenticate::{Authenticator, REFRESH_GRACE_SECONDS};
-pub use browsers::{DEVICE_COOKIE, PENDING_COOKIE};
 pub use chain::Chain;
 pub use code_mail::{CodeMail, NextStep, Recipients, Sent};
 pub use code_tries::{CodeTries, Try};
 pub use floor::MAIL_FLOOR_MS;
 pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, Standing, ended_with};
-pub use sessions::{SESSION_COOKIE, Sessions};
+pub use sessions::Sessions;
 pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;
 pub use step_ups::{Challenged, ChallengedFactor, Enrolled, StepUps};

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use api::audit::{self, Cause};
-use api::config::COOKIE_SAME_SITE;
-use api::{ApiError, Client, ConfigError, Env, Reason, Request, SameSite, SetCookie, clock};
+use api::{
+    ApiError, Client, ConfigError, Env, OAUTH_COOKIE, Reason, Request, SESSION_COOKIE, SetCookie, clock,
+};
 use futures_util::future::join_all;
 use store::session::{Ended, RefreshState};
 use store::{SessionItem, SessionKey, Table, to_deadline};
-use workos::{Authentication, OAUTH_COOKIE, User};
+use workos::{Authentication, User};
 
 use crate::chain::Chain;
 use crate::{Lifetimes, SessionToken, Standing, trail};
-
-/// The cookie with the session token.
-pub const SESSION_COOKIE: &str = "__Host-session";
 
 /// Timeout of reading the sessions that a sign-in replaces, which is for the audit trail only.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,7 +21,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) table: Table,
-    pub(crate) same_site: SameSite,
     lifetimes: Lifetimes,
 }
 
@@ -33,11 +30,7 @@ impl Sessions {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        Ok(Self {
-            table: Table::load(env)?,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
-            lifetimes: Lifetimes::load(env)?,
-        })
+        Ok(Self { table: Table::load(env)?, lifetimes: Lifetimes::load(env)? })
     }
 
     /// The table with the sessions.
@@ -166,7 +159,7 @@ impl Sessions {
 
     /// The cookies that clear those of the browser: of the session and of pending flows.
     pub fn cleared_cookies(&self) -> [SetCookie; 2] {
-        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE, self.same_site)]
+        [self.cleared_cookie(), SetCookie::clear(OAUTH_COOKIE)]
     }
 
     /// The client's session, for endpoints that are not behind the authorizer.
@@ -218,10 +211,10 @@ impl Sessions {
     }
 
     pub(crate) fn cookie(&self, token: &SessionToken) -> SetCookie {
-        SetCookie::new(SESSION_COOKIE, token.reveal(), self.same_site, self.lifetimes.absolute)
+        SetCookie::new(SESSION_COOKIE, token.reveal(), self.lifetimes.absolute)
     }
 
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
-        SetCookie::clear(SESSION_COOKIE, self.same_site)
+        SetCookie::clear(SESSION_COOKIE)
     }
 }

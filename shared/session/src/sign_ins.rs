@@ -42,7 +42,7 @@ impl SignIns {
         cookies: &Cookies,
         state: Option<&FlowState>,
     ) -> Result<(OAuthFlow, SetCookie), ApiError> {
-        OAuthFlow::finish(cookies, state, self.sessions.same_site)
+        OAuthFlow::finish(cookies, state)
     }
 
     /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the

@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use api::{ApiError, Cookies, Reason, Secret, random};
+use api::{ApiError, Cookies, Reason, SESSION_COOKIE, Secret, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use store::SessionKey;
-
-use crate::SESSION_COOKIE;
 
 const TOKEN_BYTES: usize = 32;
 
@@ -42,8 +40,8 @@ impl SessionToken {
         }
     }
 
-    /// Every token that the client holds: those of the cookies, then that of `Authorization: Bearer`. When a session
-    /// ends, these end.
+    /// Every token that the client holds: those of the cookies, in both forms, then that of `Authorization: Bearer`. When
+    /// a session ends, these end.
     pub fn held(cookies: &Cookies, bearer: Option<&Secret>) -> Vec<Self> {
         let texts = cookies.all(SESSION_COOKIE).chain(bearer.map(Secret::expose));
         texts.filter_map(Self::parse).take(MAX_HELD).collect()

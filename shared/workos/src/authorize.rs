@@ -2,10 +2,7 @@
 
 use api::audit::{self, Effect};
 use api::auth_data::AuthResponse;
-use api::config::COOKIE_SAME_SITE;
-use api::{
-    ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SameSite, SetCookie,
-};
+use api::{ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Response, Route, SetCookie};
 use url::form_urlencoded::Serializer;
 
 use crate::config::{API_URL, CLIENT_ID, OAUTH_REDIRECT_URI, SSO_AUTHORIZE_ENDPOINT};
@@ -51,7 +48,6 @@ pub struct Authorize {
     client_id: String,
     redirect_uri: String,
     sso_endpoint: SsoEndpoint,
-    same_site: SameSite,
 }
 
 /// A flow that has been started.
@@ -104,7 +100,6 @@ impl Authorize {
             client_id: env.required(&CLIENT_ID)?,
             redirect_uri: redirect_uri(env)?,
             sso_endpoint,
-            same_site: env.parsed(&COOKIE_SAME_SITE)?,
         })
     }
 
@@ -118,7 +113,7 @@ impl Authorize {
         cookies: &Cookies,
         login_hint: Option<&str>,
     ) -> Result<Started, ApiError> {
-        let (flow, cookie) = OAuthFlow::start(cookies, self.same_site)?;
+        let (flow, cookie) = OAuthFlow::start(cookies)?;
         audit::note(|notes| {
             notes.method = Some(selector.method().to_owned());
             notes.effect = Some(Effect::Redirect);
@@ -271,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_challenge_and_not_the_verifier() {
-        let (flow, _) = OAuthFlow::start(&Cookies::default(), SameSite::Lax).unwrap();
+        let (flow, _) = OAuthFlow::start(&Cookies::default()).unwrap();
         let url = authorize(&[]).url(Selector::Google, &flow, None);
         assert!(!url.contains(flow.verifier.expose()) && url.contains(&flow.challenge()));
     }
@@ -304,7 +299,6 @@ mod tests {
             ("OAUTH_REDIRECT_URI", "/callback"),
             ("OAUTH_REDIRECT_URI", "https://app.example.com/#top"),
             ("SSO_AUTHORIZE_ENDPOINT", "authkit"),
-            ("COOKIE_SAME_SITE", "strict"),
             ("WORKOS_CLIENT_ID", ""),
         ] {
             assert!(problem(name, value).contains(name), "{name}={value}");

@@ -9,15 +9,12 @@
 //! finish a flow uses it up.
 
 use api::clock::{self, LEEWAY};
-use api::{ApiError, Cookies, Reason, SameSite, Secret, SetCookie, random};
+use api::{ApiError, Cookies, OAUTH_COOKIE as COOKIE, Reason, Secret, SetCookie, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{digest, hmac};
 
 use crate::FlowState;
-
-/// The cookie with the pending flows.
-pub const COOKIE: &str = "__Host-oauth";
 
 /// The lifetime of a flow, in seconds.
 pub const LIFETIME: u64 = 600;
@@ -45,14 +42,14 @@ impl OAuthFlow {
     ///
     /// # Errors
     /// `internal` if the system returns no random bytes.
-    pub fn start(cookies: &Cookies, same_site: SameSite) -> Result<(Self, SetCookie), ApiError> {
+    pub fn start(cookies: &Cookies) -> Result<(Self, SetCookie), ApiError> {
         let bytes: [u8; VERIFIER_BYTES] = random::bytes()?;
         let flow = Self::from_verifier(URL_SAFE_NO_PAD.encode(bytes));
         let now = clock::now();
         let mut pending = vec![PendingFlow { started_at: now, flow: flow.clone() }];
         pending.extend(decode(cookies, now));
         pending.truncate(MAX_FLOWS);
-        Ok((flow, encode(&pending, same_site)))
+        Ok((flow, encode(&pending)))
     }
 
     /// Finishes the flow with `state`, or the newest without one. The returned cookie holds the browser's other flows;
@@ -60,18 +57,14 @@ impl OAuthFlow {
     ///
     /// # Errors
     /// `flow_expired` if the browser has no such flow.
-    pub fn finish(
-        cookies: &Cookies,
-        state: Option<&FlowState>,
-        same_site: SameSite,
-    ) -> Result<(Self, SetCookie), ApiError> {
+    pub fn finish(cookies: &Cookies, state: Option<&FlowState>) -> Result<(Self, SetCookie), ApiError> {
         let mut pending = decode(cookies, clock::now());
         let found = match state {
             Some(state) => pending.iter().position(|each| each.flow.has_state(state)),
             None => (!pending.is_empty()).then_some(0),
         };
         let flow = found.map(|index| pending.remove(index).flow).ok_or(Reason::FlowExpired)?;
-        Ok((flow, encode(&pending, same_site)))
+        Ok((flow, encode(&pending)))
     }
 
     /// `code_challenge` of the method `S256` (RFC 7636 section 4.2).
@@ -117,37 +110,39 @@ fn decode_one(text: &str, now: u64) -> Option<PendingFlow> {
     (is_verifier && is_live).then(|| PendingFlow { started_at, flow: flow() })
 }
 
-fn encode(pending: &[PendingFlow], same_site: SameSite) -> SetCookie {
+fn encode(pending: &[PendingFlow]) -> SetCookie {
     if pending.is_empty() {
-        return SetCookie::clear(COOKIE, same_site);
+        return SetCookie::clear(COOKIE);
     }
     let encode_one = |each: &PendingFlow| format!("{}.{}", each.started_at, each.flow.verifier.expose());
     let flows: Vec<_> = pending.iter().map(encode_one).collect();
-    SetCookie::new(COOKIE, flows.join("~"), same_site, LIFETIME)
+    SetCookie::new(COOKIE, flows.join("~"), LIFETIME)
 }
 
 #[cfg(test)]
 mod tests {
+    use api::SameSite;
+
     use super::*;
 
     /// The browser's cookies after `cookie` was set.
     fn browser(cookie: &SetCookie) -> Cookies {
-        let header = cookie.header();
-        Cookies::parse([header.split(';').next().unwrap()])
+        let mut cookies = Cookies::default();
+        cookies.apply(cookie);
+        cookies
     }
 
     fn browser_with(value: &str) -> Cookies {
-        let pair = format!("{COOKIE}={value}");
-        Cookies::parse([pair.as_str()])
+        browser(&SetCookie::new(COOKIE, value, LIFETIME))
     }
 
     fn start(cookies: &Cookies) -> (OAuthFlow, SetCookie) {
-        OAuthFlow::start(cookies, SameSite::Lax).unwrap()
+        OAuthFlow::start(cookies).unwrap()
     }
 
     fn finish(cookies: &Cookies, state: Option<&str>) -> Result<(OAuthFlow, SetCookie), Reason> {
         let state = state.map(|text| FlowState::parse(text).unwrap());
-        OAuthFlow::finish(cookies, state.as_ref(), SameSite::Lax).map_err(|error| error.reason())
+        OAuthFlow::finish(cookies, state.as_ref()).map_err(|error| error.reason())
     }
 
     #[test]
@@ -169,7 +164,7 @@ mod tests {
         assert_eq!(finish(&cookies, Some(&first.state)).unwrap_err(), Reason::FlowExpired);
         let (found, cookie) = finish(&cookies, Some(&second.state)).unwrap();
         assert_eq!(found.verifier, second.verifier);
-        assert!(cookie.header().starts_with("__Host-oauth=; ") && cookie.header().ends_with("Max-Age=0"));
+        assert_eq!((cookie.name(), cookie.value()), (COOKIE, None));
     }
 
     #[test]
@@ -209,7 +204,7 @@ mod tests {
         for _ in 0..6 {
             let (flow, cookie) = start(&cookies);
             flows.push(flow);
-            size = cookie.header().len();
+            size = cookie.header(SameSite::Lax).len();
             cookies = browser(&cookie);
         }
         assert!(size < 300, "{size}");
@@ -222,7 +217,7 @@ mod tests {
         let long = "~".repeat(8000);
         for junk in ["", "~~~~", "x.y", "9.9~", "99999999999999999999.x", &long, "\u{fffd}.é"] {
             let (flow, cookie) = start(&browser_with(junk));
-            assert!(cookie.header().len() < 300);
+            assert!(cookie.header(SameSite::Lax).len() < 300);
             assert_eq!(finish(&browser(&cookie), None).unwrap().0.verifier, flow.verifier);
         }
     }
@@ -230,7 +225,7 @@ mod tests {
     #[test]
     fn the_cookie_has_all_attributes_and_debug_prints_no_verifier() {
         let (flow, cookie) = start(&Cookies::default());
-        let header = cookie.header();
+        let header = cookie.header(SameSite::Lax);
         assert!(header.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"), "{header}");
         assert!(!format!("{flow:?} {cookie:?}").contains(flow.verifier.expose()));
     }

@@ -30,11 +30,12 @@ mod step_ups;
 mod transport;
 pub mod verifier;
 
+pub use api::OAUTH_COOKIE;
 pub use authorize::{Authorize, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
 pub use fields::{AuthCode, ChallengeId, ConnectionId, FlowState, MagicCode, OrganizationId, PendingToken};
-pub use flow::{COOKIE as OAUTH_COOKIE, OAuthFlow};
+pub use flow::OAuthFlow;
 pub use grants::Grants;
 pub use log_out::LogOut;
 pub use reasons::{CODE, FAILURES, GRANT, PENDING, STEP_UP};

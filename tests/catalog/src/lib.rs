@@ -7,9 +7,10 @@ mod person;
 use std::sync::LazyLock;
 
 pub use answer::Answer;
+use api::config::COOKIE_SAME_SITE;
 use api::handler::SchemaFn;
-use api::{ApiConfig, ConfigError, Endpoint, Env, Handler, Route};
-pub use person::{Outcome, Outgoing, Person};
+use api::{Access, ApiConfig, ConfigError, Endpoint, Env, Handler, Route, SameSite};
+pub use person::{Outcome, Outgoing, Person, Tokens};
 
 include!("functions.rs");
 
@@ -39,8 +40,14 @@ impl Function {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(&self, env: &Env) -> Result<(), ConfigError> {
-        if self.route.is_http() {
-            ApiConfig::load(env)?;
+        match self.route.access {
+            Access::Authorizer => {
+                let _: SameSite = env.parsed(&COOKIE_SAME_SITE)?;
+            }
+            Access::Scheduled => {}
+            _ => {
+                ApiConfig::load(env)?;
+            }
         }
         (self.load)(env)
     }

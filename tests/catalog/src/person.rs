@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::endpoint::Method;
-use api::{Access, Route, Step};
+use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT};
+use api::{Access, Route, SESSION_COOKIE, Step};
 use local::Cloud;
 use local_workos::{Policy, WorkOs};
 use serde_json::{Map, Value};
@@ -17,8 +18,6 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Persons created in this process. Each has an address and a room of their own.
 static PERSONS: AtomicUsize = AtomicUsize::new(0);
-
-const SESSION_COOKIE: &str = "__Host-session";
 
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
@@ -51,6 +50,15 @@ impl Outgoing {
     }
 }
 
+/// What a client with header transport keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// The last `Session-Token`.
+    pub session: Option<String>,
+    /// The last `Flow-Token`.
+    pub flow: Option<String>,
+}
+
 /// A person with an address, a room and a browser of their own.
 pub struct Person<'a> {
     cloud: &'a Cloud,
@@ -63,6 +71,8 @@ pub struct Person<'a> {
     pub user_id: String,
     /// The browser's cookies.
     pub cookies: BTreeMap<String, String>,
+    /// What the client keeps in place of cookies, if it uses header transport.
+    pub tokens: Option<Tokens>,
     /// The bodies of all responses, oldest first.
     pub responses: Vec<Value>,
     /// Fields of the next request that the steps have set.
@@ -88,10 +98,24 @@ impl<'a> Person<'a> {
             room: format!("room{number}"),
             user_id,
             cookies: BTreeMap::new(),
+            tokens: None,
             responses: Vec::new(),
             found: Map::new(),
             signed: None,
         })
+    }
+
+    /// Uses header transport and keeps no cookies.
+    #[must_use]
+    pub fn without_cookies(self) -> Self {
+        Self { tokens: Some(Tokens::default()), ..self }
+    }
+
+    fn is_signed_in(&self) -> bool {
+        match &self.tokens {
+            Some(tokens) => tokens.session.is_some(),
+            None => self.cookies.contains_key(SESSION_COOKIE),
+        }
     }
 
     /// Takes the steps that the function's example needs, and returns the example.
@@ -105,9 +129,7 @@ impl<'a> Person<'a> {
         for step in route.steps {
             self.step(step).await.map_err(|error| format!("{}, {step:?}: {error}", function.name))?;
         }
-        if matches!(route.access, Access::Session | Access::OwnSession)
-            && !self.cookies.contains_key(SESSION_COOKIE)
-        {
+        if matches!(route.access, Access::Session | Access::OwnSession) && !self.is_signed_in() {
             let found = std::mem::take(&mut self.found);
             self.request("finalize-magic-auth").await?;
             self.found = found;
@@ -115,7 +137,7 @@ impl<'a> Person<'a> {
         self.outgoing(function)
     }
 
-    /// Sends a request and keeps the cookies of its response.
+    /// Sends a request and keeps the cookies or tokens of its response.
     ///
     /// # Errors
     /// If there is no response.
@@ -233,6 +255,13 @@ impl<'a> Person<'a> {
             headers.push(("content-type".to_owned(), "application/webhook+json".to_owned()));
             return Ok(Outgoing { function, target: route.path.to_owned(), headers, body: Some(body) });
         }
+        if let Some(tokens) = &self.tokens {
+            headers.push((SESSION_TRANSPORT.to_string(), "header".to_owned()));
+            headers.extend(
+                tokens.session.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))),
+            );
+            headers.extend(tokens.flow.iter().map(|token| (FLOW_TOKEN.to_string(), token.clone())));
+        }
         headers.push(("origin".to_owned(), self.origin.clone()));
         let mut fields = self.fields(route)?;
         let path = fill(route.path, &mut fields);
@@ -271,6 +300,13 @@ impl<'a> Person<'a> {
     }
 
     fn keep(&mut self, answer: &Answer) {
+        if let Some(tokens) = &mut self.tokens {
+            for (kept, name) in [(&mut tokens.session, SESSION_TOKEN), (&mut tokens.flow, FLOW_TOKEN)] {
+                if let Some(value) = answer.header(name.as_str()) {
+                    *kept = Some(value.to_owned());
+                }
+            }
+        }
         for cookie in &answer.cookies {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 34] = [
+pub const FULL: [(&str, &str); 35] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
@@ -37,6 +37,7 @@ pub const FULL: [(&str, &str); 34] = [
     ("SESSION_ABSOLUTE_SECONDS", "2592000"),
     ("SESSION_IDLE_SECONDS", "604800"),
     ("SESSION_TABLE", "sessions"),
+    ("SESSION_TRANSPORTS", "cookie"),
     ("SIGN_OUT_RETURN_TO", "https://app.example.com"),
     ("SSO_AUTHORIZE_ENDPOINT", "user_management"),
     ("STAGE", "dev"),

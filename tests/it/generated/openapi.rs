@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use api::handler::NamedSchema;
 use api::response::{ErrorBody, HEADERS};
+use api::transport::{FLOW_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Reason, Route, Tag};
 use catalog::Function;
 use schemars::generate::SchemaSettings;
@@ -25,7 +26,12 @@ fn the_document_matches_the_code() {
 const INTRODUCTION: &str = "\
 Sign-in with enterprise SSO, a code sent by mail, Google or Microsoft; organizations; LiveKit room tokens and recordings.
 
-**Sessions.** A sign-in sets the cookie `__Host-session`. Clients without cookies send its value as `Authorization: Bearer`.
+**Sessions.** A sign-in sets the cookie `__Host-session`, or `__Host-session-p` in a deployment for front ends on another \
+site.
+
+**Clients without cookies** send `Session-Transport: header`, if the deployment enables it, and get headers in place of \
+every cookie. Send the last `Session-Token` as `Authorization: Bearer` until you sign out or get a 401. Keep the last \
+`Flow-Token`, and send it with every request to `/auth`. A request with a session cookie is refused.
 
 **Errors.** Every error has the body `Error`; its `reason` is stable. API Gateway rejects some requests itself, with \
 `GatewayError`: an unknown path or a wrong method is 404 `{\"message\":\"Not Found\"}`.
@@ -202,6 +208,12 @@ fn operation(
             json!("The sign-ins in progress in this browser. Without it: 400 `flow_expired`.");
         parameters.push(flow);
     }
+    if !route.cookies.is_empty() {
+        parameters.extend(
+            ["SessionTransport", "FlowToken"]
+                .map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })),
+        );
+    }
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
@@ -349,14 +361,36 @@ fn components(schemas: Map<String, Value>) -> Value {
         "description": "Seconds to wait before the next attempt. Errors of API Gateway itself do not have it.",
         "schema": { "type": "integer", "minimum": 1 },
     });
-    let headers: Map<_, _> = constant.chain([("RetryAfter".to_owned(), retry_after)]).collect();
+    let tokens = [
+        ("SessionToken", "In place of `__Host-session`: the token of a new session."),
+        ("FlowToken", "In place of all other cookies: keep it until a response has another one."),
+    ];
+    let tokens = tokens.map(|(name, description)| {
+        let description = format!("With `Session-Transport: header` only. {description}");
+        (name.to_owned(), json!({ "description": description, "schema": { "type": "string" } }))
+    });
+    let headers: Map<_, _> = constant.chain([("RetryAfter".to_owned(), retry_after)]).chain(tokens).collect();
     json!({
         "schemas": schemas,
+        "parameters": parameters(),
         "headers": headers,
         "responses": responses::shared(),
         "examples": responses::examples(),
         "securitySchemes": security_schemes(),
     })
+}
+
+/// The parameters of every endpoint with cookies.
+fn parameters() -> Value {
+    let transport = json!({ "type": "string", "enum": ["cookie", "header"], "default": "cookie" });
+    let mut transport = parameter(&title(SESSION_TRANSPORT.as_str()), "header", &transport, false);
+    transport["description"] =
+        json!("`header` returns headers in place of cookies, for clients without cookies. Off by default.");
+    let mut flow = parameter(&title(FLOW_TOKEN.as_str()), "header", &json!({ "type": "string" }), false);
+    flow["description"] = json!(
+        "With `Session-Transport: header`: the last `Flow-Token` of a response, in place of all cookies but the session's."
+    );
+    json!({ "SessionTransport": transport, "FlowToken": flow })
 }
 
 fn security_schemes() -> Value {
@@ -365,12 +399,13 @@ fn security_schemes() -> Value {
             "type": "apiKey",
             "in": "cookie",
             "name": session::SESSION_COOKIE,
-            "description": "Set by every sign-in; HttpOnly, Secure, SameSite.",
+            "description":
+                "Set by every sign-in; HttpOnly, Secure, SameSite. `__Host-session-p` with `COOKIE_SAME_SITE=none`.",
         },
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The same token, for clients without cookies.",
+            "description": "The same token, or that of `Session-Token`, for clients without cookies.",
         },
     });
     for Function { route, .. } in catalog::endpoints() {

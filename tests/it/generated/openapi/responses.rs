@@ -1,7 +1,8 @@
 //! The responses of an endpoint by status: our own, with every reason, and those of API Gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use api::transport::header_for;
 use api::{Reason, Route};
 use serde_json::{Map, Value, json};
 
@@ -149,12 +150,18 @@ fn headers(cookies: &[&str], verb: &str) -> Value {
             json!({ "$ref": format!("#/components/headers/{}", super::component(&name)) }),
         );
     }
+    let tokens = cookies.iter().filter_map(|cookie| header_for(cookie));
+    let tokens: BTreeSet<_> = tokens.map(|header| super::title(header.as_str())).collect();
     if !cookies.is_empty() {
         let cookies = cookies.join("` or `");
         headers.insert(
             "Set-Cookie".to_owned(),
             json!({ "description": format!("The response {verb} `{cookies}`."), "schema": { "type": "string" } }),
         );
+        for name in tokens {
+            let reference = format!("#/components/headers/{}", super::component(&name));
+            headers.insert(name, json!({ "$ref": reference }));
+        }
     }
     Value::Object(headers)
 }
