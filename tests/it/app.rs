@@ -348,6 +348,21 @@ impl<'a> Browser<'a> {
         self.post("/auth/select-organization", body).await
     }
 
+    pub async fn verify_email(&mut self, pending: &str, code: &str) -> Answer {
+        let body = json!({ "pendingAuthenticationToken": pending, "code": code });
+        self.post("/auth/verify-email", body).await
+    }
+
+    /// Calls `resend-verification`, `enroll-mfa` or `challenge-mfa`, which take nothing but the pending sign-in.
+    pub async fn step(&mut self, name: &str, pending: &str) -> Answer {
+        self.post(&format!("/auth/{name}"), json!({ "pendingAuthenticationToken": pending })).await
+    }
+
+    pub async fn verify_mfa(&mut self, pending: &str, challenge: &str, code: &str) -> Answer {
+        let body = json!({ "pendingAuthenticationToken": pending, "challengeId": challenge, "code": code });
+        self.post("/auth/verify-mfa", body).await
+    }
+
     pub async fn switch_organization(&mut self, email: &str, organization: &str) -> Answer {
         self.post("/auth/switch-organization", json!({ "email": email, "organizationId": organization }))
             .await

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use crate::app::{binaries, root};
 
-const CHAPTERS: [&str; 10] = [
+const CHAPTERS: [&str; 11] = [
     "1. The main job",
     "2. Back again with a code by mail",
     "3. Single sign-on",
@@ -12,9 +12,10 @@ const CHAPTERS: [&str; 10] = [
     "5. More front ends, native apps, and the way back",
     "6. Sign-ins that begin at WorkOS",
     "7. Organizations",
-    "8. Signing in as a developer",
-    "9. Recordings",
-    "10. Refusals",
+    "8. Steps on the way",
+    "9. Signing in as a developer",
+    "10. Recordings",
+    "11. Refusals",
 ];
 
 fn demo(arguments: &[&str]) -> Output {
@@ -88,7 +89,7 @@ fn an_operation_without_a_step_is_called_with_its_example() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     let last = complaint.lines().last().unwrap();
     // The template has no such route.
-    assert!(last.starts_with("error: Other endpoints, “11.1 ") && last.contains("got 404"), "{complaint}");
+    assert!(last.starts_with("error: Other endpoints, “12.1 ") && last.contains("got 404"), "{complaint}");
 }
 
 /// The paths of all routes of the template.

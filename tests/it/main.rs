@@ -52,6 +52,7 @@ mod secrets;
 mod security;
 mod sessions;
 mod sign_out;
+mod step_up_flows;
 mod step_ups;
 mod switching;
 mod template;

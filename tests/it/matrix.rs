@@ -253,6 +253,18 @@ impl Bench {
                 left.push(format!("an egress without a record: {}", egress.egress_id));
             }
         }
+        let noted: BTreeSet<_> =
+            app.items_of("enrolling#").iter().filter_map(|item| text(item, "factor_id")).collect();
+        let factors = app.workos().factors(&ready.person.user_id).into_iter();
+        for (factor, _) in factors.filter(|(factor, verified)| !verified && !noted.contains(factor)) {
+            left.push(format!("an unverified factor that nothing notes: {factor}"));
+        }
+        for item in app.items_of("pending#") {
+            let until = item["expires_at"]["N"].as_str().and_then(|at| at.parse::<u64>().ok());
+            if until.is_none_or(|until| until > now() + 600) {
+                left.push(format!("a pending sign-in beyond its time: {}", item["pk"]["S"]));
+            }
+        }
         let claims: BTreeSet<_> =
             app.items_of("room#").iter().filter_map(|item| text(item, "start_token")).collect();
         let slots = app.items_of("recordings-of#").into_iter().flat_map(|item| strings(&item["slots"]["SS"]));

@@ -344,14 +344,44 @@ async fn step_ups(client: &mut Client) {
     fields["code"] = totp.into();
     client.grant("mfa-totp", fields.clone()).await.is(200);
 
+    factors(client, &user).await;
+
     let eve = "eve@umbrella.test";
     let code = client.google(eve).await;
     let asked = client.exchange(&code, Some(VERIFIER)).await.refused(403, "email_verification_required");
     let mut fields = json!({ "code": "not-it" });
     fields["pending_authentication_token"] = asked.text("pending_authentication_token").into();
     client.grant("email-verification:code", fields.clone()).await.refused(400, "invalid_one_time_code");
+    let verification = asked.text("email_verification_id");
+    client.get(&format!("/user_management/email_verification/{verification}")).await.is(200);
+    client
+        .get("/user_management/email_verification/none")
+        .await
+        .refused(404, "Email Verification not found: 'none'.");
+    let send = |user: &str| format!("/user_management/users/{user}/email_verification/send");
+    let id = client.workos.user_id(eve).expect("a user");
+    client.post(&send(&id), json!({})).await.is(200);
+    client.post(&send("user_unknown"), json!({})).await.refused(404, "User not found: 'user_unknown'.");
     fields["code"] = client.workos.last_code(eve).expect("a code was mailed").into();
     client.grant("email-verification:code", fields).await.is(200);
+    client.post(&send(&id), json!({})).await.refused(400, "email_already_verified");
+}
+
+/// Authenticator apps.
+async fn factors(client: &mut Client, user: &str) {
+    let path = format!("/user_management/users/{user}/auth_factors");
+    let created = client.post(&path, json!({ "type": "totp", "totp_issuer": "Us" })).await.is(201).json();
+    client.post(&path, json!({ "type": "sms" })).await.refused(422, "invalid_request_parameters");
+    client.get(&path).await.is(200);
+    client.get(&format!("{path}?limit=0")).await.refused(422, "invalid_request_parameters");
+    let id = created["authentication_factor"]["id"].as_str().expect("a factor");
+    let factor = format!("/auth/factors/{id}");
+    client.get(&factor).await.is(200);
+    let key = client.workos.api_key();
+    for status in [204, 404] {
+        assert_eq!(client.send(Method::DELETE, &factor, Some(&key), None).await.status, status);
+    }
+    client.get(&factor).await.refused(404, &format!("Authentication Factor not found: '{id}'."));
 }
 
 /// Refreshes: rotation, other organizations, and ended sessions.

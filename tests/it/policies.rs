@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use local_dynamodb::Access;
+use local_workos::Policy;
 use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
 
@@ -171,8 +172,50 @@ async fn sign_ins() -> BTreeSet<Access> {
         browser.switch_organization(TWO_ORGANIZATIONS, &first).await.is(401);
     }
     app.signed_in(EMAIL).await.sign_out().await.is(200);
+    step_ups(&app).await;
     app.dynamodb().accesses()
 }
+
+/// Every endpoint that meets a step-up, and the calls that are not in the examples: another enrollment, wrong codes, and
+/// steps in a signed-in browser.
+async fn step_ups(app: &App) {
+    app.reset_limits();
+    let workos = app.workos();
+    let mut browser = app.signed_in(EMAIL).await;
+    let developer = workos.user_id("admin@cazzi.com").unwrap();
+    let sam = workos.user_id("sam@example.com").unwrap();
+    workos.add_membership(&sam, INITECH, "member", &[]);
+    browser.sign_in("sam@example.com").await.is(200);
+    let choice = browser.finalize_magic_auth("sam@example.com", &app.code("sam@example.com")).await.is(200);
+    let pending = choice.text("/user/pendingAuthenticationToken");
+    let refused = browser.select_organization(&pending, INITECH).await.refused(403, "mfa_enrollment");
+    let pending = refused.text("/pendingAuthenticationToken");
+    browser.step("enroll-mfa", &pending).await.is(200);
+    let enrolled = browser.step("enroll-mfa", &pending).await.is(200);
+    let challenge = enrolled.text("/challengeId");
+    browser.verify_mfa(&pending, &challenge, "000000").await.refused(400, "code_rejected");
+    let code = workos.totp_code_of(&enrolled.text("/secret"));
+    browser.verify_mfa(&pending, &challenge, &code).await.is(200);
+
+    let organization = workos.add_organization("Two factors", &[]);
+    workos.set_policy(&organization, Policy { mfa_required: true, ..Policy::default() });
+    for membership in ["org_01HCNYM2R5T8W9C3K6V7X1B4DA", &organization] {
+        workos.deactivate_membership(&developer, membership);
+    }
+    workos.add_membership(&developer, &organization, "member", &[]);
+    app.reset_limits();
+    app.browser().dev_sign_in().await.refused(403, "mfa_enrollment");
+
+    let eve = "eve@umbrella.test";
+    let url = browser.continue_with_google().await.is(200).text("/authData/redirectURL");
+    let back = app.at_provider(&url, eve).await;
+    let refused = browser.finalize_oauth(back.code(), None).await.refused(403, "email_verification_required");
+    let pending = refused.text("/pendingAuthenticationToken");
+    browser.verify_email(&pending, "000000").await.refused(400, "code_rejected");
+    browser.verify_email(&pending, &app.code(eve)).await.is(200);
+}
+
+const INITECH: &str = "org_01JN1TECH00000000000000000";
 
 async fn sign_in_with_google(browser: &mut Browser<'_>) {
     let response = browser.send("/auth/continue-with-google", None).await.is(200);

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::stage::{Stage, body};
 
 /// Field names whose values must not be logged.
-const SECRET_FIELDS: [&str; 4] = ["code", "pendingAuthenticationToken", "token", "state"];
+const SECRET_FIELDS: [&str; 6] = ["code", "pendingAuthenticationToken", "token", "state", "secret", "uri"];
 
 /// Collects the strings in fields of [`SECRET_FIELDS`].
 fn secrets(value: &Value, found: &mut Vec<String>) {

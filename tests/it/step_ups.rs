@@ -104,14 +104,62 @@ impl Step {
         let is_step_up = self.status == 403 && body.get("pending_authentication_token").is_some();
         let pending = is_step_up.then_some("pending-1");
         assert_eq!(answer.body.get("pendingAuthenticationToken").and_then(Value::as_str), pending, "{body}");
-        assert!(!answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=")));
-        if self.reason == "sso_required" {
-            assert_eq!(answer.body["authData"]["authMethod"], "sso", "{body}");
-            assert!(answer.text("/authData/redirectURL").contains(CONNECTION));
-            assert!(answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-oauth=1")), "{answer:?}");
-        } else {
-            assert_eq!(answer.body.get("authData"), None, "{body}");
+        assert_eq!(answer.body.get("next").and_then(Value::as_str), self.next(), "{body}");
+        let target = match self.reason {
+            "sso_required" => Some(CONNECTION),
+            _ => self.next().filter(|next| *next == "redirect").map(|_| "provider=GoogleOAuth"),
+        };
+        Self::check_redirect(&answer, target);
+    }
+
+    /// The next step that a sign-in leads to.
+    fn next(&self) -> Option<&'static str> {
+        match self.reason {
+            "email_verification_required" => Some("verify_email"),
+            "mfa_enrollment" => Some("enroll_mfa"),
+            "mfa_challenge" => Some("challenge_mfa"),
+            "sso_required" => Some("redirect"),
+            "authentication_method_not_allowed" => {
+                let methods = (self.fields)();
+                Some(if methods["auth_methods"]["google_oauth"] == true {
+                    "redirect"
+                } else {
+                    "other_method"
+                })
+            }
+            _ => None,
         }
+    }
+
+    /// Checks the answer to a refused switch. It leaves no pending sign-in: every step is taken on WorkOS' page.
+    #[track_caller]
+    fn check_switch(&self, answer: Answer, organization: &str) {
+        let answer = answer.refused(self.status, self.reason);
+        assert_eq!(answer.body.get("pendingAuthenticationToken"), None);
+        let target = match self.reason {
+            "sso_required" => Some(CONNECTION.to_owned()),
+            _ => self.next().map(|_| "/user_management/authorize?".to_owned()),
+        };
+        if target.is_some() {
+            assert_eq!(answer.body["next"], "redirect", "{answer:?}");
+        }
+        Self::check_redirect(&answer, target.as_deref());
+        if self.reason != "sso_required" && target.is_some() {
+            assert!(
+                answer.text("/authData/redirectURL").contains(&format!("organization_id={organization}&"))
+            );
+        }
+    }
+
+    /// Checks that `authData` leads to `target`, in a flow that `finalize-oauth` finishes, or that there is none.
+    #[track_caller]
+    fn check_redirect(answer: &Answer, target: Option<&str>) {
+        assert!(!answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=")));
+        let Some(target) = target else { return assert_eq!(answer.body.get("authData"), None, "{answer:?}") };
+        let sso = (answer.body["reason"] == "sso_required").then_some("sso");
+        assert_eq!(answer.body["authData"].get("authMethod").and_then(Value::as_str), sso);
+        assert!(answer.text("/authData/redirectURL").contains(target), "{answer:?}");
+        assert!(answer.cookies.iter().any(|cookie| cookie.starts_with("__Host-oauth=1")), "{answer:?}");
     }
 }
 
@@ -149,7 +197,7 @@ async fn every_step_has_its_reason_in_every_shape_at_every_endpoint() {
 }
 
 #[tokio::test]
-async fn dev_sign_in_has_the_same_reasons_but_nobody_to_redirect() {
+async fn dev_sign_in_has_the_same_reasons() {
     let app = App::start().await;
     for step in &STEPS {
         // One shape only: each call mails a code, and WorkOS limits mails.
@@ -161,11 +209,7 @@ async fn dev_sign_in_has_the_same_reasons_but_nobody_to_redirect() {
         });
         answer_grants(&app, 403, &body);
         app.workos().proxy().inject(Fault::response("magic_auth.create", 201, code.to_string()));
-        let reason = match step.reason {
-            "sso_required" => "authentication_method_not_allowed",
-            reason => reason,
-        };
-        app.browser().dev_sign_in().await.refused(step.status, reason);
+        step.check(app.browser().dev_sign_in().await, &body);
     }
 }
 
@@ -184,7 +228,7 @@ async fn a_switch_keeps_its_session_through_every_step() {
     for step in STEPS.iter().filter(|step| !["rate_limited", "sign_in_interrupted"].contains(&step.reason)) {
         for body in step.bodies() {
             answer_grants(&app, 400, &body);
-            step.check(browser.switch_organization(email, &there).await, &body);
+            step.check_switch(browser.switch_organization(email, &there).await, &there);
             assert_eq!(browser.token(), token);
         }
     }

@@ -7,10 +7,10 @@ use api::config::STAGE;
 use api::{
     ApiError, ConfigError, EmailAddress, Endpoint, Env, Nothing, Reason, Request, Response, Route, Variable,
 };
-use session::{SESSION_COOKIE, Sessions, SignedIn, examples};
+use session::{SESSION_COOKIE, SignIns, SignedIn, examples};
 use store::{Rate, SourceLimit};
 use workos::config::API_KEY;
-use workos::{Authentication, Grants};
+use workos::{Destination, Grants, OAUTH_COOKIE, SignIn};
 
 const PER_SOURCE: SourceLimit = SourceLimit { scope: "dev-sign-in", rate: Rate { max: 120, seconds: 600 } };
 
@@ -25,7 +25,7 @@ pub static DEV_SIGN_IN_EMAIL: Variable = Variable::or(
 pub struct DevSignIn {
     email: EmailAddress,
     grants: Grants,
-    sessions: Sessions,
+    sign_ins: SignIns,
 }
 
 impl Endpoint for DevSignIn {
@@ -33,7 +33,7 @@ impl Endpoint for DevSignIn {
         .summary("Sign in the development user")
         .details("For development and tests. It exists only in the stage `dev`.")
         .reasons(&[&[Reason::RateLimited], workos::CODE, workos::GRANT, store::FAILURES])
-        .cookies(&[SESSION_COOKIE])
+        .cookies(&[SESSION_COOKIE, OAUTH_COOKIE])
         .rounds(4)
         .example("{}")
         .success(&[("signed_in", examples::PERSON)]);
@@ -51,7 +51,7 @@ impl Endpoint for DevSignIn {
         let email = env.required(&DEV_SIGN_IN_EMAIL)?;
         let email = EmailAddress::parse(&email)
             .map_err(|_| ConfigError::new(&DEV_SIGN_IN_EMAIL, "must be an email address"))?;
-        Ok(Self { email, grants: Grants::load(env)?, sessions: Sessions::load(env)? })
+        Ok(Self { email, grants: Grants::load(env)?, sign_ins: SignIns::load(env)? })
     }
 }
 
@@ -61,13 +61,13 @@ impl DevSignIn {
     /// # Errors
     /// The reasons that [`Self::ROUTE`] declares.
     pub async fn handle(&self, req: Request<Nothing>) -> Result<Response<SignedIn>, ApiError> {
-        PER_SOURCE.admit(self.sessions.table(), &req.client).await?;
-        let authentication = self.sign_in(&req).await?;
-        self.sessions.sign_in(&self.grants, authentication, &req).await
+        PER_SOURCE.admit(self.sign_ins.table(), &req.client).await?;
+        let sign_in = self.sign_in(&req).await?;
+        self.sign_ins.finish(&self.grants, "dev_sign_in", sign_in, &Destination::default(), &req).await
     }
 
-    /// Redeems a code for a session. A user with several organizations is signed in to the first one.
-    async fn sign_in(&self, req: &Request<Nothing>) -> Result<Authentication, ApiError> {
+    /// Redeems a code. A user with several organizations is signed in to the first one.
+    async fn sign_in(&self, req: &Request<Nothing>) -> Result<SignIn, ApiError> {
         let code = self.grants.workos().create_code(&self.email, &req.client).await?;
         let sign_in = self.grants.redeem_magic_code(&self.email, &code, None, &req.client).await?;
         self.grants.in_first_organization(sign_in, &req.client).await

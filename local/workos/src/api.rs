@@ -39,6 +39,42 @@ pub(super) async fn create_magic_auth(Authorized(service): Authorized, fields: F
     Ok((StatusCode::CREATED, Json(body)))
 }
 
+/// `GET /user_management/email_verification/{id}`
+pub(super) async fn email_verification(Authorized(service): Authorized, Path(id): Path<String>) -> Reply {
+    let state = service.state();
+    let mut codes = state.mailed_codes.iter();
+    let code = codes.find(|code| code.kind == CodeKind::EmailVerification && code.id == id);
+    let body = code.map(|code| {
+        Json(json!({
+            "object": "email_verification",
+            "id": code.id,
+            "user_id": code.user_id,
+            "email": code.email,
+            "code": code.code,
+            "expires_at": code.expires_at,
+            "created_at": code.created_at,
+            "updated_at": code.created_at,
+        }))
+    });
+    body.ok_or_else(|| ApiError::not_found("Email Verification", &id))
+}
+
+/// `POST /user_management/users/{id}/email_verification/send`: mails another code.
+pub(super) async fn send_email_verification(
+    Authorized(service): Authorized,
+    Path(id): Path<String>,
+) -> Reply {
+    let mut state = service.state();
+    let user = state.users.get(&id).cloned().ok_or_else(|| ApiError::not_found("User", &id))?;
+    if user.email_verified {
+        let message = "The user's email address is already verified.";
+        return Err(ApiError::bad_request("email_already_verified", message));
+    }
+    state.limit("email_verification", &user.email, 3)?;
+    state.mail_code(CodeKind::EmailVerification, &user);
+    Ok(Json(json!({"user": user})))
+}
+
 /// `GET /user_management/users`
 pub(super) async fn users(Authorized(service): Authorized, query: Query) -> Reply {
     let state = service.state();

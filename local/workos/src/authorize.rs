@@ -11,7 +11,7 @@ use url::Url;
 
 use super::email::{self, is_email};
 use super::invitations::Invitation;
-use super::model::{Connection, SignIn, User};
+use super::model::{Connection, Organization, SignIn, User};
 use super::page::{self, found};
 use super::request::Query;
 use super::settings::{MembershipStatus, Method};
@@ -28,6 +28,8 @@ enum Provider {
     AuthKit(Option<String>),
     Connection(Connection),
     Method(Method),
+    /// AuthKit's hosted page for the members of an organization. It takes every step that the organization requires.
+    Organization(Organization),
 }
 
 pub(super) async fn user_management(
@@ -83,9 +85,10 @@ fn authorize(
     };
     let hint = query.get("login_hint").or(invitation.as_ref().map(|invitation| invitation.email.as_str()));
     let Some(email) = hint.filter(|hint| is_email(hint)) else {
-        let users: Vec<&User> = users(state, &provider).collect();
+        let users: Vec<_> = users(state, &provider).map(|user| (user, state.codes_of(user))).collect();
         let name = match &provider {
             Provider::Connection(connection) => &connection.name,
+            Provider::Organization(organization) => &organization.name,
             Provider::Method(method) => method.name().trim_end_matches("OAuth"),
             Provider::AuthKit(_) => "AuthKit",
         };
@@ -139,12 +142,12 @@ fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider
 }
 
 fn by_organization(state: &State, id: &str) -> Result<Provider, Denied> {
-    if !state.organizations.contains_key(id) {
+    let Some(organization) = state.organizations.get(id) else {
         return Err(("organization_invalid", "There is no organization matching the provided ID."));
-    }
+    };
     let mut connections = state.active_connections(id);
     match (connections.next(), connections.next()) {
-        (None, _) => Err(("connection_invalid", "The organization has no active connection.")),
+        (None, _) => Ok(Provider::Organization(organization.clone())),
         (Some(only), None) => Ok(Provider::Connection(only.clone())),
         _ => Err(("ambiguous_connection_selector", "The organization has several active connections.")),
     }
@@ -180,6 +183,7 @@ fn users<'a>(state: &'a State, provider: &'a Provider) -> impl Iterator<Item = &
     state.users.values().filter(move |user| match provider {
         Provider::AuthKit(_) | Provider::Method(_) => true,
         Provider::Connection(connection) => may_use(state, connection, &user.email),
+        Provider::Organization(organization) => state.membership(&user.id, &organization.id).is_some(),
     })
 }
 
@@ -205,6 +209,7 @@ fn sign_in(
         (invitation.map(|each| each.token.as_str()), invitation.map(|each| each.id.clone()));
     let (method, organization_id) = match provider {
         Provider::Connection(connection) => return sign_in_by_sso(state, connection, email, invitation),
+        Provider::Organization(organization) => return hosted(state, organization, email),
         Provider::Method(method) => (*method, None),
         Provider::AuthKit(organization) => (Method::MagicAuth, organization.clone()),
     };
@@ -242,6 +247,22 @@ fn sign_in_by_sso(
         user_id: user.id,
         method: Method::Sso,
         invitation,
+        ..SignIn::default()
+    })
+}
+
+/// Signs in a member of `organization` on AuthKit's hosted page.
+fn hosted(state: &State, organization: &Organization, email: &str) -> Result<SignIn, Denied> {
+    let member =
+        state.user_by_email(email).filter(|user| state.membership(&user.id, &organization.id).is_some());
+    let user = member.ok_or(("access_denied", "The user is not a member of the organization."))?;
+    let allowed = organization.policy.authentication_methods.iter().flatten();
+    Ok(SignIn {
+        user_id: user.id.clone(),
+        method: allowed.copied().next().unwrap_or_default(),
+        organization_id: Some(organization.id.clone()),
+        email_verified: true,
+        second_factor: true,
         ..SignIn::default()
     })
 }

@@ -1,6 +1,7 @@
 //! Codes sent by mail, authorization codes, and pending authentication tokens.
 
 use super::error::ApiError;
+use super::mfa;
 use super::model::{CodeKind, MailedCode, PendingSignIn, SignIn, User};
 use super::options::Mail;
 use super::random;
@@ -59,6 +60,15 @@ impl State {
             }
         };
         Err(ApiError::bad_request(error, message))
+    }
+
+    /// What the pages show beside a user: the last code mailed, and the authenticator app's current one.
+    pub(super) fn codes_of(&self, user: &User) -> Vec<String> {
+        let mailed = self.mails.iter().rev().find(|mail| mail.to.eq_ignore_ascii_case(&user.email));
+        let mailed = mailed.map(|mail| format!("{}: {}", mail.subject, mail.code));
+        let app = self.factors_of(&user.id).last();
+        let app = app.map(|factor| mfa::totp(&factor.secret, mfa::interval(self.now())));
+        mailed.into_iter().chain(app.map(|code| format!("Authenticator app: {code}"))).collect()
     }
 
     /// Issues an authorization code.

@@ -210,20 +210,37 @@ impl WorkOs {
         }
     }
 
-    /// Enrols an authenticator app.
-    pub fn enroll_totp(&self, user_id: &str) {
-        let mut state = self.service.state();
-        let factor = state.new_factor();
-        if let Some(user) = state.users.get_mut(user_id) {
-            user.factor = Some(factor);
+    /// Sets whether a user's address is verified.
+    pub fn set_email_verified(&self, user_id: &str, verified: bool) {
+        if let Some(user) = self.service.state().users.get_mut(user_id) {
+            user.email_verified = verified;
         }
     }
 
-    /// The current code of the user's authenticator app.
+    /// Enrols an authenticator app whose first code was accepted.
+    pub fn enroll_totp(&self, user_id: &str) {
+        let mut state = self.service.state();
+        if let Some(user) = state.users.get(user_id).cloned() {
+            state.enroll(&user, None, None, true);
+        }
+    }
+
+    /// The current code of the user's newest authenticator app.
     pub fn totp_code(&self, user_id: &str) -> Option<String> {
         let state = self.service.state();
-        let factor = state.users.get(user_id)?.factor.as_ref()?;
+        let factor = state.factors_of(user_id).last()?;
         Some(mfa::totp(&factor.secret, mfa::interval(state.now())))
+    }
+
+    /// The current code of an authenticator app with this secret, in Base32.
+    pub fn totp_code_of(&self, secret: &str) -> String {
+        mfa::totp(secret, mfa::interval(self.service.state().now()))
+    }
+
+    /// The ids of the user's authenticator apps, oldest first, and whether a code of each was ever accepted.
+    pub fn factors(&self, user_id: &str) -> Vec<(String, bool)> {
+        let state = self.service.state();
+        state.factors_of(user_id).map(|factor| (factor.id.clone(), factor.verified)).collect()
     }
 
     /// The last call with this grant.

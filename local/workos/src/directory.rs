@@ -5,8 +5,7 @@ use std::mem;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::model::{Connection, Factor, Membership, Organization, SeedMembership, User};
-use super::random;
+use super::model::{Connection, Membership, Organization, SeedMembership, User};
 use super::seed::Seed;
 use super::settings::MembershipStatus;
 use super::state::State;
@@ -36,17 +35,15 @@ impl State {
         }
     }
 
-    pub(super) fn new_factor(&mut self) -> Factor {
-        Factor { id: self.new_id("auth_factor"), secret: random::token() }
-    }
-
     /// Inserts a user without its memberships.
     pub(super) fn insert_user(&mut self, mut user: User) -> User {
         self.default_id(&mut user.id, "user");
         user.created_at = self.now();
         user.updated_at = user.created_at;
-        user.factor = user.totp.then(|| self.new_factor());
         self.users.insert(user.id.clone(), user.clone());
+        if user.totp {
+            self.enroll(&user, None, None, true);
+        }
         user
     }
 

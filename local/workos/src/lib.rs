@@ -1,8 +1,8 @@
 //! A local WorkOS: an HTTP server that enforces what the real service enforces.
 //!
-//! Users, organizations, memberships, connections, invitations, Magic Auth, every grant of authenticate, rotating refresh
-//! tokens with a replay window, organization policies, hosted authorize pages, impersonation, sessions, logout and the
-//! JWKS. Responses follow
+//! Users, organizations, memberships, connections, invitations, Magic Auth, address verification, authenticator apps, every
+//! grant of authenticate, rotating refresh tokens with a replay window, organization policies, hosted authorize pages,
+//! impersonation, sessions, logout and the JWKS. Responses follow
 //! WorkOS' OpenAPI document (npm `@workos/openapi-spec`); errors have the extra fields of the reference
 //! (<https://workos.com/docs/reference/authkit/authentication-errors>). State is in memory.
 //!

@@ -31,8 +31,6 @@ pub(super) struct User {
     /// Whether the seed enrols an authenticator app. `WorkOs::totp_code` returns its codes.
     #[serde(skip_serializing)]
     pub(super) totp: bool,
-    #[serde(skip)]
-    pub(super) factor: Option<Factor>,
     /// The memberships in the seed; the state keeps them apart.
     #[serde(skip_serializing)]
     pub(super) memberships: Vec<SeedMembership>,
@@ -57,11 +55,19 @@ fn member() -> String {
     "member".to_owned()
 }
 
-/// An enrolled authenticator app.
+/// An authenticator app.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
     pub(super) id: String,
+    pub(super) user_id: String,
+    /// The app's labels.
+    pub(super) issuer: String,
+    pub(super) user: String,
+    /// In Base32.
     pub(super) secret: String,
+    /// Whether a code of it was ever accepted. Until then the user is not enrolled. WorkOS does not show this.
+    pub(super) verified: bool,
+    pub(super) created_at: Timestamp,
 }
 
 /// An organization, in the seed and in responses.

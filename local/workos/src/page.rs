@@ -7,10 +7,17 @@ use url::form_urlencoded;
 use super::model::User;
 use super::request::Query;
 
-/// The sign-in page. Every choice repeats the request with a `login_hint`.
-pub(super) fn choose(path: &str, provider: &str, query: &Query, users: &[&User], cancel: &str) -> Response {
+/// The sign-in page: the users, each with the codes that an application may ask for next. Every choice repeats the
+/// request with a `login_hint`.
+pub(super) fn choose(
+    path: &str,
+    provider: &str,
+    query: &Query,
+    users: &[(&User, Vec<String>)],
+    cancel: &str,
+) -> Response {
     let rest: Vec<_> = query.0.iter().filter(|(name, _)| name != "login_hint").collect();
-    let choice = |user: &&User| {
+    let choice = |(user, codes): &(&User, Vec<String>)| {
         let pairs = rest.iter().map(|(name, value)| (name, value));
         let mut query = form_urlencoded::Serializer::new(String::new());
         let query = query.extend_pairs(pairs).append_pair("login_hint", &user.email).finish();
@@ -18,7 +25,8 @@ pub(super) fn choose(path: &str, provider: &str, query: &Query, users: &[&User],
             [&user.first_name, &user.last_name].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
         let (href, name, email) = (escape(&format!("{path}?{query}")), escape(&name), escape(&user.email));
         let label = if name.is_empty() { email } else { format!("{name} <small>{email}</small>") };
-        format!("<li><a href=\"{href}\">{label}</a></li>")
+        let codes: String = codes.iter().map(|code| format!(" <small>{}</small>", escape(code))).collect();
+        format!("<li><a href=\"{href}\">{label}</a>{codes}</li>")
     };
     let hidden = |(name, value): &&(String, String)| {
         format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value))

@@ -33,6 +33,10 @@ impl State {
             let organization = self.accept(&id, &user)?;
             sign_in.organization_id = sign_in.organization_id.or(organization);
         }
+        let by_sso = sign_in.sso_organization.is_some();
+        if self.environment.mfa_required && !sign_in.second_factor && !by_sso {
+            return Err(self.second_factor_required(&user, &sign_in, true));
+        }
         match &sign_in.organization_id {
             Some(organization) => self.require_membership(&user.id, organization)?,
             None => sign_in.organization_id = self.choose_organization(&user, &sign_in)?,
@@ -125,13 +129,13 @@ impl State {
         if !resumable {
             return ApiError::oauth(enrollment.0, enrollment.1);
         }
-        let error = match &user.factor {
-            None => ApiError::forbidden(enrollment.0, enrollment.1),
-            Some(factor) => ApiError::forbidden(
-                "mfa_challenge",
-                "The user must complete an MFA challenge to finish authenticating.",
-            )
-            .with("authentication_factors", json!([{"id": factor.id, "type": "totp"}])),
+        let enrolled = self.factors_of(&user.id).filter(|factor| factor.verified);
+        let factors: Vec<_> = enrolled.map(|factor| json!({"id": factor.id, "type": "totp"})).collect();
+        let error = if factors.is_empty() {
+            ApiError::forbidden(enrollment.0, enrollment.1)
+        } else {
+            let message = "The user must complete an MFA challenge to finish authenticating.";
+            ApiError::forbidden("mfa_challenge", message).with("authentication_factors", factors)
         };
         error
             .with("pending_authentication_token", self.new_pending(sign_in.clone()))

@@ -30,7 +30,7 @@ pub(super) fn six_digits() -> String {
 }
 
 #[expect(clippy::expect_used, reason = "without a random source the double cannot run at all")]
-fn bytes<const N: usize>() -> [u8; N] {
+pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source");
     bytes

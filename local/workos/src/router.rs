@@ -41,7 +41,11 @@ pub(super) fn router(service: Service) -> Router {
         .route("/organizations", get(api::organizations))
         .route("/organizations/{id}", get(api::organization))
         .route("/connections", get(api::connections))
+        .route("/user_management/users/{id}/auth_factors", get(mfa::factors).post(mfa::create_factor))
+        .route("/auth/factors/{id}", get(mfa::factor).delete(mfa::delete_factor))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
+        .route("/user_management/email_verification/{id}", get(api::email_verification))
+        .route("/user_management/users/{id}/email_verification/send", post(api::send_email_verification))
         .fallback(async || ApiError::plain(StatusCode::NOT_FOUND, "Not Found"))
         .layer(map_response_with_state(service.clone(), identify))
         .with_state(service)
@@ -88,7 +92,13 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
         ("GET", ["organizations"]) => "organizations.list",
         ("GET", ["organizations", _]) => "organizations.get",
         ("GET", ["connections"]) => "connections.list",
+        ("GET", ["users", _, "auth_factors"]) => "mfa.factors.list",
+        ("POST", ["users", _, "auth_factors"]) => "mfa.factors.create",
+        ("GET", ["auth", "factors", _]) => "mfa.factors.get",
+        ("DELETE", ["auth", "factors", _]) => "mfa.factors.delete",
         ("POST", ["auth", "factors", _, "challenge"]) => "mfa.challenge",
+        ("GET", ["email_verification", _]) => "email_verification.get",
+        ("POST", ["users", _, "email_verification", "send"]) => "email_verification.send",
         _ => return format!("{method} {path}"),
     };
     name.to_owned()

@@ -100,6 +100,7 @@ impl State {
     pub(super) fn remove_user(&mut self, user_id: &str) {
         self.end_sessions(|session| session.sign_in.user_id == user_id);
         self.memberships.retain(|_, membership| membership.user_id != user_id);
+        self.factors.retain(|_, factor| factor.user_id != user_id);
         self.users.remove(user_id);
     }
 

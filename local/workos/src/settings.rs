@@ -10,6 +10,8 @@ pub struct Environment {
     pub sign_up_allowed: bool,
     /// Whether an unverified address must be verified before a session starts.
     pub email_verification_required: bool,
+    /// Whether everybody who does not use SSO needs a second factor, whatever the organization.
+    pub mfa_required: bool,
     /// The enabled methods.
     pub authentication_methods: Vec<Method>,
 }
@@ -19,6 +21,7 @@ impl Default for Environment {
         Self {
             sign_up_allowed: true,
             email_verification_required: true,
+            mfa_required: false,
             authentication_methods: vec![
                 Method::MagicAuth,
                 Method::GoogleOauth,

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::invitations::Invitation;
 use super::keys::{self, SigningKey};
 use super::model::{
-    Challenge, CodeKind, Connection, Grant, MailedCode, Membership, Organization, PendingSignIn,
+    Challenge, CodeKind, Connection, Factor, Grant, MailedCode, Membership, Organization, PendingSignIn,
     RefreshToken, Session, SignIn, User,
 };
 use super::options::{Mail, Options};
@@ -77,6 +77,7 @@ pub(super) struct State {
     pub(super) authorization_codes: HashMap<String, PendingSignIn>,
     /// By pending authentication token.
     pub(super) pending: HashMap<String, PendingSignIn>,
+    pub(super) factors: BTreeMap<String, Factor>,
     pub(super) challenges: HashMap<String, Challenge>,
     /// By id.
     pub(super) invitations: BTreeMap<String, Invitation>,

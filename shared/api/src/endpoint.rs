@@ -119,6 +119,16 @@ pub enum Step {
     Request(&'static str),
     /// Make the person a member of two organizations.
     JoinOrganizations,
+    /// Send the example of another function, after its own steps. It is refused until another step is taken.
+    StepUp(&'static str),
+    /// Make the person's address unverified.
+    UnverifiedAddress,
+    /// Make the person a member of an organization that requires a second factor.
+    RequireMfa,
+    /// Enroll an authenticator app.
+    EnrolledApp,
+    /// Set the field `code` to the current one of the authenticator app.
+    AppCode,
     /// Set the field `code` to the last code mailed.
     MailedCode,
     /// Sign in at the last `redirectURL`, and set the fields `code` and `state` from the redirect back.

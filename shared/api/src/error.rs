@@ -66,6 +66,7 @@ reasons! {
     CodeRejected "code_rejected" 400 final "The code is wrong, expired or already used: request a new one.";
     FlowExpired "flow_expired" 400 final "This browser has no matching sign-in in progress: restart the sign-in.";
     SelectionExpired "selection_expired" 400 final "The pending sign-in has expired: restart the sign-in.";
+    SignInExpired "sign_in_expired" 400 final "The pending sign-in is unknown, has expired or is used up: restart the sign-in.";
     SignInRefused "sign_in_refused" 400 final "The provider refused this sign-in: restart it, or sign in another way.";
     SignInCancelled "sign_in_cancelled" 400 final "The person cancelled at the provider: offer to sign in again.";
     InvitationInvalid "invitation_invalid" 400 final "The invitation is unknown, expired, revoked or already accepted: ask for a new one, or sign in without it.";
@@ -77,15 +78,20 @@ reasons! {
     EmailMismatch "email_mismatch" 403 final "Send the email address of the signed-in person.";
     OrganizationNotAllowed "organization_not_allowed" 403 final "Choose an organization that the person belongs to.";
     SsoRequired "sso_required" 403 final "Send the browser to `authData.redirectURL`.";
-    EmailVerificationRequired "email_verification_required" 403 final "The person must verify the email address first.";
-    MfaEnrollment "mfa_enrollment" 403 final "The person must enroll in multi-factor authentication first.";
-    MfaChallenge "mfa_challenge" 403 final "The person must complete multi-factor authentication first.";
-    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Offer another sign-in method.";
+    EmailVerificationRequired "email_verification_required" 403 final "Ask for the code that was mailed, and send it to `verify-email`.";
+    MfaEnrollment "mfa_enrollment" 403 final "Let the person enroll an authenticator app with `enroll-mfa`.";
+    MfaChallenge "mfa_challenge" 403 final "Ask for a code of the authenticator app: `challenge-mfa`, then `verify-mfa`.";
+    AuthenticationMethodNotAllowed "authentication_method_not_allowed" 403 final "Follow `authData` if it is there, else offer another sign-in method: `allowedMethods`.";
+    WrongStep "wrong_step" 403 final "The pending sign-in waits for another step: see `next`.";
+    ChallengeNotIssued "challenge_not_issued" 403 final "Send a `challengeId` that was issued for this pending sign-in.";
+    AlreadyEnrolled "already_enrolled" 403 final "The person has an authenticator app already: restart the sign-in and use it.";
+    TooManyTries "too_many_tries" 403 final "The pending sign-in has used up its tries: restart the sign-in.";
     NotInRoom "not_in_room" 403 final "Join the room first.";
     RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
     RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
     AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
     TooManyRecordings "too_many_recordings" 409 final "The person runs as many recordings as allowed: stop one first.";
+    EnrollmentInProgress "enrollment_in_progress" 409 retry "Another request is enrolling the person: try again.";
     SessionChanged "session_changed" 409 retry "The session was being refreshed: try again.";
     BodyTooLarge "body_too_large" 413 final "Send at most 16 KiB.";
     JsonRequired "json_required" 415 final "Send the body with `Content-Type: application/json`.";
@@ -161,6 +167,37 @@ pub enum Next {
     OtherMethod,
 }
 
+impl Next {
+    /// Every step.
+    pub const ALL: [Self; 7] = [
+        Self::VerifyEmail,
+        Self::EnrollMfa,
+        Self::ChallengeMfa,
+        Self::VerifyMfa,
+        Self::Redirect,
+        Self::ChooseOrganization,
+        Self::OtherMethod,
+    ];
+
+    /// The name in responses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::EnrollMfa => "enroll_mfa",
+            Self::ChallengeMfa => "challenge_mfa",
+            Self::VerifyMfa => "verify_mfa",
+            Self::Redirect => "redirect",
+            Self::ChooseOrganization => "choose_organization",
+            Self::OtherMethod => "other_method",
+        }
+    }
+
+    /// The step with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.name() == name)
+    }
+}
+
 /// Fields of an error response that depend on the reason.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -177,6 +214,10 @@ pub struct Details {
     /// With `email_verification_required`, `mfa_enrollment` and `mfa_challenge`: the pending sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_authentication_token: Option<String>,
+    /// With `authentication_method_not_allowed`: WorkOS' names of the methods that the organization allows, such as
+    /// `google_oauth`, if WorkOS names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_methods: Option<Vec<String>>,
     /// With `already_recording`: the running recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_id: Option<String>,
@@ -269,6 +310,13 @@ impl ApiError {
         self
     }
 
+    /// Names the authentication methods that are allowed.
+    #[must_use]
+    pub fn allowed_methods(mut self, methods: Vec<String>) -> Self {
+        self.0.details.allowed_methods = (!methods.is_empty()).then_some(methods);
+        self
+    }
+
     /// Names the running recording.
     #[must_use]
     pub fn egress_id(mut self, egress_id: impl Into<String>) -> Self {
@@ -358,6 +406,14 @@ mod tests {
     fn every_name_is_unique_and_maps_back_to_its_reason() {
         for reason in Reason::ALL {
             assert_eq!(Reason::named(reason.name()), Some(*reason));
+        }
+    }
+
+    #[test]
+    fn a_step_is_serialized_as_its_name() {
+        for step in Next::ALL {
+            assert_eq!(serde_json::to_value(step).unwrap(), step.name());
+            assert_eq!(Next::named(step.name()), Some(step));
         }
     }
 

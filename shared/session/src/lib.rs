@@ -1,6 +1,7 @@
 //! Sessions: begun by a sign-in, checked on every protected request, refreshed, switched to another organization, ended.
 //!
 //! - [`SignIns`] turns a completed sign-in into a session. [`Sessions`] begins and ends sessions.
+//! - [`StepUps`] prepares the steps that WorkOS asks for on the way: a verified address, a second factor.
 //! - [`CodeMail`] sends codes by mail, [`CodeTries`] limits how often one is tried.
 //! - [`Authenticator`] checks and refreshes the session of a protected request.
 //! - [`Switcher`] moves a session to another organization.
@@ -21,6 +22,7 @@ mod lifetimes;
 mod sessions;
 mod sign_ins;
 mod signed_in;
+mod step_ups;
 mod switch;
 mod token;
 mod trail;
@@ -35,5 +37,6 @@ pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, S
 pub use sessions::Sessions;
 pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;
+pub use step_ups::{Challenged, ChallengedFactor, Enrolled, StepUps};
 pub use switch::Switcher;
 pub use token::SessionToken;

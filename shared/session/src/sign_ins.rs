@@ -5,10 +5,10 @@ use std::time::Duration;
 use api::audit::{self, Effect};
 use api::{
     ApiError, ConfigError, Cookies, CurrentOrganization, Env, Impersonator, Reason, Request, Response,
-    SetCookie, metrics,
+    SetCookie, clock, metrics,
 };
-use store::Table;
-use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn};
+use store::{PendingKey, PendingSignIn, Table, to_deadline};
+use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, StepUp};
 
 use crate::{SessionToken, Sessions, SignedIn};
 
@@ -61,7 +61,8 @@ impl SignIns {
     /// to continue at an identity provider.
     ///
     /// # Errors
-    /// `sso_required` with `authData`; `sign_in_interrupted`.
+    /// `sso_required` and `authentication_method_not_allowed` with `authData`; `email_verification_required`, `mfa_enrollment`
+    /// and `mfa_challenge` with the pending sign-in; `sign_in_interrupted`.
     pub async fn finish<I>(
         &self,
         grants: &Grants,
@@ -84,10 +85,55 @@ impl SignIns {
                 });
                 Ok(Response::new(SignedIn::must_choose(selection)))
             }
+            refused => Err(self.refuse(method, refused, destination, &request.cookies).await),
+        }
+    }
+
+    /// The error of a sign-in that needs another step: `sso_required` with `authData`; `email_verification_required`,
+    /// `mfa_enrollment` and `mfa_challenge` with the pending sign-in, which is written down for the step;
+    /// `authentication_method_not_allowed`; `sign_in_interrupted`.
+    async fn refuse(
+        &self,
+        method: &'static str,
+        sign_in: SignIn,
+        destination: &Destination,
+        cookies: &Cookies,
+    ) -> ApiError {
+        match sign_in {
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
-                Err(self.authorize.sso_required(required, destination, &request.cookies))
+                self.authorize.sso_required(required, destination, cookies)
             }
+            SignIn::StepUp(step_up) => {
+                count(method, step_up.step.name());
+                self.begin_step(step_up).await
+            }
+            SignIn::OtherMethod(other) => {
+                count(method, "other_method");
+                self.authorize.other_method(other, destination, cookies)
+            }
+            SignIn::Complete(_) | SignIn::ChooseOrganization(_) => {
+                ApiError::new(Reason::SignInInterrupted).because("the sign-in needs no such step")
+            }
+        }
+    }
+
+    /// Writes a pending sign-in down. The credential is redeemed, so the write is tried to the deadline.
+    async fn begin_step(&self, step_up: StepUp) -> ApiError {
+        let StepUp { step, pending_authentication_token: token, error, .. } = step_up;
+        let pending = PendingSignIn {
+            step,
+            refused_at: clock::now(),
+            user_id: step_up.user_id,
+            email: step_up.email,
+            email_verification_id: step_up.email_verification_id,
+            apps: step_up.apps,
+        };
+        audit::note(|notes| notes.user_id.clone_from(&pending.user_id));
+        let key = PendingKey::of(token.expose());
+        match to_deadline(RESERVE, || self.table().begin_step(&key, &pending)).await {
+            Ok(()) => error.next(step).pending(Some(token.expose().to_owned())),
+            Err(failed) => ApiError::new(Reason::SignInInterrupted).because(failed.cause()),
         }
     }
 }

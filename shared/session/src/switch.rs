@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use api::audit::{self, Cause, Effect};
 use api::{
-    ApiError, ConfigError, CurrentOrganization, EmailAddress, Env, Impersonator, Reason, Request, Response,
+    ApiError, ConfigError, Cookies, CurrentOrganization, EmailAddress, Env, Impersonator, Reason, Request,
+    Response,
 };
 use store::SessionItem;
 use store::session::Link;
 use workos::{
     Authentication, Authorize, Destination, Grants, Membership, OrganizationId, RefreshError, Refreshed,
+    Selector,
 };
 
 use crate::lease::{Lease, RETRY_PAUSE, count, unverified};
@@ -117,7 +119,7 @@ impl Switcher {
             }
             Err(RefreshError::Refused(error)) => {
                 lease.release(0).await;
-                Err(error)
+                Err(self.in_browser(error, organization, &session.email, destination, &request.cookies))
             }
             Err(failed @ (RefreshError::Transient(_) | RefreshError::Lost(_))) => {
                 if matches!(failed, RefreshError::Lost(_)) {
@@ -126,6 +128,28 @@ impl Switcher {
                 lease.release(RETRY_PAUSE).await;
                 Err(failed.into())
             }
+        }
+    }
+
+    /// The error of a refused switch. A refresh leaves no pending sign-in, so a step that the organization requires is
+    /// taken on WorkOS' page and ends in `finalize-oauth`.
+    fn in_browser(
+        &self,
+        error: ApiError,
+        organization: &OrganizationId,
+        email: &str,
+        destination: &Destination,
+        cookies: &Cookies,
+    ) -> ApiError {
+        match error.reason() {
+            Reason::EmailVerificationRequired
+            | Reason::MfaEnrollment
+            | Reason::MfaChallenge
+            | Reason::AuthenticationMethodNotAllowed => {
+                let selector = Selector::Organization(organization.clone());
+                self.authorize.redirect(error, selector, Some(email), destination, cookies)
+            }
+            _ => error,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::attributes::{Item, Reader, number, text};
 use crate::budget::{Budget, Use};
 use crate::limit::{Counter, Rate, SourceLimit, refused};
 use crate::table::Table;
-use crate::write::{Refused, Step, Write};
+use crate::write::{Refused, Step, Write, Written};
 
 /// Lifetime of a `device#` item.
 pub const DEVICE_SECONDS: u64 = 90 * 86_400;
@@ -163,6 +163,19 @@ impl CodeRequest<'_> {
             ("pk".to_owned(), text(pending_pk(&self.pending))),
             ("expires_at".to_owned(), expires_at),
         ]))
+    }
+}
+
+/// Counts a mail to an address against its budget, for a request whose source is counted already.
+///
+/// # Errors
+/// `store_unavailable`.
+pub async fn admit_mail(table: &Table, email: &EmailAddress) -> Result<Mail, ApiError> {
+    let now = clock::now();
+    let account = Account::Address(format!("limit#mail#{}", email.hash()));
+    match table.update(account.spend(MAILS, now)).await? {
+        Written::Done(_) => Ok(Mail::Granted(MailGrant(account.used(MAILS, now)))),
+        Written::Refused(_) => Ok(Mail::Withheld),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::{API_URL, CLIENT_ID, SSO_AUTHORIZE_ENDPOINT};
 use crate::sign_in::method;
 use crate::{
     ConnectionId, Destination, FlowState, InvitationToken, OAUTH_COOKIE, OAuthFlow, OrganizationId,
-    RedirectUris, SsoRequired,
+    OtherMethod, RedirectUris, SsoRequired,
 };
 
 /// The identity provider that the browser is sent to.
@@ -28,6 +28,8 @@ pub enum Selector {
     /// An organization's identity provider. Selected by connection, because an organization's id is ambiguous if it has
     /// two active connections.
     Connection(ConnectionId),
+    /// WorkOS' hosted page, which takes every step that the organization requires.
+    Organization(OrganizationId),
 }
 
 impl Selector {
@@ -38,6 +40,7 @@ impl Selector {
             Self::Microsoft => "MicrosoftOAuth",
             Self::AuthKit => "AuthKit",
             Self::Connection(_) => "SSO",
+            Self::Organization(_) => "AuthKit",
         }
     }
 }
@@ -216,6 +219,37 @@ impl Authorize {
         }
     }
 
+    /// The error of a sign-in whose method is not allowed, with the redirect to Google or Microsoft if one of them is.
+    pub fn other_method(&self, other: OtherMethod, destination: &Destination, cookies: &Cookies) -> ApiError {
+        let OtherMethod { allowed, email, error } = other;
+        let allows = |name: &str| allowed.iter().any(|each| each == name);
+        let selector = match (allows("google_oauth"), allows("microsoft_oauth")) {
+            (true, _) => Selector::Google,
+            (false, true) => Selector::Microsoft,
+            (false, false) => return error,
+        };
+        self.redirect(error, selector, email.as_deref(), destination, cookies)
+    }
+
+    /// `error` with the redirect to `selector` as the next step.
+    pub fn redirect(
+        &self,
+        error: ApiError,
+        selector: Selector,
+        login_hint: Option<&str>,
+        destination: &Destination,
+        cookies: &Cookies,
+    ) -> ApiError {
+        let hints = Hints { login: login_hint, ..Hints::default() };
+        match self.start(selector, hints, destination, cookies) {
+            Ok(started) => {
+                let (auth_data, cookie) = started.into_redirect();
+                error.next(Next::Redirect).auth_data(auth_data).cookie(cookie)
+            }
+            Err(failed) => failed,
+        }
+    }
+
     /// The authorization URL of `flow`.
     ///
     /// Both endpoints get the challenge. WorkOS documents it for `/user_management/authorize` only, but its SDKs send it
@@ -226,6 +260,7 @@ impl Authorize {
                 ("user_management", "provider", provider.method())
             }
             Selector::AuthKit => ("user_management", "provider", "authkit"),
+            Selector::Organization(id) => ("user_management", "organization_id", id.as_str()),
             Selector::Connection(id) => match self.sso_endpoint {
                 SsoEndpoint::UserManagement => ("user_management", "connection_id", id.as_str()),
                 SsoEndpoint::Sso => ("sso", "connection", id.as_str()),

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use api::{ApiError, Reason, Secret};
+use api::{ApiError, Next, Reason, Secret};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -59,6 +59,8 @@ pub enum ErrorKind {
     InvalidEmail,
     /// The user exists already.
     UserExists,
+    /// The address is verified already.
+    AlreadyVerified,
     /// 404 without a code.
     NotFound,
     /// Too many attempts with one code.
@@ -113,6 +115,7 @@ impl ErrorKind {
             Self::InvalidGrant
             | Self::OrganizationSelectionRequired
             | Self::UserExists
+            | Self::AlreadyVerified
             | Self::NotFound
             | Self::InvalidCredentials
             | Self::Unreachable
@@ -129,7 +132,11 @@ pub(crate) struct Details {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) user_id: Option<String>,
     pub(crate) email: Option<String>,
+    pub(crate) email_verification_id: Option<String>,
     pub(crate) organizations: Vec<Organization>,
+    /// The ids of the authenticator apps. Factors of other types cannot be used here.
+    pub(crate) apps: Vec<String>,
+    pub(crate) allowed_methods: Vec<String>,
 }
 
 /// The loggable part of an error.
@@ -211,13 +218,6 @@ impl CallError {
             ErrorKind::TooManyAttempts => Some(self.retry_after.unwrap_or(60)),
             _ => None,
         };
-        let is_step_up = matches!(
-            reason,
-            Reason::EmailVerificationRequired
-                | Reason::MfaEnrollment
-                | Reason::MfaChallenge
-                | Reason::AuthenticationMethodNotAllowed
-        );
         let mut error = ApiError::new(reason).because(self.cause);
         if let Some(seconds) = wait {
             error = error.retry_after(seconds);
@@ -225,10 +225,10 @@ impl CallError {
         if reason == Reason::InvalidEmail {
             error = error.field("email");
         }
-        match self.details.pending {
-            Some(token) if is_step_up => error.pending(Some(token.expose().to_owned())),
-            _ => error,
+        if reason == Reason::AuthenticationMethodNotAllowed {
+            error = error.next(Next::OtherMethod).allowed_methods(self.details.allowed_methods);
         }
+        error
     }
 }
 
@@ -267,11 +267,18 @@ impl Details {
             .find_map(|key| fields.get(key)?.as_array()?.iter().find_map(Value::as_str))
             .or_else(|| fields.get("connection_id")?.as_str());
         let organizations = fields.get("organizations").and_then(Value::as_array);
+        let factors = fields.get("authentication_factors").and_then(Value::as_array);
+        let app = |factor: &Value| text(factor.get("id")).filter(|_| factor["type"] == "totp");
+        let methods = fields.get("auth_methods").and_then(Value::as_object);
+        let allowed = methods.into_iter().flatten().filter(|(_, allowed)| **allowed == Value::Bool(true));
         Self {
             pending: text(fields.get("pending_authentication_token")).map(Secret::new),
             connection: connection.map(ConnectionId::new),
             user_id: text(user.and_then(|user| user.get("id"))),
             email: text(user.and_then(|user| user.get("email"))).or_else(|| text(fields.get("email"))),
+            email_verification_id: text(fields.get("email_verification_id")),
+            apps: factors.into_iter().flatten().filter_map(app).collect(),
+            allowed_methods: allowed.map(|(name, _)| name.clone()).collect(),
             organizations: organizations
                 .into_iter()
                 .flatten()
@@ -303,6 +310,9 @@ fn known(code: &str, fields: &Map<String, Value>) -> Option<ErrorKind> {
         "invalid_one_time_code"
         | "one_time_code_expired"
         | "one_time_code_previously_used"
+        | "email_verification_code_incorrect"
+        | "email_verification_code_expired"
+        | "email_verification_code_previously_used"
         | "invalid_credentials" => ErrorKind::InvalidCode,
         "one_time_code_too_many_attempts" => ErrorKind::TooManyAttempts,
         "too_many_requests" | "daily_quota_exceeded" | "rate_limit_exceeded" => ErrorKind::Busy,
@@ -343,6 +353,7 @@ fn known(code: &str, fields: &Map<String, Value>) -> Option<ErrorKind> {
         | "radar_sign_up_challenge"
         | "radar_sms_sign_in_challenge" => ErrorKind::SignInRefused,
         "email_domain_not_deliverable" => ErrorKind::InvalidEmail,
+        "email_already_verified" | "email_previously_verified" => ErrorKind::AlreadyVerified,
         "user_already_exists" | "user_creation_error" => ErrorKind::UserExists,
         "invalid_client" | "unauthorized_client" => ErrorKind::InvalidCredentials,
         _ => return None,
@@ -492,20 +503,10 @@ mod tests {
     }
 
     #[test]
-    fn step_ups_carry_the_pending_token_and_refusals_do_not() {
+    fn a_refusal_carries_no_pending_token() {
         let body = |code: &str| {
             format!(r#"{{"code":"{code}","pending_authentication_token":"pending_1","email":"a@b.cc"}}"#)
         };
-        for (code, reason) in [
-            ("email_verification_required", Reason::EmailVerificationRequired),
-            ("mfa_enrollment", Reason::MfaEnrollment),
-            ("mfa_challenge", Reason::MfaChallenge),
-            ("authentication_method_not_allowed", Reason::AuthenticationMethodNotAllowed),
-        ] {
-            let error = decode(403, &body(code)).into_api_error();
-            assert_eq!(error.reason(), reason);
-            assert_eq!(error.details().pending_authentication_token.as_deref(), Some("pending_1"));
-        }
         for (code, reason) in [
             ("sign_up_not_allowed", Reason::SignInRefused),
             ("invitation_invalid", Reason::InvitationInvalid),

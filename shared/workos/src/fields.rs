@@ -13,7 +13,7 @@ api::text! {
 }
 
 api::text! {
-    /// The token of a sign-in that waits for the choice of an organization. A bearer credential.
+    /// The token of a sign-in that waits for a step. A bearer credential.
     pub struct PendingToken { max: 4096, reason: InvalidField, accept: is_visible_ascii, secret }
 }
 
@@ -30,6 +30,11 @@ api::text! {
 api::text! {
     /// The token of an invitation. Whoever holds it can accept the invitation with the address that it was sent to.
     pub struct InvitationToken { max: 512, reason: InvalidField, accept: is_visible_ascii, secret }
+}
+
+api::text! {
+    /// The id of a challenge of an authenticator app (`auth_challenge_…`).
+    pub struct ChallengeId { max: 128, reason: InvalidField, accept: |text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') }
 }
 
 api::text! {

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use api::{ApiError, Client, ConfigError, EmailAddress, Env, Impersonator, Reason, Secret, audit};
+use api::{ApiError, Client, ConfigError, EmailAddress, Env, Impersonator, Next, Reason, Secret, audit};
 use workos_sdk::AuthenticateResponse;
 use workos_sdk::user_management::{
-    AuthenticateWithCodeParams, AuthenticateWithMagicAuthParams, AuthenticateWithOrganizationSelectionParams,
-    AuthenticateWithRefreshTokenParams,
+    AuthenticateWithCodeParams, AuthenticateWithEmailVerificationParams, AuthenticateWithMagicAuthParams,
+    AuthenticateWithOrganizationSelectionParams, AuthenticateWithRefreshTokenParams,
+    AuthenticateWithTotpParams,
 };
 
 use crate::client::{http, ip_address, sdk, user_agent};
@@ -16,8 +17,8 @@ use crate::outcome::{Credential, GrantFailure, RefreshFailure, Try};
 use crate::sign_in::{method, user};
 use crate::verifier::{Rejection, Verifier, session_of_unverified};
 use crate::{
-    AuthCode, Authentication, Claims, GrantError, InvitationToken, MagicCode, OrganizationId, PendingToken,
-    RefreshError, Refreshed, Selection, SignIn, SsoRequired, WorkOs,
+    AuthCode, Authentication, ChallengeId, Claims, GrantError, InvitationToken, MagicCode, OrganizationId,
+    OtherMethod, PendingToken, RefreshError, Refreshed, Selection, SignIn, SsoRequired, StepUp, WorkOs,
 };
 
 /// The timeout of one try to refresh a session: two tries, and the write of what they return, fit into a function's
@@ -129,32 +130,64 @@ impl Grants {
         self.sign_in(Credential::PendingToken, Some(organization), response).await
     }
 
-    /// Completes `sign_in`, in the first organization if there are several.
+    /// Continues a pending sign-in with the code that verifies the address.
     ///
     /// # Errors
-    /// `authentication_method_not_allowed` if SSO is required, and those of [`Grants::select_organization`].
-    pub async fn in_first_organization(
+    /// `code_rejected`, `sign_in_expired`, `rate_limited`, `sign_in_refused`, `sign_in_interrupted`, `workos_busy`,
+    /// `workos_unavailable`.
+    pub async fn verify_email(
         &self,
-        sign_in: SignIn,
+        pending: &PendingToken,
+        code: &MagicCode,
         client: &Client,
-    ) -> Result<Authentication, ApiError> {
+    ) -> Result<SignIn, GrantError> {
+        let params = AuthenticateWithEmailVerificationParams {
+            ip_address: ip_address(client),
+            user_agent: user_agent(client),
+            ..AuthenticateWithEmailVerificationParams::new(code.as_str(), pending.as_str())
+        };
+        let users = self.workos.sdk.user_management();
+        let response = self.exchange(users.authenticate_with_email_verification(params)).await;
+        self.sign_in(Credential::StepUpCode, None, response).await
+    }
+
+    /// Continues a pending sign-in with the code of an authenticator app.
+    ///
+    /// # Errors
+    /// As [`Grants::verify_email`].
+    pub async fn verify_totp(
+        &self,
+        pending: &PendingToken,
+        challenge: &ChallengeId,
+        code: &MagicCode,
+        client: &Client,
+    ) -> Result<SignIn, GrantError> {
+        let params = AuthenticateWithTotpParams {
+            ip_address: ip_address(client),
+            user_agent: user_agent(client),
+            ..AuthenticateWithTotpParams::new(code.as_str(), pending.as_str(), challenge.as_str())
+        };
+        let users = self.workos.sdk.user_management();
+        let response = self.exchange(users.authenticate_with_totp(params)).await;
+        self.sign_in(Credential::StepUpCode, None, response).await
+    }
+
+    /// Continues `sign_in` in the first organization if there are several.
+    ///
+    /// # Errors
+    /// Those of [`Grants::select_organization`].
+    pub async fn in_first_organization(&self, sign_in: SignIn, client: &Client) -> Result<SignIn, ApiError> {
         let malformed =
             || ApiError::new(Reason::SignInInterrupted).because("malformed selection from WorkOS");
-        let sign_in = match sign_in {
+        match sign_in {
             SignIn::ChooseOrganization(selection) => {
                 let first = selection.organizations.first().ok_or_else(malformed)?;
                 let organization = OrganizationId::parse(&first.id).map_err(|_| malformed())?;
                 let pending = PendingToken::parse(selection.pending_authentication_token.expose())
                     .map_err(|_| malformed())?;
-                self.select_organization(&pending, &organization, client).await?
+                Ok(self.select_organization(&pending, &organization, client).await?)
             }
-            sign_in => sign_in,
-        };
-        match sign_in {
-            SignIn::Complete(authentication) => Ok(*authentication),
-            // Nobody is there to be sent to an identity provider.
-            SignIn::SsoRequired(_) => Err(Reason::AuthenticationMethodNotAllowed.into()),
-            SignIn::ChooseOrganization(_) => Err(malformed()),
+            sign_in => Ok(sign_in),
         }
     }
 
@@ -325,6 +358,8 @@ impl Grants {
                 // The lookup failed, and the refusal may have used up the credential.
                 Err(error) => Err(GrantError::Final(error.into_api_error_as(Reason::SignInInterrupted))),
             },
+            GrantFailure::StepUp(step) => step_up(step, error).map(SignIn::StepUp).map_err(GrantError::Final),
+            GrantFailure::UseOtherMethod => Ok(SignIn::OtherMethod(other_method(error))),
             GrantFailure::NotRedeemed(reason) => {
                 Err(GrantError::NotRedeemed(error.into_api_error_as(reason)))
             }
@@ -363,4 +398,27 @@ fn selection(mut error: CallError) -> Result<Selection, ApiError> {
         }
         _ => Err(error.into_api_error_as(Reason::SignInInterrupted)),
     }
+}
+
+/// Decodes a step-up, which cannot go on without the token of the pending sign-in.
+fn step_up(step: Next, mut error: CallError) -> Result<StepUp, ApiError> {
+    let details = std::mem::take(&mut error.details);
+    let Some(pending_authentication_token) = details.pending else {
+        return Err(error.into_api_error().next(Next::OtherMethod));
+    };
+    Ok(StepUp {
+        step,
+        pending_authentication_token,
+        user_id: details.user_id,
+        email: details.email,
+        email_verification_id: details.email_verification_id,
+        apps: details.apps,
+        error: error.into_api_error(),
+    })
+}
+
+fn other_method(mut error: CallError) -> OtherMethod {
+    let email = error.details.email.take();
+    let allowed = error.details.allowed_methods.clone();
+    OtherMethod { allowed, email, error: error.into_api_error() }
 }

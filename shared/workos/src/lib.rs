@@ -1,6 +1,7 @@
 //! WorkOS, the identity provider: an adapter over the official `workos` crate.
 //!
-//! - [`WorkOs`] looks up users, memberships and SSO connections, and sends Magic Auth codes. It needs the API key.
+//! - [`WorkOs`] looks up users, memberships and SSO connections, sends codes by mail, and enrolls and challenges
+//!   authenticator apps. It needs the API key.
 //! - [`Grants`] exchanges credentials for tokens and verifies them ([`verifier`]). It needs the key set as well.
 //! - [`Authorize`] starts a sign-in through the browser, [`OAuthFlow`] finishes it, and [`LogOut`] ends WorkOS' session
 //!   in the browser. They make no calls and need no key, so a function that uses only them links no HTTP client.
@@ -28,6 +29,7 @@ pub mod outcome;
 pub mod reasons;
 pub mod redirects;
 pub mod sign_in;
+mod step_ups;
 mod transport;
 pub mod verifier;
 
@@ -36,15 +38,17 @@ pub use authorize::{Authorize, Hints, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
 pub use fields::{
-    AuthCode, ConnectionId, FlowState, InvitationToken, LoginHint, MagicCode, OrganizationId, PendingToken,
-    ProviderError, RedirectUri, ReturnTo,
+    AuthCode, ChallengeId, ConnectionId, FlowState, InvitationToken, LoginHint, MagicCode, OrganizationId,
+    PendingToken, ProviderError, RedirectUri, ReturnTo,
 };
 pub use flow::{Destination, OAuthFlow};
 pub use grants::Grants;
 pub use log_out::LogOut;
 pub use memberships::Membership;
-pub use reasons::{CODE, FAILURES, GRANT, INVITATION, PENDING};
+pub use reasons::{CODE, FAILURES, GRANT, INVITATION, PENDING, STEP_UP};
 pub use redirects::RedirectUris;
 pub use sign_in::{
-    Authentication, Claims, GrantError, Organization, RefreshError, Refreshed, Selection, SignIn, SsoRequired,
+    Authentication, Claims, GrantError, Organization, OtherMethod, RefreshError, Refreshed, Selection,
+    SignIn, SsoRequired, StepUp,
 };
+pub use step_ups::{Enrollment, Factor};

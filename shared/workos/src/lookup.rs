@@ -1,4 +1,4 @@
-//! Calls that return lists, and the choice of a domain's SSO connection.
+//! Reads that decode tolerantly: SSO connections, organizations, factors, address verifications.
 //!
 //! They decode into types with only the fields that are used. The SDK's models require fields that WorkOS' own emulator
 //! leaves out (`Connection.status`, which is deprecated), and a failed lookup locks people out.
@@ -49,9 +49,14 @@ pub(crate) async fn page<T: DeserializeOwned>(
     query: &[(&str, &str)],
 ) -> Result<Page<T>, CallError> {
     let query = Serializer::new(String::new()).extend_pairs(query).finish();
+    get(client, &format!("{path}?{query}")).await
+}
+
+/// `GET target`, decoded.
+pub(crate) async fn get<T: DeserializeOwned>(client: &Client, target: &str) -> Result<T, CallError> {
     let request = HttpRequest {
         method: Method::GET,
-        url: format!("{}{path}?{query}", client.base_url()),
+        url: format!("{}{target}", client.base_url()),
         headers: client.default_headers().clone(),
         body: None,
     };

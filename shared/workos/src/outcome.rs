@@ -1,7 +1,7 @@
 //! What a failed grant means. Pure decisions: the credential may be used up, or the refresh token rotated, although no
 //! answer says so.
 
-use api::Reason;
+use api::{Next, Reason};
 
 use crate::ErrorKind;
 
@@ -12,8 +12,10 @@ pub enum Credential {
     AuthCode,
     /// A code sent by mail.
     MagicCode,
-    /// The token of a pending sign-in.
+    /// The token of a pending sign-in, with an organization.
     PendingToken,
+    /// The token of a pending sign-in, with the code of a step-up.
+    StepUpCode,
 }
 
 /// What the failure of a grant means to the person who signs in.
@@ -23,6 +25,10 @@ pub enum GrantFailure {
     ChooseOrganization,
     /// The person must sign in through an organization's identity provider.
     UseSso,
+    /// The person must take a step before the sign-in continues.
+    StepUp(Next),
+    /// The organization or the environment does not allow the method.
+    UseOtherMethod,
     /// WorkOS provably redeemed nothing: the same request can be sent again.
     NotRedeemed(Reason),
     /// WorkOS refused the credential, or may have redeemed it: only a new sign-in can help.
@@ -38,6 +44,10 @@ impl GrantFailure {
         match (kind, credential) {
             (ErrorKind::OrganizationSelectionRequired, _) => Self::ChooseOrganization,
             (ErrorKind::SsoRequired, _) => Self::UseSso,
+            (ErrorKind::EmailVerificationRequired, _) => Self::StepUp(Next::VerifyEmail),
+            (ErrorKind::MfaEnrollment, _) => Self::StepUp(Next::EnrollMfa),
+            (ErrorKind::MfaChallenge, _) => Self::StepUp(Next::ChallengeMfa),
+            (ErrorKind::MethodNotAllowed, _) => Self::UseOtherMethod,
             (ErrorKind::Busy | ErrorKind::Unreachable, _) => Self::NotRedeemed(kind.reason()),
             (ErrorKind::InvalidGrant, Credential::AuthCode | Credential::MagicCode) => {
                 Self::Final(Reason::CodeRejected)
@@ -47,6 +57,9 @@ impl GrantFailure {
                 Self::Final(Reason::SignInRefused)
             }
             (ErrorKind::InvalidGrant, Credential::PendingToken) => Self::Final(Reason::SelectionExpired),
+            (ErrorKind::InvalidGrant | ErrorKind::InvalidPendingToken, Credential::StepUpCode) => {
+                Self::Final(Reason::SignInExpired)
+            }
             // No user has the address. The response must not differ from that to a wrong code.
             (ErrorKind::NotFound, Credential::MagicCode) => Self::Final(Reason::CodeRejected),
             (ErrorKind::NotFound, Credential::PendingToken) => Self::Final(Reason::OrganizationNotAllowed),
@@ -115,7 +128,9 @@ mod tests {
 
     #[test]
     fn only_a_refused_connection_and_a_rate_limit_prove_that_nothing_was_redeemed() {
-        for credential in [Credential::AuthCode, Credential::MagicCode, Credential::PendingToken] {
+        for credential in
+            [Credential::AuthCode, Credential::MagicCode, Credential::PendingToken, Credential::StepUpCode]
+        {
             let of = |kind| GrantFailure::of(kind, credential);
             assert_eq!(of(ErrorKind::Unreachable), GrantFailure::NotRedeemed(Reason::WorkosUnavailable));
             assert_eq!(of(ErrorKind::Busy), GrantFailure::NotRedeemed(Reason::WorkosBusy));
@@ -136,10 +151,12 @@ mod tests {
             (ErrorKind::InvalidGrant, Credential::AuthCode, Reason::CodeRejected),
             (ErrorKind::InvalidGrant, Credential::MagicCode, Reason::CodeRejected),
             (ErrorKind::InvalidGrant, Credential::PendingToken, Reason::SelectionExpired),
+            (ErrorKind::InvalidPendingToken, Credential::PendingToken, Reason::SelectionExpired),
+            (ErrorKind::InvalidPendingToken, Credential::StepUpCode, Reason::SignInExpired),
+            (ErrorKind::InvalidCode, Credential::StepUpCode, Reason::CodeRejected),
             (ErrorKind::NotFound, Credential::AuthCode, Reason::SignInInterrupted),
             (ErrorKind::NotFound, Credential::MagicCode, Reason::CodeRejected),
             (ErrorKind::NotFound, Credential::PendingToken, Reason::OrganizationNotAllowed),
-            (ErrorKind::MfaChallenge, Credential::MagicCode, Reason::MfaChallenge),
             (ErrorKind::InvitationInvalid, Credential::MagicCode, Reason::InvitationInvalid),
             (ErrorKind::InvitationInvalid, Credential::PendingToken, Reason::SignInRefused),
         ] {

@@ -14,6 +14,9 @@ pub const INVITATION: &[Reason] = &[Reason::InvitationInvalid, Reason::Invitatio
 /// A grant that redeems the token of a pending sign-in.
 pub const PENDING: &[Reason] = &[Reason::SelectionExpired, Reason::SignInInterrupted];
 
+/// A grant that redeems the code of a step-up.
+pub const STEP_UP: &[Reason] = &[Reason::CodeRejected, Reason::SignInExpired, Reason::SignInInterrupted];
+
 /// Every grant: refusals, steps that are still needed, and failures.
 pub const GRANT: &[Reason] = &[
     Reason::SignInRefused,

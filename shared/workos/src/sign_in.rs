@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use api::{ApiError, Impersonator, Reason, Secret, SetCookie, User};
+use api::{ApiError, Impersonator, Next, Reason, Secret, SetCookie, User};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::ConnectionId;
 
-/// The outcome of a sign-in. Any other step that WorkOS requires is an [`ApiError`] with its own reason.
+/// The outcome of a sign-in.
 #[derive(Debug)]
 pub enum SignIn {
     /// The person is signed in.
@@ -17,6 +17,40 @@ pub enum SignIn {
     ChooseOrganization(Selection),
     /// The person must sign in through an organization's identity provider.
     SsoRequired(SsoRequired),
+    /// The person must verify the address or a second factor.
+    StepUp(StepUp),
+    /// The person must use another method.
+    OtherMethod(OtherMethod),
+}
+
+/// A sign-in that waits for a code.
+#[derive(Debug)]
+pub struct StepUp {
+    /// What the person must do.
+    pub step: Next,
+    /// The token of the pending sign-in.
+    pub pending_authentication_token: Secret,
+    /// The WorkOS user id, if WorkOS sent it: not with [`Next::VerifyEmail`].
+    pub user_id: Option<String>,
+    /// The person's address, if WorkOS sent it.
+    pub email: Option<String>,
+    /// With [`Next::VerifyEmail`]: the id of the mailed code, if WorkOS sent it.
+    pub email_verification_id: Option<String>,
+    /// With [`Next::ChallengeMfa`]: the ids of the person's authenticator apps.
+    pub apps: Vec<String>,
+    /// The error for clients.
+    pub error: ApiError,
+}
+
+/// A sign-in whose method is not allowed.
+#[derive(Debug)]
+pub struct OtherMethod {
+    /// WorkOS' names of the allowed methods, such as `google_oauth`, if it names them.
+    pub allowed: Vec<String>,
+    /// The person's address, if WorkOS sent it: the `login_hint` of the next step.
+    pub email: Option<String>,
+    /// The error for clients that cannot redirect.
+    pub error: ApiError,
 }
 
 /// A sign-in that must go through an organization's identity provider.

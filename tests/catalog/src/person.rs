@@ -7,6 +7,7 @@ use api::endpoint::Method;
 use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Route, SESSION_COOKIE, Step};
 use local::Cloud;
+use local_workos::{Policy, WorkOs};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -166,14 +167,36 @@ impl<'a> Person<'a> {
                 self.found = found;
             }
             Step::JoinOrganizations => {
-                let workos = self.cloud.workos().ok_or("WorkOS is not the double")?;
+                let workos = self.workos()?;
                 for name in ["One", "Two"] {
                     let organization = workos.add_organization(name, &[]);
                     workos.add_membership(&self.user_id, &organization, "member", &["rooms:join"]);
                 }
             }
+            Step::StepUp(name) => {
+                let found = std::mem::take(&mut self.found);
+                let function = function(name).ok_or_else(|| format!("there is no function {name}"))?;
+                let outgoing = Box::pin(self.prepare(function)).await?;
+                let answer = self.send(&outgoing).await?;
+                if answer.body.get("pendingAuthenticationToken").is_none() {
+                    return Err(format!("{name} responded with {} {}", answer.status, answer.body).into());
+                }
+                self.found = found;
+            }
+            Step::UnverifiedAddress => self.workos()?.set_email_verified(&self.user_id, false),
+            Step::RequireMfa => {
+                let workos = self.workos()?;
+                let organization = workos.add_organization("Two factors", &[]);
+                workos.set_policy(&organization, Policy { mfa_required: true, ..Policy::default() });
+                workos.add_membership(&self.user_id, &organization, "member", &["rooms:join"]);
+            }
+            Step::EnrolledApp => self.workos()?.enroll_totp(&self.user_id),
+            Step::AppCode => {
+                let code = self.workos()?.totp_code(&self.user_id).ok_or("there is no authenticator app")?;
+                self.found.insert("code".to_owned(), code.into());
+            }
             Step::MailedCode => {
-                let workos = self.cloud.workos().ok_or("WorkOS is not the double")?;
+                let workos = self.workos()?;
                 let code = workos.last_code(&self.email).ok_or("no code was mailed")?;
                 self.found.insert("code".to_owned(), code.into());
             }
@@ -199,6 +222,10 @@ impl<'a> Person<'a> {
             }
         }
         Ok(())
+    }
+
+    fn workos(&self) -> Outcome<&'a WorkOs> {
+        Ok(self.cloud.workos().ok_or("WorkOS is not the double")?)
     }
 
     /// Follows the last `redirectURL` and signs in there.

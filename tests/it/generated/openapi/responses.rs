@@ -183,8 +183,22 @@ fn example(reason: Reason) -> Value {
             });
         }
         Reason::EmailVerificationRequired | Reason::MfaEnrollment | Reason::MfaChallenge => {
+            body["next"] = json!(match reason {
+                Reason::EmailVerificationRequired => "verify_email",
+                Reason::MfaEnrollment => "enroll_mfa",
+                _ => "challenge_mfa",
+            });
             body["pendingAuthenticationToken"] = json!("uMc1tPo4wDjpsnb2mEZlOv8KD");
         }
+        Reason::AuthenticationMethodNotAllowed => {
+            body["next"] = json!("redirect");
+            body["allowedMethods"] = json!(["google_oauth"]);
+            body["authData"] = json!({
+                "redirectURL": "https://api.workos.com/user_management/authorize?provider=GoogleOAuth...",
+                "state": "a_random_state_string_for_security",
+            });
+        }
+        Reason::WrongStep => body["next"] = json!("challenge_mfa"),
         Reason::AlreadyRecording => body["egressId"] = json!("egress-456789"),
         _ => {}
     }

@@ -102,6 +102,7 @@ impl<'a> Tour<'a> {
             match step.action() {
                 ("mail", email) => self.mail(email)?,
                 ("invite", email) => self.invite(email)?,
+                ("app", email) => self.app(email)?,
                 ("no-mail", email) if self.workos.last_code(email).is_none() => {}
                 ("no-mail", email) => return Err(format!("a mail was sent to {email}").into()),
                 _ => {
@@ -117,8 +118,10 @@ impl<'a> Tour<'a> {
     }
 
     fn mail(&mut self, email: &str) -> Result<(), Failure> {
-        let code = self.workos.last_code(email).ok_or_else(|| format!("no mail was sent to {email}"))?;
-        let line = format!("    ✉ mail to {email}: Your sign-in code: {code}");
+        let mail = self.workos.mails().into_iter().rev().find(|mail| mail.to.eq_ignore_ascii_case(email));
+        let mail = mail.ok_or_else(|| format!("no mail was sent to {email}"))?;
+        let line = format!("    ✉ {mail}");
+        let code = mail.code;
         self.terminal.line("");
         self.terminal.line(&self.terminal.bold(&line));
         let wrong = if code == "123456" { "654321" } else { "123456" };
@@ -134,6 +137,16 @@ impl<'a> Tour<'a> {
         self.terminal.line("");
         self.terminal.line(&self.terminal.bold(&format!("    ✉ mail to {email}: You are invited: {link}")));
         self.values.insert("link".to_owned(), link.into());
+        Ok(())
+    }
+
+    fn app(&mut self, email: &str) -> Result<(), Failure> {
+        let code = self.workos.user_id(email).and_then(|user| self.workos.totp_code(&user));
+        let code = code.ok_or_else(|| format!("{email} has no authenticator app"))?;
+        let line = format!("    ⏱ authenticator app of {email}: {code}");
+        self.terminal.line("");
+        self.terminal.line(&self.terminal.bold(&line));
+        self.values.insert("totp".to_owned(), code.into());
         Ok(())
     }
 

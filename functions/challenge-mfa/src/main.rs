@@ -1,0 +1,3 @@
+//! The Lambda function `challenge-mfa`.
+
+api::main!(challenge_mfa::ChallengeMfa);

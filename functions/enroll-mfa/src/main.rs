@@ -1,0 +1,3 @@
+//! The Lambda function `enroll-mfa`.
+
+api::main!(enroll_mfa::EnrollMfa);

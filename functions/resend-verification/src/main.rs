@@ -1,0 +1,3 @@
+//! The Lambda function `resend-verification`.
+
+api::main!(resend_verification::ResendVerification);

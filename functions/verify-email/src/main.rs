@@ -1,0 +1,3 @@
+//! The Lambda function `verify-email`.
+
+api::main!(verify_email::VerifyEmail);

@@ -1,0 +1,3 @@
+//! The Lambda function `verify-mfa`.
+
+api::main!(verify_mfa::VerifyMfa);
