@@ -45,7 +45,7 @@ pub fn check(function: &Function, response: &Answer) {
         reason.name(),
     );
     assert_eq!(body["retryable"], reason.retryable(), "{name}: {body}");
-    let own = fields(reason);
+    let own = fields(route, reason);
     for field in body.as_object().expect("an error is an object").keys() {
         let is_documented = COMMON.contains(&field.as_str()) || own.iter().any(|each| each.name == field);
         assert!(is_documented, "{name}: {} has no field {field}: {body}", reason.name());

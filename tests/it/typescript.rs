@@ -31,9 +31,14 @@ async fn compiled() -> TempDir {
 }
 
 /// Runs the front end for a person, who chooses `organization`. Returns its questions and the session.
-async fn signed_in(app: &App, program: &Path, email: &str, organization: &str) -> (Vec<String>, Value) {
+async fn signed_in(
+    app: &App,
+    program: &Path,
+    (email, start): (&str, &str),
+    organization: &str,
+) -> (Vec<String>, Value) {
     let mut command = Command::new("node");
-    command.arg("run.js").args([app.cloud.url(), email]).current_dir(program).kill_on_drop(true);
+    command.arg("run.js").args([app.cloud.url(), email, start]).current_dir(program).kill_on_drop(true);
     let mut front_end = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node runs");
     let mut answers = front_end.stdin.take().unwrap();
     let mut questions = BufReader::new(front_end.stdout.take().unwrap()).lines();
@@ -45,6 +50,10 @@ async fn signed_in(app: &App, program: &Path, email: &str, organization: &str) -
             "visit" => {
                 let back = app.at_provider(rest, email).await;
                 format!("code={}&state={}", back.code(), back.state.as_deref().unwrap_or_default())
+            }
+            "app" => {
+                let user = app.workos().user_id(email).unwrap();
+                app.workos().totp_code(&user).unwrap()
             }
             "choose" => organization.to_owned(),
             "session" => return (asked, serde_json::from_str(rest).unwrap()),
@@ -62,17 +71,39 @@ async fn a_strict_typescript_front_end_signs_in_through_every_step_without_a_cas
     assert!(source.lines().count() <= MAX_LINES, "{} lines", source.lines().count());
     let (app, program) = (App::start().await, compiled().await);
     let (masadas, acme) = (crate::organizations::MASADAS, crate::organizations::ACME);
-    for (email, organization, questions, expected) in [
-        ("jane.doe@example.com", "", &["code"][..], json!({ "id": masadas, "name": "MASADAS" })),
-        ("123@gmail.com", masadas, &["code", "choose"], json!({ "id": masadas, "name": "MASADAS" })),
-        ("ann@acme.test", "", &["visit"], json!({ "id": acme, "name": "Acme" })),
-        ("sam@example.com", acme, &["code", "choose", "visit"], json!({ "id": acme, "name": "Acme" })),
-        ("new.user@example.com", "", &["code"], Value::Null),
+    let (umbrella, initech) = ("org_01JVNVER1F1ED0000000000000", "org_01JN1TECH00000000000000000");
+    for (email, start, organization, questions, expected) in [
+        ("jane.doe@example.com", "mail", "", &["code"][..], json!({ "id": masadas, "name": "MASADAS" })),
+        ("123@gmail.com", "mail", masadas, &["code", "choose"], json!({ "id": masadas, "name": "MASADAS" })),
+        ("ann@acme.test", "mail", "", &["visit"], json!({ "id": acme, "name": "Acme" })),
+        (
+            "sam@example.com",
+            "mail",
+            acme,
+            &["code", "choose", "visit"],
+            json!({ "id": acme, "name": "Acme" }),
+        ),
+        (
+            "eve@umbrella.test",
+            "google",
+            "",
+            &["visit", "code"],
+            json!({ "id": umbrella, "name": "Umbrella" }),
+        ),
+        (
+            "sam@example.com",
+            "mail",
+            initech,
+            &["code", "choose", "app"],
+            json!({ "id": initech, "name": "Initech" }),
+        ),
+        ("max@example.com", "mail", "", &["code", "app"], json!({ "id": initech, "name": "Initech" })),
+        ("new.user@example.com", "mail", "", &["code"], Value::Null),
     ] {
         if app.workos().user_id(email).is_none() {
             app.workos().add_user(email);
         }
-        let (asked, session) = signed_in(&app, program.path(), email, organization).await;
+        let (asked, session) = signed_in(&app, program.path(), (email, start), organization).await;
         assert_eq!(asked, questions, "{email}");
         assert_eq!(session["user"]["email"], email);
         assert_eq!(session["organization"], expected, "{email}");

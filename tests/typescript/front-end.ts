@@ -7,7 +7,10 @@ type Schemas = components["schemas"];
 /** What a person does in a browser. */
 export interface Person {
   email: string;
+  usesGoogle: boolean;
   readCode(): Promise<string>;
+  /** Reads the code of the authenticator app, after typing the secret of a new one. */
+  readAppCode(secret: string | null): Promise<string>;
   /** Signs in at an identity provider and returns the query of the page that the browser comes back to. */
   visit(url: string): Promise<URLSearchParams>;
   choose(organizations: Schemas["Organization"][]): Promise<string>;
@@ -23,8 +26,7 @@ export async function signIn(baseUrl: string, person: Person, fetch: typeof glob
   };
   const goTo = async (url: string) => {
     const query = await person.visit(url);
-    const body = { code: query.get("code") ?? "", state: query.get("state") };
-    return api.POST("/auth/finalize-oauth", { body });
+    return api.POST("/auth/finalize-oauth", { body: { code: query.get("code") ?? "", state: query.get("state") } });
   };
   const select = async (choice: Schemas["Selection"]) => {
     const organizationId = await person.choose(choice.organizations);
@@ -32,8 +34,24 @@ export async function signIn(baseUrl: string, person: Person, fetch: typeof glob
     return api.POST("/auth/select-organization", { body: { pendingAuthenticationToken, organizationId } });
   };
 
+  const verifyEmail = async (pendingAuthenticationToken: string) => {
+    const code = await person.readCode();
+    return api.POST("/auth/verify-email", { body: { pendingAuthenticationToken, code } });
+  };
+  const verifyApp = async (pendingAuthenticationToken: string, isNew: boolean) => {
+    const body = { pendingAuthenticationToken };
+    const step = isNew ? await api.POST("/auth/enroll-mfa", { body }) : await api.POST("/auth/challenge-mfa", { body });
+    if (step.error) {
+      throw new Error(step.error.reason ?? step.error.message);
+    }
+    const code = await person.readAppCode("secret" in step.data ? step.data.secret : null);
+    const { challengeId } = step.data;
+    return api.POST("/auth/verify-mfa", { body: { pendingAuthenticationToken, challengeId, code } });
+  };
+
   /** Takes the next step until there is a session. */
-  type Answer = Awaited<ReturnType<typeof redeemCode | typeof goTo | typeof select>>;
+  type Step = typeof redeemCode | typeof goTo | typeof select | typeof verifyEmail | typeof verifyApp;
+  type Answer = Awaited<ReturnType<Step>>;
   const proceed = async ({ data, error }: Answer): Promise<Schemas["SessionStarted"]> => {
     if (data) {
       return data.status === "signed_in" ? data : proceed(await select(data.user));
@@ -41,37 +59,22 @@ export async function signIn(baseUrl: string, person: Person, fetch: typeof glob
     switch (error.reason) {
       case "sso_required":
         return proceed(await goTo(error.authData.redirectURL));
+      case "email_verification_required":
+        return proceed(await verifyEmail(error.pendingAuthenticationToken));
+      case "mfa_enrollment":
+      case "mfa_challenge":
+        return proceed(await verifyApp(error.pendingAuthenticationToken, error.next === "enroll_mfa"));
       default:
         throw new Error(error.reason ?? error.message);
     }
   };
 
-  const before = await api.GET("/auth/session");
-  if (before.error?.reason !== "not_signed_in") {
-    throw new Error(`signed in already: ${before.data?.user.email}`);
-  }
-  const started = await api.POST("/auth/sign-in", { body: { email: person.email } });
+  const started = person.usesGoogle
+    ? await api.POST("/auth/continue-with-google", { body: {} })
+    : await api.POST("/auth/sign-in", { body: { email: person.email } });
   if (started.error) {
     throw new Error(started.error.reason ?? started.error.message);
   }
   const { authData } = started.data;
-  const { user, organization } = await proceed(
-    authData.authMethod === "sso" ? await goTo(authData.redirectURL) : await redeemCode(),
-  );
-
-  // Visits another organization, and comes back.
-  const { data: list } = await api.GET("/auth/organizations");
-  for (const { id } of list?.organizations.filter(({ current }) => !current) ?? []) {
-    for (const organizationId of [id, organization?.id ?? id]) {
-      const { data, error } = await api.POST("/auth/switch-organization", { body: { organizationId } });
-      console.error(data?.status ?? error?.reason);
-    }
-  }
-
-  const after = await api.GET("/auth/session");
-  const requestId: string | null = after.response.headers.get("X-Request-Id");
-  if (!after.data) {
-    throw new Error(`${after.error.reason} in ${requestId}`);
-  }
-  return { ...after.data, name: user.firstName ?? user.email };
+  return proceed("redirectURL" in authData ? await goTo(authData.redirectURL) : await redeemCode());
 }

@@ -1,8 +1,10 @@
 /** Runs the front end: asks the test, line by line, for what a person would do. */
 import { createInterface } from "node:readline";
+import createClient from "openapi-fetch";
+import type { paths } from "./api.js";
 import { signIn } from "./front-end.js";
 
-const [baseUrl = "", email = ""] = process.argv.slice(2);
+const [baseUrl = "", email = "", start] = process.argv.slice(2);
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 async function ask(question: string): Promise<string> {
@@ -23,15 +25,30 @@ const browse: typeof fetch = async (input, init) => {
   return response;
 };
 
-const session = await signIn(
+const { organization } = await signIn(
   baseUrl,
   {
     email,
+    usesGoogle: start === "google",
     readCode: () => ask("code"),
     visit: async (url) => new URLSearchParams(await ask(`visit ${url}`)),
+    readAppCode: (secret) => ask(`app ${secret ?? ""}`),
     choose: (organizations) => ask(`choose ${organizations.map(({ name }) => name).join(", ")}`),
   },
   browse,
 );
+
+// Visits every other organization, and comes back.
+const api = createClient<paths>({ baseUrl, fetch: browse });
+const { data: list } = await api.GET("/auth/organizations");
+for (const { id } of list?.organizations.filter(({ current }) => !current) ?? []) {
+  for (const organizationId of [id, organization?.id ?? id]) {
+    await api.POST("/auth/switch-organization", { body: { organizationId } });
+  }
+}
+const { data: session, error, response } = await api.GET("/auth/session");
+if (error) {
+  throw new Error(`${error.reason} in ${response.headers.get("X-Request-Id")}`);
+}
 console.log(`session ${JSON.stringify(session)}`);
 process.exit();

@@ -404,7 +404,7 @@ fn selection(mut error: CallError) -> Result<Selection, ApiError> {
 fn step_up(step: Next, mut error: CallError) -> Result<StepUp, ApiError> {
     let details = std::mem::take(&mut error.details);
     let Some(pending_authentication_token) = details.pending else {
-        return Err(error.into_api_error().next(Next::OtherMethod));
+        return Err(error.into_api_error_as(Reason::AuthenticationMethodNotAllowed));
     };
     Ok(StepUp {
         step,

@@ -86,7 +86,7 @@ async fn a_sign_in_reports_its_authentication_method() {
     let bed = bed().await;
     bed.double.add_user("jane@example.com");
     let signed_in = complete(bed.sign_in("jane@example.com").await);
-    assert_eq!(signed_in.method.as_deref(), Some("MagicAuth"));
+    assert_eq!(signed_in.method.as_deref(), Some("magic_auth"));
 }
 
 #[tokio::test]

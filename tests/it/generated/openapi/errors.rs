@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::Reason;
+use api::{Access, Next, Reason, Route};
 use serde_json::{Map, Value, json};
 
 /// A field that only some reasons have.
@@ -23,27 +23,79 @@ impl Field {
     }
 }
 
-/// The fields of an error with this reason, beside those of every error.
-pub fn fields(reason: Reason) -> Vec<Field> {
-    let text = |description: &str| json!({ "type": "string", "description": description });
-    let pending = || {
-        let token = text("The token of the pending sign-in.");
-        Field::optional("pendingAuthenticationToken", token)
+/// The fields of a route's error with this reason, beside those of every error.
+pub fn fields(route: &Route, reason: Reason) -> Vec<Field> {
+    let mut fields = own_fields(route, reason);
+    if route.path == "/auth/finalize-oauth" && !matches!(reason.status(), 413 | 415 | 431 | 500) {
+        let page = text("The `returnTo` of the sign-in.");
+        fields.push(Field::optional("returnTo", page));
+    }
+    fields
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+fn own_fields(route: &Route, reason: Reason) -> Vec<Field> {
+    let next = |names: &[Next]| {
+        let names: Vec<_> = names.iter().map(|next| next.name()).collect();
+        json!({ "type": "string", "description": "The next step.", "enum": names })
     };
+    let pending = || text("The token of the pending sign-in.");
+    let auth_data = || json!({ "$ref": "#/components/schemas/AuthData" });
+    let methods = || {
+        let description = "WorkOS' names of the methods that are allowed, if it names them.";
+        json!({ "type": "array", "description": description, "items": { "type": "string" } })
+    };
+    let step = match reason {
+        Reason::EmailVerificationRequired => Some(Next::VerifyEmail),
+        Reason::MfaEnrollment => Some(Next::EnrollMfa),
+        Reason::MfaChallenge => Some(Next::ChallengeMfa),
+        Reason::AuthenticationMethodNotAllowed => Some(Next::OtherMethod),
+        _ => None,
+    };
+    match (step, reason) {
+        // A switch leaves no pending sign-in: WorkOS' page takes the step.
+        (Some(step), _) if route.access == Access::OwnSession => {
+            let mut fields = vec![
+                Field::required("next", next(&[Next::Redirect])),
+                Field::required("authData", auth_data()),
+            ];
+            if step == Next::OtherMethod {
+                fields.push(Field::optional("allowedMethods", methods()));
+            }
+            return fields;
+        }
+        (Some(Next::OtherMethod), _) => {
+            return vec![
+                Field::required("next", next(&[Next::Redirect, Next::OtherMethod])),
+                Field::optional("authData", auth_data()),
+                Field::optional("allowedMethods", methods()),
+                Field::optional("pendingAuthenticationToken", pending()),
+            ];
+        }
+        (Some(step), _) => {
+            return vec![
+                Field::required("next", next(&[step])),
+                Field::required("pendingAuthenticationToken", pending()),
+            ];
+        }
+        (None, Reason::CodeRejected) if route.all_reasons().contains(&Reason::WrongStep) => {
+            return vec![Field::optional("next", next(&[Next::VerifyEmail, Next::VerifyMfa]))];
+        }
+        (None, _) => {}
+    }
     match reason {
+        Reason::WrongStep => vec![Field::optional("next", next(&Next::ALL))],
         Reason::MissingField | Reason::InvalidField | Reason::InvalidEmail => {
             vec![Field::required("field", text("The field that is missing or invalid."))]
         }
         Reason::SsoRequired => vec![
             Field::required("next", json!({ "type": "string", "const": "redirect" })),
             Field::required("authData", json!({ "$ref": "#/components/schemas/SsoSignIn" })),
-            pending(),
+            Field::optional("pendingAuthenticationToken", pending()),
         ],
-        // The step-ups.
-        Reason::EmailVerificationRequired
-        | Reason::MfaEnrollment
-        | Reason::MfaChallenge
-        | Reason::AuthenticationMethodNotAllowed => vec![pending()],
         Reason::AlreadyRecording => {
             let id = text("The running recording, if the caller may stop it.");
             vec![Field::optional("egressId", id)]
@@ -75,10 +127,11 @@ pub fn any() -> Value {
 
 /// The schema of an error with this status, for one of `reasons`. Reasons with fields of their own have a schema of their
 /// own, told apart by `reason`.
-pub fn schema(status: u16, reasons: &[Reason]) -> Vec<Value> {
+pub fn schema(route: &Route, status: u16, reasons: &[Reason]) -> Vec<Value> {
     let mut groups: BTreeMap<String, Vec<Reason>> = BTreeMap::new();
     for reason in reasons {
-        let key = fields(*reason).iter().map(|field| format!("{} {}, ", field.name, field.schema)).collect();
+        let key =
+            fields(route, *reason).iter().map(|field| format!("{} {}, ", field.name, field.schema)).collect();
         groups.entry(key).or_default().push(*reason);
     }
     let of = |group: &Vec<Reason>| {
@@ -94,7 +147,7 @@ pub fn schema(status: u16, reasons: &[Reason]) -> Vec<Value> {
             json!({ "type": "string", "const": first.message() }),
             json!({ "type": "string", "enum": names }),
             retryable,
-            fields(first),
+            fields(route, first),
         ))
     };
     groups.values().filter_map(of).collect()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::transport::header_for;
-use api::{Reason, Route};
+use api::{Access, Reason, Route};
 use serde_json::{Map, Value, json};
 
 use super::errors;
@@ -37,7 +37,7 @@ pub fn responses(route: &Route, success: &str) -> Value {
                 assert!(common, "{}: {status} is not the same on all routes", route.path);
                 json!({ "$ref": format!("#/components/responses/{name}") })
             }
-            None => failed(*status, own, gateway.get(status).copied(), route.cookies),
+            None => failed(route, *status, own, gateway.get(status).copied(), route.cookies),
         };
         responses.insert(status.to_string(), response);
     }
@@ -61,7 +61,7 @@ pub fn shared() -> Value {
     let shared = [413, 415, 431, 500].into_iter().filter_map(|status| {
         let reasons: Vec<_> =
             Reason::COMMON.iter().copied().filter(|reason| reason.status() == status).collect();
-        let response = failed(status, &reasons, gateway.get(&status).copied(), &[]);
+        let response = failed(&Route::post("/"), status, &reasons, gateway.get(&status).copied(), &[]);
         Some((shared_name(status)?.to_owned(), response))
     });
     Value::Object(shared.collect())
@@ -96,16 +96,17 @@ fn successful(route: &Route, schema: &str) -> Value {
     })
 }
 
-fn failed(status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&str]) -> Value {
+fn failed(route: &Route, status: u16, reasons: &[Reason], gateway: Option<&str>, cookies: &[&str]) -> Value {
     let mut description: Vec<_> =
         reasons.iter().map(|reason| format!("- `{}`: {}", reason.name(), reason.action())).collect();
     let mut schemas = Vec::new();
     let mut examples = Map::new();
     if !reasons.is_empty() {
-        schemas.extend(errors::schema(status, reasons));
+        schemas.extend(errors::schema(route, status, reasons));
         examples.extend(reasons.iter().map(|reason| {
-            let example = format!("#/components/examples/{}", reason.name());
-            (reason.name().to_owned(), json!({ "$ref": example }))
+            let shared = format!("#/components/examples/{}", reason.name());
+            let in_browser = redirected(route, *reason).map(|example| json!({ "value": example }));
+            (reason.name().to_owned(), in_browser.unwrap_or_else(|| json!({ "$ref": shared })))
         }));
     }
     if let Some(message) = gateway {
@@ -162,6 +163,15 @@ fn header(name: &str) -> Value {
 /// The sentence about the cookies that a response may set.
 fn sets(cookies: &[&str], verb: &str) -> Option<String> {
     (!cookies.is_empty()).then(|| format!("{verb} `{}`.", cookies.join("` or `")))
+}
+
+/// The example of a step that a switch cannot take, and WorkOS' page can.
+fn redirected(route: &Route, reason: Reason) -> Option<Value> {
+    let mut body = example(reason);
+    body.as_object_mut()?.remove("pendingAuthenticationToken")?;
+    body["next"] = json!("redirect");
+    body["authData"] = example(Reason::AuthenticationMethodNotAllowed)["authData"].take();
+    (route.access == Access::OwnSession).then_some(body)
 }
 
 fn example(reason: Reason) -> Value {
