@@ -28,13 +28,17 @@ async fn impersonate<'a>(app: &'a App, email: &str) -> (Browser<'a>, Answer) {
     (browser, answer)
 }
 
-/// Asserts that the session, the authorizer's context and a room token name the impersonator.
+/// Asserts that the session, the authorizer's context, `GET /auth/session` and a room token name the impersonator.
 async fn names_the_impersonator(app: &App, browser: &mut Browser<'_>) {
     let item = app.session_item(browser).unwrap();
     assert_eq!(item["impersonator"]["S"], SUPPORT, "{item}");
     assert_eq!(item["impersonation_reason"]["S"], REASON, "{item}");
     let context = app.context_of(browser).await.unwrap();
     assert_eq!(context["impersonator"], json!({ "email": SUPPORT, "reason": REASON }));
+    let session = browser.get("/auth/session").await.is(200).body;
+    assert_eq!(session["impersonator"], json!({ "email": SUPPORT, "reason": REASON }));
+    let lifetime = session["expiresAt"].as_u64().unwrap() - session["createdAt"].as_u64().unwrap();
+    assert!(lifetime <= 3600, "{session}");
     let token = browser.room_auth("Somebody", "room").await.is(200).text("/token");
     assert_eq!(claims_of(&token)["attributes"]["impersonator"], SUPPORT);
 }
@@ -68,6 +72,7 @@ async fn an_impersonation_from_the_dashboard_ends_in_a_session_that_says_so() {
     let mut own = app.signed_in(JANE).await;
     assert!(app.session_item(&own).unwrap().get("impersonator").is_none());
     assert!(app.context_of(&own).await.unwrap().get("impersonator").is_none());
+    assert!(own.get("/auth/session").await.is(200).body.get("impersonator").is_none());
     let token = own.room_auth("Jane", "room").await.is(200).text("/token");
     assert!(claims_of(&token)["attributes"].get("impersonator").is_none());
 }

@@ -11,7 +11,7 @@ const JANE: &str = "jane.doe@example.com";
 const TWO_ORGANIZATIONS: &str = "123@gmail.com";
 const ADMIN_ORIGIN: &str = "http://localhost:3001";
 const ADMIN: &str = "http://localhost:3001/callback";
-const NATIVE: &str = "com.example.app:/callback";
+pub const NATIVE: &str = "com.example.app:/callback";
 
 /// The endpoints that take `redirectUri` and `returnTo`, each with its other fields.
 fn starts() -> [(&'static str, Value); 8] {
@@ -43,7 +43,7 @@ async fn login_with(browser: &mut Browser<'_>, field: &str, value: &str) -> Answ
 }
 
 /// Signs in at the provider behind `url`, which must send the browser to `redirect_uri`.
-async fn at_provider(app: &App, url: &str, email: &str, redirect_uri: &str) -> Return {
+pub async fn at_provider(app: &App, url: &str, email: &str, redirect_uri: &str) -> Return {
     assert_eq!(query_value(url, "redirect_uri").as_deref(), Some(redirect_uri));
     let location = app.redirected(&format!("{url}&login_hint={email}")).await;
     let (before, _) = location.split_once('?').unwrap();

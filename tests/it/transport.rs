@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::app::{Answer, App, Browser, ORIGIN, http};
 use crate::organizations::{MASADAS, TAUNTA, organization_of};
+use crate::redirects::{NATIVE, at_provider};
 use crate::stage::{Ready, Stage};
 
 const JANE: &str = "jane.doe@example.com";
@@ -219,6 +220,18 @@ async fn a_foreign_origin_gets_no_token() {
 #[tokio::test]
 async fn a_program_without_cookies_gets_from_google_to_a_room() {
     let app = with_header_transport().await;
+    // A scheme of its own, and a port that is free.
+    for redirect_uri in [NATIVE, "http://127.0.0.1:51004/callback"] {
+        let mut client = Client::new(&app);
+        let body = json!({ "redirectUri": redirect_uri, "returnTo": "/rooms" });
+        let url = client.post("/auth/continue-with-google", body).await.is(200).text(URL);
+        let back = at_provider(&app, &url, JANE, redirect_uri).await;
+        let body = json!({ "code": back.code(), "state": back.state });
+        assert_eq!(client.post("/auth/finalize-oauth", body).await.is(200).text("/returnTo"), "/rooms");
+        client.room_auth().await.is(200).text("/token");
+        client.post("/auth/sign-out", json!({})).await.is(200);
+    }
+
     let mut client = Client::new(&app);
     let url = client.post("/auth/continue-with-google", json!({})).await.is(200).text(URL);
     client.finalize_oauth(&url, JANE).await.is(200);

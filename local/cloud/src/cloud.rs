@@ -287,9 +287,10 @@ fn webhook_url(template: &Template, url: &str) -> Option<String> {
     route_of(template, "livekit-webhook", url)
 }
 
-/// The URL where WorkOS begins a sign-in.
+/// The URL where WorkOS begins a sign-in: on `localhost`, where front ends call the API, because the flow's cookie belongs
+/// to the host.
 fn initiate_login_uri(template: &Template, url: &str) -> Option<String> {
-    route_of(template, "start-login", url)
+    route_of(template, "start-login", &url.replace("127.0.0.1", "localhost"))
 }
 
 /// The URL of the function that runs `binary`.
