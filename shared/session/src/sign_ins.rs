@@ -13,7 +13,7 @@ use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlo
 use crate::{SessionToken, Sessions, SignedIn};
 
 /// Time that the write of a session leaves for ending WorkOS' session, should the write fail.
-const RESERVE: Duration = Duration::from_secs(1);
+const RESERVE: Duration = Duration::from_millis(2500);
 
 /// Finishes sign-ins.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ use crate::{
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The time that ending an abandoned session may take: the response waits for it.
-const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Exchanges credentials for tokens, and verifies each access token that it gets. Create one per process: it caches
 /// WorkOS' keys.
