@@ -307,7 +307,15 @@ fn input_parameters(input: &NamedSchema, route: &Route) -> Vec<Value> {
 /// A field that comes from the path or the query, with its value in the route's example.
 fn input_parameter(route: &Route, name: &str, schema: &Value, required: bool) -> Value {
     let place = if path_parameters(route).any(|each| each == name) { "path" } else { "query" };
-    let mut parameter = parameter(name, place, schema, required);
+    let mut schema = schema.clone();
+    if place == "query"
+        && !required
+        && let Some(schema) = schema.as_object_mut()
+    {
+        // A blank value counts as missing.
+        schema.remove("minLength");
+    }
+    let mut parameter = parameter(name, place, &schema, required);
     if !route.example.is_empty()
         && let Some(example) = parse(route.example).get(name)
     {
