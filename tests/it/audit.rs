@@ -11,25 +11,15 @@ use serde_json::{Value, json};
 use crate::app::{Answer, App, Browser, root, session_key};
 use crate::limits;
 use crate::organizations::{MASADAS, TAUNTA, signed_in_to};
+use crate::secrets::LOG_KEYS;
 use crate::stage::Stage;
 
 const JANE: &str = "jane.doe@example.com";
 const NOBODY: &str = "nobody@example.com";
 const TWO_ORGANIZATIONS: &str = "123@gmail.com";
 
-/// The keys of every line. The others are what is known.
-const COMMON: [&str; 10] = [
-    "audit",
-    "level",
-    "timestamp",
-    "service",
-    "function_name",
-    "function_request_id",
-    "xray_trace_id",
-    "cold_start",
-    "source_ip",
-    "useragent",
-];
+/// The keys of every line, beside [`LOG_KEYS`]. The others are what is known.
+const COMMON: [&str; 3] = ["audit", "source_ip", "useragent"];
 
 /// Waits until a function has logged how a request ended, which is the request's last line.
 async fn logged(app: &App) {
@@ -49,13 +39,13 @@ fn lines(app: &App) -> Vec<Value> {
     lines.filter(|line| line["audit"] == true).collect()
 }
 
-/// What a line says besides [`COMMON`], which are checked.
+/// What a line says besides [`LOG_KEYS`] and [`COMMON`], which are checked.
 #[track_caller]
 fn facts(mut line: Value) -> Value {
     assert!(!line.to_string().contains(['@']), "{line}");
     assert_eq!(line["source_ip"], "127.0.0.1", "{line}");
     assert_eq!(line["level"], "INFO", "{line}");
-    for key in COMMON {
+    for key in LOG_KEYS.into_iter().chain(COMMON) {
         let value = line.as_object_mut().unwrap().remove(key);
         assert!(value.is_some_and(|value| !value.is_null()), "no {key} in {line}");
     }

@@ -397,7 +397,7 @@ async fn invalid_grant_ends_no_session_if_it_answers_a_repeated_refresh() {
     browser.room_auth("Jane", "room").await.is(200);
     assert_eq!((workos.count(REFRESH), refreshes(&app, "lost")), (2, 1));
 
-    // WorkOS still repeats its answer to the first try.
+    // WorkOS still repeats its response to the first try.
     end_lease(&app, &browser);
     refreshes_once(&app, &mut browser).await;
 }

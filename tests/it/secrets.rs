@@ -127,6 +127,10 @@ async fn no_log_line_holds_refused_input_or_the_text_of_an_upstream_error() {
     assert_in_no_log(app, &refused.map(str::to_owned));
 }
 
+/// The keys of every log line of a request.
+pub const LOG_KEYS: [&str; 7] =
+    ["level", "timestamp", "service", "function_name", "function_request_id", "xray_trace_id", "cold_start"];
+
 #[tokio::test]
 async fn log_lines_are_json_with_the_documented_keys() {
     let app = App::start().await;
@@ -139,15 +143,7 @@ async fn log_lines_are_json_with_the_documented_keys() {
         .filter(|line: &serde_json::Value| line.get("message").is_some())
         .collect();
     let refused = lines.iter().find(|line| line["message"] == "refused").expect("a refusal is logged");
-    for key in [
-        "level",
-        "timestamp",
-        "service",
-        "function_name",
-        "function_request_id",
-        "xray_trace_id",
-        "cold_start",
-    ] {
+    for key in LOG_KEYS {
         assert!(!refused[key].is_null(), "{key} is missing in {refused}");
     }
     assert_eq!(refused["function_name"], "sign-up");

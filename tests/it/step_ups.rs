@@ -131,7 +131,7 @@ impl Step {
         }
     }
 
-    /// Checks the answer to a refused switch. It leaves no pending sign-in: every step is taken on WorkOS' page.
+    /// Checks the response to a refused switch. It leaves no pending sign-in: every step is taken on WorkOS' page.
     #[track_caller]
     fn check_switch(&self, answer: Answer, organization: &str) {
         let answer = answer.refused(self.status, self.reason);

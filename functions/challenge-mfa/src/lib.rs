@@ -1,6 +1,6 @@
 //! Creates challenges of a person's authenticator apps for a pending sign-in.
 
-use api::{ApiError, ConfigError, Endpoint, Env, Reason, Request, Response, Route, Step};
+use api::{ApiError, ConfigError, Endpoint, Env, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{Challenged, StepUps};
@@ -28,7 +28,7 @@ impl Endpoint for ChallengeMfa {
         )
         .reasons(&[
             api::INPUT,
-            &[Reason::RateLimited, Reason::SignInExpired, Reason::WrongStep],
+            session::STEP,
             workos::FAILURES,
             store::FAILURES,
         ])

@@ -32,13 +32,8 @@ impl Endpoint for EnrollMfa {
         )
         .reasons(&[
             api::INPUT,
-            &[
-                Reason::RateLimited,
-                Reason::SignInExpired,
-                Reason::WrongStep,
-                Reason::AlreadyEnrolled,
-                Reason::EnrollmentInProgress,
-            ],
+            session::STEP,
+            &[Reason::AlreadyEnrolled, Reason::EnrollmentInProgress],
             workos::FAILURES,
             store::FAILURES,
         ])

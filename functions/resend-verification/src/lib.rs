@@ -1,6 +1,6 @@
 //! Mails another code that verifies the address of a pending sign-in, within the address's budget of mails.
 
-use api::{ApiError, ConfigError, Done, Endpoint, Env, Reason, Request, Response, Route, Step};
+use api::{ApiError, ConfigError, Done, Endpoint, Env, Request, Response, Route, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::StepUps;
@@ -29,7 +29,7 @@ impl Endpoint for ResendVerification {
         )
         .reasons(&[
             api::INPUT,
-            &[Reason::RateLimited, Reason::SignInExpired, Reason::WrongStep],
+            session::STEP,
             workos::FAILURES,
             store::FAILURES,
         ])

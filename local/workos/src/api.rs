@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, Reply};
-use super::model::{CodeKind, Connection, Organization, User};
+use super::model::{CodeKind, Connection, MailedCode, Organization, User};
 use super::page;
 use super::request::{Fields, Query};
 use super::settings::{MembershipStatus, Method};
@@ -26,8 +26,13 @@ pub(super) async fn create_magic_auth(Authorized(service): Authorized, fields: F
     state.limit("magic_auth", email, 3)?;
     let user = state.sign_up_invited(email, false, invitation)?;
     let code = state.mail_code(CodeKind::MagicAuth, &user);
-    let body = json!({
-        "object": "magic_auth",
+    Ok((StatusCode::CREATED, Json(code_body("magic_auth", &code))))
+}
+
+/// A mailed code, as an `object` of this kind.
+fn code_body(object: &str, code: &MailedCode) -> Value {
+    json!({
+        "object": object,
         "id": code.id,
         "user_id": code.user_id,
         "email": code.email,
@@ -35,8 +40,7 @@ pub(super) async fn create_magic_auth(Authorized(service): Authorized, fields: F
         "expires_at": code.expires_at,
         "created_at": code.created_at,
         "updated_at": code.created_at,
-    });
-    Ok((StatusCode::CREATED, Json(body)))
+    })
 }
 
 /// `GET /user_management/email_verification/{id}`
@@ -44,18 +48,7 @@ pub(super) async fn email_verification(Authorized(service): Authorized, Path(id)
     let state = service.state();
     let mut codes = state.mailed_codes.iter();
     let code = codes.find(|code| code.kind == CodeKind::EmailVerification && code.id == id);
-    let body = code.map(|code| {
-        Json(json!({
-            "object": "email_verification",
-            "id": code.id,
-            "user_id": code.user_id,
-            "email": code.email,
-            "code": code.code,
-            "expires_at": code.expires_at,
-            "created_at": code.created_at,
-            "updated_at": code.created_at,
-        }))
-    });
+    let body = code.map(|code| Json(code_body("email_verification", code)));
     body.ok_or_else(|| ApiError::not_found("Email Verification", &id))
 }
 

@@ -9,7 +9,7 @@ use crate::{ApiError, CurrentOrganization, EmailAddress, Reason, User};
 /// The person behind a session. The only source is the authorizer's context.
 ///
 /// Functions and authorizer are not deployed at the same instant: whatever was added after the first release is optional.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
     /// WorkOS user id.

@@ -37,6 +37,6 @@ pub use lifetimes::{Lifetimes, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, S
 pub use sessions::Sessions;
 pub use sign_ins::SignIns;
 pub use signed_in::SignedIn;
-pub use step_ups::{Challenged, ChallengedFactor, Enrolled, StepUps};
+pub use step_ups::{Challenged, ChallengedFactor, Enrolled, STEP, StepUps};
 pub use switch::Switcher;
 pub use token::SessionToken;

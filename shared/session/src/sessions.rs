@@ -10,7 +10,7 @@ use api::{
 use futures_util::future::join_all;
 use store::session::{Ended, Profile, RefreshState};
 use store::{SessionItem, SessionKey, Table, to_deadline};
-use workos::Authentication;
+use workos::{Authentication, Grants};
 
 use crate::chain::Chain;
 use crate::{Lifetimes, SessionToken, SignedIn, Standing, trail};
@@ -34,28 +34,29 @@ impl Sessions {
         Ok(Self { table: Table::load(env)?, lifetimes: Lifetimes::load(env)? })
     }
 
-    /// The table with the sessions.
-    pub fn table(&self) -> &Table {
-        &self.table
-    }
-
     /// Begins a session under `token` and ends those that the client holds, trying until `reserve` is left of the time.
-    /// Returns the outcome, with the cookie.
+    /// The session starts without the name of its organization if that cannot be looked up. Returns the outcome, with the
+    /// cookie.
     ///
     /// # Errors
     /// `store_unavailable`.
     pub(crate) async fn begin<I>(
         &self,
         token: &SessionToken,
+        grants: &Grants,
         authentication: Authentication,
-        organization: Option<CurrentOrganization>,
         request: &Request<I>,
         reserve: Duration,
     ) -> Result<Response<SignedIn>, ApiError> {
-        let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
         let mut old = Chain::of(&SessionToken::held(&request.cookies, request.bearer.as_ref()));
         let key = token.key();
-        let mut replaced = self.live(old.ends()).await;
+        let organization = async {
+            let id = authentication.claims.organization_id.clone()?;
+            let name = grants.workos().organization_name(&id).await;
+            Some(CurrentOrganization { id, name })
+        };
+        let (organization, mut replaced) = tokio::join!(organization, self.live(old.ends()));
+        let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
         while let Some(linked) =
             to_deadline(reserve, || self.table.begin_session(&key, &session, old.ends(), old.known())).await?
         {

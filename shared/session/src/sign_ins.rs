@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use api::audit::{self, Effect};
 use api::{
-    ApiError, ConfigError, Cookies, CurrentOrganization, Env, Impersonator, Reason, Request, Response,
-    SetCookie, clock, metrics,
+    ApiError, ConfigError, Cookies, Env, Impersonator, Reason, Request, Response, SetCookie, clock, metrics,
 };
 use store::{PendingKey, PendingSignIn, Table, to_deadline};
 use workos::{Authentication, Authorize, Destination, FlowState, Grants, OAuthFlow, SignIn, StepUp};
@@ -85,35 +84,17 @@ impl SignIns {
                 });
                 Ok(Response::new(SignedIn::must_choose(selection)))
             }
-            refused => Err(self.refuse(method, refused, destination, &request.cookies).await),
-        }
-    }
-
-    /// The error of a sign-in that needs another step: `sso_required` with `authData`; `email_verification_required`,
-    /// `mfa_enrollment` and `mfa_challenge` with the pending sign-in, which is written down for the step;
-    /// `authentication_method_not_allowed`; `sign_in_interrupted`.
-    async fn refuse(
-        &self,
-        method: &'static str,
-        sign_in: SignIn,
-        destination: &Destination,
-        cookies: &Cookies,
-    ) -> ApiError {
-        match sign_in {
             SignIn::SsoRequired(required) => {
                 count(method, "sso_required");
-                self.authorize.sso_required(required, destination, cookies)
+                Err(self.authorize.sso_required(required, destination, &request.cookies))
             }
             SignIn::StepUp(step_up) => {
                 count(method, step_up.step.name());
-                self.begin_step(step_up).await
+                Err(self.begin_step(step_up).await)
             }
             SignIn::OtherMethod(other) => {
                 count(method, "other_method");
-                self.authorize.other_method(other, destination, cookies)
-            }
-            SignIn::Complete(_) | SignIn::ChooseOrganization(_) => {
-                ApiError::new(Reason::SignInInterrupted).because("the sign-in needs no such step")
+                Err(self.authorize.other_method(other, destination, &request.cookies))
             }
         }
     }
@@ -142,23 +123,14 @@ impl Sessions {
     /// Begins a session for a completed sign-in, and ends the client's old one. The credential is redeemed, so the write
     /// is tried to the deadline. If it fails, the sign-in is over, and so is the session that WorkOS began.
     ///
-    /// The session starts without the name of its organization if that cannot be looked up.
-    ///
     /// # Errors
     /// `sign_in_interrupted`.
-    pub async fn sign_in<I>(
+    async fn sign_in<I>(
         &self,
         grants: &Grants,
         authentication: Authentication,
         request: &Request<I>,
     ) -> Result<Response<SignedIn>, ApiError> {
-        let organization = match authentication.claims.organization_id.clone() {
-            Some(id) => {
-                let name = grants.workos().organization_name(&id).await;
-                Some(CurrentOrganization { id, name })
-            }
-            None => None,
-        };
         let (token, session_id) = (SessionToken::generate()?, authentication.claims.session_id.clone());
         audit::note(|notes| {
             notes.user_id = Some(authentication.claims.user_id.clone());
@@ -167,7 +139,7 @@ impl Sessions {
             notes.session = Some(token.key().prefix());
             notes.impersonator_hash = authentication.impersonator.as_ref().and_then(Impersonator::hash);
         });
-        match self.begin(&token, authentication, organization, request, RESERVE).await {
+        match self.begin(&token, grants, authentication, request, RESERVE).await {
             Ok(begun) => {
                 audit::note(|notes| notes.effect = Some(Effect::SessionBegun));
                 Ok(begun)

@@ -20,6 +20,9 @@ use workos::{ChallengeId, Destination, Factor, GrantError, Grants, PendingToken,
 
 use crate::{SignIns, SignedIn};
 
+/// The reasons for which a pending sign-in cannot take a step.
+pub const STEP: &[Reason] = &[Reason::RateLimited, Reason::SignInExpired, Reason::WrongStep];
+
 /// Time that the note of an enrollment leaves for deleting the factor, should the note fail.
 const RESERVE: Duration = Duration::from_secs(1);
 

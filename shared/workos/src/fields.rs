@@ -28,7 +28,7 @@ api::text! {
 }
 
 api::text! {
-    /// The token of an invitation. Whoever holds it can accept the invitation with the address that it was sent to.
+    /// The token of an invitation. Anyone who holds it can accept the invitation with the address that it was sent to.
     pub struct InvitationToken { max: 512, reason: InvalidField, accept: is_visible_ascii, secret }
 }
 

@@ -115,7 +115,7 @@ impl RefreshFailure {
             (ErrorKind::SsoRequired | ErrorKind::OrganizationSelectionRequired, _) => Self::Ended,
             _ if kind.refuses_person() => Self::Ended,
             (_, Try::First) => Self::Transient,
-            // The first try may have rotated the token. Not even `invalid_grant` is definite: it can be the answer to
+            // The first try may have rotated the token. Not even `invalid_grant` is definite: it can be the response to
             // a replay that comes too late.
             (_, Try::Replay) => Self::Lost,
         }
