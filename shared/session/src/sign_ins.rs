@@ -55,7 +55,7 @@ impl SignIns {
         self.authorize.check(destination).map(drop)
     }
 
-    /// Turns the outcome of a grant into a response: begins a session, as [`Sessions::sign_in`] does, or returns the
+    /// Turns the outcome of a grant into a response: begins a session and ends the client's old one, or returns the
     /// organizations to choose from. `method` is the metric's dimension, `destination` where the browser goes if it has
     /// to continue at an identity provider.
     ///
