@@ -7,13 +7,14 @@ import { clientId, workos } from './workos.mjs';
 const COOKIE = '__Host-oauth';
 const LIFETIME = 600;
 
-/** Starts a flow with `selector` (`provider` or `connectionId`) and returns its URL, state and cookie. */
-export function begin(event, selector) {
+/** Starts a flow with `selector` (`provider` or `connectionId`) that ends at the page `returnTo`, and returns its URL, state and cookie. */
+export function begin(event, selector, returnTo) {
   const verifier = randomBytes(32).toString('base64url');
   const state = createHmac('sha256', verifier).update('authentication-api oauth state v1').digest('base64url');
   const now = Math.floor(Date.now() / 1000);
   const earlier = (cookie(event, COOKIE) ?? '').split('~').filter((flow) => now - Number(flow.split('.')[0]) < LIFETIME && flow !== '');
-  const flows = [`${now}.${verifier}`, ...earlier].slice(0, 4);
+  const page = returnTo === undefined ? '' : `.${Buffer.from(returnTo).toString('base64url')}`;
+  const flows = [`${now}.${verifier}${page}`, ...earlier].slice(0, 4);
   const redirectURL = workos.userManagement.getAuthorizationUrl({
     clientId,
     redirectUri: process.env.OAUTH_REDIRECT_URI,

@@ -1,5 +1,6 @@
 // What all endpoints share: origin check, body, response, errors and one log line.
 
+import { createHash } from 'node:crypto';
 import { run } from './runtime.mjs';
 
 const HEADERS = {
@@ -62,6 +63,14 @@ export function text(body, field, max) {
   return value;
 }
 
+/** The page of the front end where a sign-in continues: a path, or undefined. */
+export function returnTo(body) {
+  if (body.returnTo === undefined) return undefined;
+  const value = text(body, 'returnTo', 512);
+  if (!/^\/(?![/\\])/.test(value)) throw new ApiError(400, 'invalid_field', { field: 'returnTo' });
+  return value;
+}
+
 /** The email address of `body`, its domain in lower case. */
 export function email(body) {
   const value = text(body, 'email', 254);
@@ -75,6 +84,12 @@ export function cookie(event, name) {
   const pairs = (event.cookies ?? []).flatMap((line) => line.split(';')).map((pair) => pair.replace(/^[ \t]+/, ''));
   const found = pairs.filter((pair) => pair.startsWith(`${name}=`));
   return found.length === 1 ? found[0].slice(name.length + 1) : undefined;
+}
+
+/** A browser's token of an address, behind a tag that tells which address it is for. */
+export function tagged(token, address) {
+  const hash = createHash('sha256').update(token).update(address.toLowerCase()).digest('base64url');
+  return hash.slice(0, 6) + token.toString('base64url');
 }
 
 export function setCookie(name, value, maxAge) {
@@ -95,7 +110,8 @@ export function serve(route, handle, { isProtected = false } = {}) {
       log(statusCode >= 500 ? 'ERROR' : 'INFO', 'responded', {
         route, status: statusCode, reason: body.reason, duration_ms: Date.now() - started, function_request_id: context.awsRequestId,
       });
-      return { statusCode, headers: { ...HEADERS, ...more }, cookies, body: JSON.stringify(body), isBase64Encoded: false };
+      const headers = { ...HEADERS, 'x-request-id': context.awsRequestId, ...more };
+      return { statusCode, headers, cookies, body: JSON.stringify(body), isBase64Encoded: false };
     };
     try {
       const origin = event.headers?.origin;

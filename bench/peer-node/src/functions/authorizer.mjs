@@ -44,6 +44,13 @@ run(async (event) => {
       role: item.role?.S,
       ...(permissions.length > 0 ? { permissions } : {}),
       sessionId: item.workos_session_id.S,
+      firstName: item.first_name?.S,
+      lastName: item.last_name?.S,
+      avatarUrl: item.avatar_url?.S,
+      organizationName: item.organization_name?.S,
+      method: item.method?.S,
+      createdAt: Number(item.created_at.N),
+      expiresAt: ends,
     },
   };
 });

@@ -2,7 +2,7 @@
 
 import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
-import { ApiError, email, serve, setCookie, text } from '../http.mjs';
+import { ApiError, email, serve, setCookie, tagged, text } from '../http.mjs';
 import { admit, rememberDevice, writeSession } from '../table.mjs';
 import { clientId, workos } from '../workos.mjs';
 
@@ -22,9 +22,14 @@ function seal(token, refreshToken) {
   return Buffer.concat([nonce, cipher.update(refreshToken, 'utf8'), cipher.final(), cipher.getAuthTag()]);
 }
 
+const METHODS = { MagicAuth: 'magic_auth' };
+
 const number = (value) => ({ N: String(value) });
 
-async function beginSession({ user, accessToken, refreshToken }) {
+const optional = (fields) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value).map(([name, value]) => [name, { S: value }]));
+
+async function beginSession({ user, accessToken, refreshToken, authenticationMethod }) {
   const { payload } = await jwtVerify(accessToken, keys, { algorithms: ['RS256'], issuer });
   const token = randomBytes(32);
   const now = Math.floor(Date.now() / 1000);
@@ -41,6 +46,12 @@ async function beginSession({ user, accessToken, refreshToken }) {
     expires_at: number(now + Math.min(IDLE, ABSOLUTE)),
     ...(payload.org_id ? { organization_id: { S: payload.org_id } } : {}),
     ...(payload.role ? { role: { S: payload.role } } : {}),
+    ...optional({
+      method: METHODS[authenticationMethod],
+      first_name: user.firstName,
+      last_name: user.lastName,
+      avatar_url: user.profilePictureUrl,
+    }),
   });
   return setCookie('__Host-session', token.toString('base64url'), ABSOLUTE);
 }
@@ -69,23 +80,25 @@ serve('/auth/finalize-magic-auth', async ({ body, client }) => {
     const { user } = authentication;
     const device = randomBytes(32);
     const [cookie] = await Promise.all([beginSession(authentication), rememberDevice(device, DEVICE)]);
-    const present = (value) => value ?? undefined;
     return {
       body: {
+        status: 'signed_in',
         user: {
           id: user.id,
           email: user.email,
-          firstName: present(user.firstName),
-          lastName: present(user.lastName),
-          avatarURL: present(user.profilePictureUrl),
+          firstName: user.firstName,
+          lastName: user.lastName,
+          avatarURL: user.profilePictureUrl,
         },
+        organization: null,
       },
-      cookies: [cookie, setCookie('__Host-device', device.toString('base64url'), DEVICE)],
+      cookies: [cookie, setCookie('__Host-device', tagged(device, address), DEVICE)],
     };
   } catch (error) {
     const refused = refusal(error);
     if (refused !== undefined) throw refused;
     const { user, organizations, pending_authentication_token: pendingAuthenticationToken } = error.rawData;
-    return { body: { user: { id: user.id, email: user.email, pendingAuthenticationToken, organizations } } };
+    const person = { id: user.id, email: user.email, pendingAuthenticationToken, organizations };
+    return { body: { status: 'choose_organization', user: person } };
   }
 });

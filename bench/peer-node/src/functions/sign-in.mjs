@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { begin } from '../flow.mjs';
-import { ApiError, email, serve, setCookie } from '../http.mjs';
+import { ApiError, email, returnTo, serve, setCookie, tagged } from '../http.mjs';
 import { admit, pendingItem } from '../table.mjs';
 import { workos } from '../workos.mjs';
 
@@ -28,6 +28,7 @@ async function ssoConnection(domain) {
 
 serve('/auth/sign-in', async ({ body, event, client }) => {
   const address = email(body);
+  const page = returnTo(body);
   const unavailable = (cause) => {
     throw cause instanceof ApiError ? cause : new ApiError(502, 'workos_unavailable', { cause });
   };
@@ -38,7 +39,7 @@ serve('/auth/sign-in', async ({ body, event, client }) => {
     workos.userManagement.listUsers({ email: address }),
   ]).catch(unavailable);
   if (connection !== undefined) {
-    const { redirectURL, state, cookie } = begin(event, { connectionId: connection.id, loginHint: address });
+    const { redirectURL, state, cookie } = begin(event, { connectionId: connection.id, loginHint: address }, page);
     return { body: { authData: { authMethod: 'sso', redirectURL, state } }, cookies: [cookie] };
   }
   if (users.data.length > 0) {
@@ -46,6 +47,6 @@ serve('/auth/sign-in', async ({ body, event, client }) => {
       .createMagicAuth({ email: address, ipAddress: client.ip, userAgent: client.userAgent })
       .catch(unavailable);
   }
-  const cookie = setCookie('__Host-pending', pending.toString('base64url'), 600);
+  const cookie = setCookie('__Host-pending', tagged(pending, address), 600);
   return { body: { authData: { authMethod: 'magic_auth' } }, cookies: [cookie] };
 });
