@@ -1,14 +1,9 @@
 //! LiveKit's webhooks. They arrive in any order, repeatedly, or never; each only moves a recording forward.
-//!
-//! Source: <https://docs.livekit.io/home/server/webhooks/>.
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Env, RawBody, Reason, metrics};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use api::{ApiError, ConfigError, Env, metrics};
 use livekit_protocol::{Room, WebhookEvent};
-use ring::digest::{SHA256, digest};
 use store::Table;
 use store::recording::{
     Advanced, Claim, Confirmation, Progress, RecordingItem, RecordingStatus, RoomItem, Slot,
@@ -19,9 +14,6 @@ use crate::deadline::Deadline;
 use crate::egress::Egress;
 use crate::retention::Retention;
 use crate::server::Server;
-
-/// Size limit of a webhook. Egress events repeat the request, object metadata included.
-const MAX_BYTES: usize = 256 * 1024;
 
 /// Applies LiveKit's events to the table.
 #[derive(Debug)]
@@ -70,44 +62,34 @@ impl Events {
     /// # Errors
     /// If a variable is missing or invalid.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
-        let server = Server::load(env)?;
+        Self::over(Table::load(env)?, room_service::Server::load(env)?, env)
+    }
+
+    /// As [`Events::load`], over connections that others use as well.
+    ///
+    /// # Errors
+    /// As [`Events::load`].
+    pub fn over(table: Table, server: room_service::Server, env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            table: Table::load(env)?,
-            server,
+            table,
+            server: Server(server),
             bucket: env.required(&RECORDING_BUCKET)?,
             retention: Retention::load(env)?,
         })
     }
 
-    /// Verifies and applies a webhook. LiveKit repeats it after a 5xx, but not after a 4xx.
+    /// Applies an event; those about anything else are ignored.
     ///
     /// # Errors
-    /// `not_signed_in` if it is not signed with our key, or the body is not the signed one; `invalid_json`,
-    /// `body_too_large`, `livekit_busy`, `livekit_unavailable`, `store_unavailable`.
-    pub async fn receive(&self, webhook: &RawBody) -> Result<(), ApiError> {
-        let event = self.verify(webhook)?;
-        match (event.event.as_str(), event.egress_info, event.room) {
+    /// `livekit_busy`, `livekit_unavailable`, `store_unavailable`.
+    pub async fn receive(&self, event: &WebhookEvent) -> Result<(), ApiError> {
+        match (event.event.as_str(), &event.egress_info, &event.room) {
             ("egress_started" | "egress_updated" | "egress_ended", Some(info), _) => {
-                self.apply(&info.into()).await.map(drop)
+                self.apply(&info.clone().into()).await.map(drop)
             }
-            ("room_finished", _, Some(room)) => self.room_finished(&room).await,
+            ("room_finished", _, Some(room)) => self.room_finished(room).await,
             _ => Ok(()),
         }
-    }
-
-    fn verify(&self, webhook: &RawBody) -> Result<WebhookEvent, ApiError> {
-        if webhook.bytes.len() > MAX_BYTES {
-            return Err(Reason::BodyTooLarge.into());
-        }
-        let token = webhook.signature.as_deref().ok_or(Reason::NotSignedIn)?;
-        let token = token.strip_prefix("Bearer ").unwrap_or(token);
-        let unsigned = |cause: &'static str| ApiError::new(Reason::NotSignedIn).because(cause);
-        let claims = self.server.keys.verify(token).map_err(unsigned)?;
-        if claims.sha256 != STANDARD.encode(digest(&SHA256, &webhook.bytes)) {
-            return Err(unsigned("the body is not the signed one"));
-        }
-        serde_json::from_slice(&webhook.bytes)
-            .map_err(|error| ApiError::new(Reason::InvalidJson).because(error))
     }
 
     /// Whether an egress was started by this deployment. Several can share a LiveKit project.

@@ -44,12 +44,11 @@ pub mod fields;
 mod fixtures;
 pub mod policy;
 pub mod retention;
-pub mod server;
+mod server;
 pub mod slots;
 pub mod start;
 pub mod stop;
 pub mod sweep;
-mod twirp;
 
 pub use bucket::Bucket;
 pub use events::Events;

@@ -5,40 +5,26 @@
 
 use std::time::Duration;
 
-use api::{ApiError, ConfigError, Env, Reason, Secret, Variable};
-use livekit::{Keys, Room};
+use api::{ApiError, ConfigError, Env, Reason, Secret};
+use livekit::Room;
 use livekit_protocol::room_composite_egress_request::Options;
 use livekit_protocol::{
-    EncodedFileOutput, EncodingOptionsPreset, ListEgressRequest, ListParticipantsRequest,
-    RoomCompositeEgressRequest, RoomParticipantIdentity, StopEgressRequest,
+    EncodedFileOutput, EncodingOptionsPreset, ListEgressRequest, RoomCompositeEgressRequest,
+    StopEgressRequest,
 };
+use room_service::{Client, Failure, expect_subject};
 use store::recording::{Progress, RecordingStatus};
-use upstream::{Http, Roots};
 
 use crate::deadline::Deadline;
 use crate::egress::{Egress, forgotten};
-use crate::twirp::{Client, Failure};
-
-/// LiveKit's address.
-pub static LIVEKIT_URL: Variable = Variable::required(
-    "LIVEKIT_URL",
-    "The address of LiveKit, such as `wss://example.livekit.cloud`; `ws`, `wss`, `http` and `https` are the same here.",
-);
 
 /// A LiveKit server, or LiveKit Cloud.
 #[derive(Clone, Debug)]
-pub(crate) struct Server {
-    client: Client,
-    pub(crate) keys: Keys,
-}
+pub(crate) struct Server(pub(crate) room_service::Server);
 
 impl Server {
     pub(crate) fn load(env: &Env) -> Result<Self, ConfigError> {
-        let url = http_url(&env.required(&LIVEKIT_URL)?)
-            .ok_or_else(|| ConfigError::new(&LIVEKIT_URL, "must be a ws, wss, http or https URL"))?;
-        let http =
-            Http::new("LiveKit", Roots::Public).map_err(|error| ConfigError::new(&LIVEKIT_URL, error))?;
-        Ok(Self { client: Client::new(http, url), keys: Keys::load(env)? })
+        room_service::Server::load(env).map(Self)
     }
 
     /// Checks that a participant is in a room.
@@ -51,25 +37,12 @@ impl Server {
         identity: &str,
         deadline: Deadline,
     ) -> Result<(), ApiError> {
-        let token = self.keys.room_admin_token(room)?;
-        let request = RoomParticipantIdentity {
-            room: room.as_str().to_owned(),
-            identity: identity.to_owned(),
-            ..RoomParticipantIdentity::default()
-        };
-        let found = self.client.call(request, &token, deadline.timeout(Duration::ZERO)).await;
-        match found.and_then(|found| expect_subject(found, |found| found.identity == identity)) {
-            Ok(_) => return Ok(()),
-            Err(failure) if failure.is("not_found") => {}
-            Err(failure) => return Err(failure.into_error(Reason::RoomNotFound)),
+        if self.0.participant(room, identity, deadline.timeout(Duration::ZERO)).await?.is_some() {
+            return Ok(());
         }
         // LiveKit's response to a missing room is the same. A room exists while somebody is in it.
-        let request = ListParticipantsRequest { room: room.as_str().to_owned() };
-        match self.client.call(request, &token, deadline.timeout(Duration::ZERO)).await {
-            Ok(response) if response.participants.is_empty() => Err(Reason::RoomNotFound.into()),
-            Ok(_) => Err(Reason::NotInRoom.into()),
-            Err(failure) => Err(failure.into_error(Reason::RoomNotFound)),
-        }
+        let participants = self.0.participants(room, deadline.timeout(Duration::ZERO)).await?;
+        Err(if participants.is_empty() { Reason::RoomNotFound } else { Reason::NotInRoom }.into())
     }
 
     /// Access to the egresses until `deadline`.
@@ -77,7 +50,7 @@ impl Server {
     /// # Errors
     /// `internal` if the token cannot be signed.
     pub(crate) fn egresses(&self, deadline: Deadline) -> Result<Egresses<'_>, ApiError> {
-        Ok(Egresses { client: &self.client, token: self.keys.room_record_token()?, deadline })
+        Ok(Egresses { client: self.0.client(), token: self.0.keys().room_record_token()?, deadline })
     }
 }
 
@@ -176,38 +149,5 @@ impl Egresses<'_> {
             Some(egress) => egress.progress,
             None => forgotten(),
         })
-    }
-}
-
-/// Rejects a response about something else. Protobuf decodes an empty body as a message of defaults: without this
-/// check, an empty 200 from a proxy would put every caller in the room.
-fn expect_subject<T>(response: T, matches: impl FnOnce(&T) -> bool) -> Result<T, Failure> {
-    if matches(&response) {
-        Ok(response)
-    } else {
-        Err(Failure::NoResponse("LiveKit's response is about something else"))
-    }
-}
-
-/// The `http` or `https` URL of LiveKit's API, without a trailing slash.
-fn http_url(url: &str) -> Option<String> {
-    let url = match url.strip_prefix("ws") {
-        Some(rest) => format!("http{rest}"),
-        None => url.to_owned(),
-    };
-    let is_http = url.starts_with("http://") || url.starts_with("https://");
-    is_http.then(|| url.trim_end_matches('/').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_websocket_address_becomes_an_http_one() {
-        assert_eq!(http_url("wss://x.livekit.cloud").as_deref(), Some("https://x.livekit.cloud"));
-        assert_eq!(http_url("ws://127.0.0.1:7880").as_deref(), Some("http://127.0.0.1:7880"));
-        assert_eq!(http_url("https://x.livekit.cloud/").as_deref(), Some("https://x.livekit.cloud"));
-        assert_eq!(http_url("x.livekit.cloud"), None);
     }
 }

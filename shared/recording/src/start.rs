@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::{ApiError, Caller, ConfigError, Env, Reason, clock, random};
 use futures_util::future::try_join_all;
 use livekit::{RoomName, RoomScope};
+use room_service::{Failure, Leftover};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Table;
@@ -18,7 +19,6 @@ use crate::policy::Policy;
 use crate::retention::Retention;
 use crate::server::{Egresses, Server};
 use crate::slots;
-use crate::twirp::{Failure, Leftover};
 
 /// An unconfirmed claim is abandoned after this time: by then, the request that made it has ended.
 pub const LEASE_SECONDS: u64 = 9;

@@ -12,7 +12,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use livekit_protocol::{
     EgressInfo, ListEgressRequest, ListEgressResponse, ListParticipantsRequest, ListParticipantsResponse,
-    ParticipantInfo, RoomCompositeEgressRequest, RoomParticipantIdentity, StopEgressRequest,
+    ParticipantInfo, RemoveParticipantResponse, RoomCompositeEgressRequest, RoomParticipantIdentity,
+    StopEgressRequest,
 };
 use prost::Message;
 use serde::Deserialize;
@@ -22,11 +23,25 @@ use upstream::{FailureKind, Http, Response};
 const BUSY_SECONDS: u64 = 2;
 
 /// A method of the API, named by its request message.
-pub(crate) trait Rpc: Message {
+pub trait Rpc: Message {
     /// `/twirp/<package>.<service>/<method>`.
     const PATH: &'static str;
     /// The response message.
     type Response: Message + Default;
+}
+
+/// The request of `RemoveParticipant`, which has the message of `GetParticipant`.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct RemoveParticipant {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// The identity.
+    #[prost(string, tag = "2")]
+    pub identity: String,
+    /// Tokens with an earlier `nbf`, in seconds since the Unix epoch, become invalid.
+    #[prost(int64, tag = "3")]
+    pub revoke_token_ts: i64,
 }
 
 macro_rules! rpcs {
@@ -40,6 +55,7 @@ macro_rules! rpcs {
 
 rpcs! {
     "RoomService/GetParticipant": RoomParticipantIdentity => ParticipantInfo;
+    "RoomService/RemoveParticipant": RemoveParticipant => RemoveParticipantResponse;
     "RoomService/ListParticipants": ListParticipantsRequest => ListParticipantsResponse;
     "Egress/ListEgress": ListEgressRequest => ListEgressResponse;
     "Egress/StartRoomCompositeEgress": RoomCompositeEgressRequest => EgressInfo;
@@ -48,19 +64,22 @@ rpcs! {
 
 /// Calls the API at one address. Clones share the connection pool.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub struct Client {
     http: Http,
     url: String,
 }
 
 impl Client {
     /// A client for `url`, which has no trailing slash.
-    pub(crate) fn new(http: Http, url: String) -> Self {
+    pub fn new(http: Http, url: String) -> Self {
         Self { http, url }
     }
 
     /// Makes a call within `timeout`.
-    pub(crate) async fn call<R: Rpc>(
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn call<R: Rpc>(
         &self,
         request: R,
         token: &Secret,
@@ -102,7 +121,7 @@ impl Client {
 
 /// The body of every error response by LiveKit.
 #[derive(Debug, Deserialize)]
-pub(crate) struct TwirpError {
+pub struct TwirpError {
     code: String,
     #[serde(default)]
     msg: String,
@@ -110,20 +129,30 @@ pub(crate) struct TwirpError {
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// LiveKit has not received the call.
     NotSent(&'static str),
     /// LiveKit responded with an error.
-    Twirp { error: TwirpError, retry_after: Option<u64> },
+    Twirp {
+        /// The error.
+        error: TwirpError,
+        /// `Retry-After` in seconds.
+        retry_after: Option<u64>,
+    },
     /// An error response without a Twirp error: by a proxy, not by LiveKit.
-    Proxy { status: StatusCode, retry_after: Option<u64> },
+    Proxy {
+        /// The HTTP status.
+        status: StatusCode,
+        /// `Retry-After` in seconds.
+        retry_after: Option<u64>,
+    },
     /// No usable response: LiveKit may have processed the call.
     NoResponse(&'static str),
 }
 
 /// What a failed start may have left behind at LiveKit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leftover {
+pub enum Leftover {
     /// Nothing.
     Nothing,
     /// Possibly an egress. LiveKit has finished with the call, so it is listed.
@@ -142,12 +171,12 @@ impl Failure {
     }
 
     /// Whether LiveKit responded with the error `code`.
-    pub(crate) fn is(&self, code: &str) -> bool {
+    pub fn is(&self, code: &str) -> bool {
         matches!(self, Self::Twirp { error, .. } if error.code == code)
     }
 
     /// What a start that failed this way may have left behind.
-    pub(crate) fn leftover(&self) -> Leftover {
+    pub fn leftover(&self) -> Leftover {
         match self {
             Self::NotSent(_) => Leftover::Nothing,
             Self::Twirp { error, .. } => match error.code.as_str() {
@@ -175,7 +204,7 @@ impl Failure {
 
     /// The error for the client. `missing` is what `not_found` means for the call.
     #[track_caller]
-    pub(crate) fn into_error(self, missing: Reason) -> ApiError {
+    pub fn into_error(self, missing: Reason) -> ApiError {
         let (reason, cause, retry_after) = match self {
             Self::NotSent(cause) | Self::NoResponse(cause) => {
                 (Reason::LivekitUnavailable, cause.to_owned(), None)
