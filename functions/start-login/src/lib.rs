@@ -65,6 +65,7 @@ impl StartLogin {
             login: login_hint.as_ref().map(LoginHint::as_str),
             organization: organization_id.as_ref(),
             invitation: invitation_token.as_ref(),
+            ..Hints::default()
         };
         let destination = Destination { redirect_uri, return_to };
         let started = self.0.start(Selector::AuthKit, hints, &destination, &req.cookies)?;

@@ -83,6 +83,14 @@ pub enum Cause {
     Replaced,
     /// WorkOS refused to refresh it.
     Workos,
+    /// The person ended it from another session.
+    Elsewhere,
+    /// WorkOS has revoked it.
+    Revoked,
+    /// The user was deleted at WorkOS.
+    UserDeleted,
+    /// The person has left the organization.
+    MembershipEnded,
     /// The sign-in failed after the session had been stored.
     Discarded,
 }
@@ -94,6 +102,10 @@ impl Cause {
             Self::SignOut => "sign_out",
             Self::Replaced => "replaced",
             Self::Workos => "workos",
+            Self::Elsewhere => "elsewhere",
+            Self::Revoked => "revoked",
+            Self::UserDeleted => "user_deleted",
+            Self::MembershipEnded => "membership_ended",
             Self::Discarded => "discarded",
         }
     }

@@ -58,6 +58,28 @@ pub enum AuthMethod {
     MagicAuth {},
 }
 
+/// `authData` of an error.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NextAuthData {
+    /// Where to send the browser.
+    Redirect(AuthData),
+    /// How the person signs in.
+    Method(AuthMethod),
+}
+
+impl From<AuthData> for NextAuthData {
+    fn from(auth_data: AuthData) -> Self {
+        Self::Redirect(auth_data)
+    }
+}
+
+impl From<AuthMethod> for NextAuthData {
+    fn from(method: AuthMethod) -> Self {
+        Self::Method(method)
+    }
+}
+
 impl AuthData {
     /// Send the browser to the organization's identity provider.
     pub fn sso(redirect_url: String, state: String) -> Self {

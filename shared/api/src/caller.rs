@@ -27,6 +27,12 @@ pub struct Caller {
     pub permissions: Vec<String>,
     /// WorkOS session id.
     pub session_id: String,
+    /// The session's id for clients. It gives no access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// When the person last proved who they are, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated_at: Option<u64>,
     /// The first name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
@@ -149,6 +155,18 @@ impl Caller {
         Some(CurrentOrganization { id, name: self.organization_name.clone() })
     }
 
+    /// Checks that the person acts in person.
+    ///
+    /// # Errors
+    /// `not_while_impersonating` if somebody acts as the person. WorkOS advises to keep destructive actions from them
+    /// (<https://workos.com/docs/authkit/impersonation>).
+    pub fn in_person(&self) -> Result<(), ApiError> {
+        match &self.impersonator {
+            None => Ok(()),
+            Some(_) => Err(Reason::NotWhileImpersonating.into()),
+        }
+    }
+
     fn is_complete(&self) -> bool {
         [&self.user_id, &self.email, &self.session_id].iter().all(|text| !text.is_empty())
     }
@@ -168,6 +186,8 @@ mod tests {
             role: Some("admin".into()),
             permissions: vec!["rooms:record".into()],
             session_id: "session_1".into(),
+            session: Some("key".into()),
+            authenticated_at: Some(1),
             impersonator: Some(Impersonator {
                 email: "support@example.com".into(),
                 reason: Some("ticket 7".into()),

@@ -117,6 +117,8 @@ pub enum Tag {
 pub enum Step {
     /// Send the example of another function, after its own steps.
     Request(&'static str),
+    /// Send the example of another function, after its own steps, in another browser of the person's.
+    Elsewhere(&'static str),
     /// Make the person a member of two organizations.
     JoinOrganizations,
     /// Send the example of another function, after its own steps. It is refused until another step is taken.
@@ -140,6 +142,8 @@ pub enum Step {
     /// Make the request a signed LiveKit event of this type, about the recording of the last `egressId`. The recording
     /// is active.
     LivekitEvent(&'static str),
+    /// Make the request a signed WorkOS event of this type, about the person's last session.
+    WorkosEvent(&'static str),
 }
 
 /// The declaration of a function. Build it with [`Route::get`], [`Route::post`], [`Route::delete`], [`Route::schedule`]

@@ -13,7 +13,8 @@ use std::panic::Location;
 
 use serde::Serialize;
 
-use crate::{AuthData, SetCookie};
+use crate::SetCookie;
+use crate::auth_data::NextAuthData;
 
 macro_rules! reasons {
     ($($variant:ident $name:literal $status:literal $retry:ident $action:literal;)+) => {
@@ -86,7 +87,10 @@ reasons! {
     ChallengeNotIssued "challenge_not_issued" 403 final "Send a `challengeId` that was issued for this pending sign-in.";
     AlreadyEnrolled "already_enrolled" 403 final "The person has an authenticator app already: restart the sign-in and use it.";
     TooManyTries "too_many_tries" 403 final "The pending sign-in has used up its tries: restart the sign-in.";
+    ReauthenticationRequired "reauthentication_required" 403 final "Let the person sign in again in this browser, as `next` and `authData` say, then send the request again.";
+    NotWhileImpersonating "not_while_impersonating" 403 final "Only the person may do this, not somebody who acts as the person.";
     NotInRoom "not_in_room" 403 final "Join the room first.";
+    SessionNotFound "session_not_found" 404 final "List the sessions again: the session has ended already, or is not the person's.";
     RoomNotFound "room_not_found" 404 final "Check the room's name. A room exists only while someone is in it.";
     RecordingNotFound "recording_not_found" 404 final "Check the room, the zone and the egress id.";
     AlreadyRecording "already_recording" 409 final "The room is already being recorded, under the `egressId` in the response.";
@@ -104,6 +108,7 @@ reasons! {
     LivekitBusy "livekit_busy" 503 retry "The media server is busy: try again after `Retry-After` seconds.";
     StoreUnavailable "store_unavailable" 503 retry "The session store failed: try again after `Retry-After` seconds.";
     SignOutIncomplete "sign_out_incomplete" 503 final "The cookies are cleared, but the session store failed: the session may remain until it expires.";
+    SessionsRemain "sessions_remain" 503 retry "Not all sessions have ended yet, here or at the identity provider: send the same request again after `Retry-After` seconds.";
     DeadlineExceeded "deadline_exceeded" 503 retry "The request took too long: try again after `Retry-After` seconds.";
 }
 
@@ -165,11 +170,13 @@ pub enum Next {
     ChooseOrganization,
     /// Offer another sign-in method.
     OtherMethod,
+    /// Call `sign-in`, and continue as with any sign-in.
+    SignIn,
 }
 
 impl Next {
     /// Every step.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::VerifyEmail,
         Self::EnrollMfa,
         Self::ChallengeMfa,
@@ -177,6 +184,7 @@ impl Next {
         Self::Redirect,
         Self::ChooseOrganization,
         Self::OtherMethod,
+        Self::SignIn,
     ];
 
     /// The name in responses.
@@ -189,6 +197,7 @@ impl Next {
             Self::Redirect => "redirect",
             Self::ChooseOrganization => "choose_organization",
             Self::OtherMethod => "other_method",
+            Self::SignIn => "sign_in",
         }
     }
 
@@ -208,9 +217,9 @@ pub struct Details {
     /// The next step of a sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// With `next: redirect`: where to send the browser.
+    /// With `next: redirect`: where to send the browser. With `next: sign_in`: how the person signs in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth_data: Option<AuthData>,
+    pub auth_data: Option<NextAuthData>,
     /// With `email_verification_required`, `mfa_enrollment` and `mfa_challenge`: the pending sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_authentication_token: Option<String>,
@@ -291,8 +300,8 @@ impl ApiError {
 
     /// Adds the client's next step.
     #[must_use]
-    pub fn auth_data(mut self, auth_data: AuthData) -> Self {
-        self.0.details.auth_data = Some(auth_data);
+    pub fn auth_data(mut self, auth_data: impl Into<NextAuthData>) -> Self {
+        self.0.details.auth_data = Some(auth_data.into());
         self
     }
 

@@ -16,8 +16,8 @@ use crate::caller::Verdict;
 use crate::input::Input;
 use crate::transport::Transport;
 use crate::{
-    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Reason, Request, Response, Secret, audit,
-    deadline, logs, request, response,
+    Access, ApiConfig, ApiError, Client, Cookies, Endpoint, Impersonator, Reason, Request, Response, Secret,
+    audit, deadline, logs, request, response,
 };
 
 /// Responds to one request to the function `name` and logs one line about it; two if it is audited.
@@ -143,6 +143,7 @@ fn read<E: Endpoint, I: Input>(
                 audit::note(|notes| {
                     notes.user_id = Some(caller.user_id.clone());
                     notes.organization_id.clone_from(&caller.organization_id);
+                    notes.impersonator_hash = caller.impersonator.as_ref().and_then(Impersonator::hash);
                 });
             }
             caller

@@ -42,6 +42,14 @@ const MIN_SECRET_BYTES: usize = 32;
 /// `canUpdateOwnMetadata`, which LiveKit does not give by default.
 pub const ORGANIZATION_ATTRIBUTE: &str = "organizationId";
 
+/// The participant attribute that holds the session's id for clients, see [`Caller::session`]. It is never WorkOS' id, with
+/// which anybody could end the session.
+pub const SESSION_ATTRIBUTE: &str = "sessionId";
+
+/// The participant attribute that holds `STAGE`. Deployments of several stages can share a LiveKit project, which then
+/// sends each of them the events of all.
+pub const STAGE_ATTRIBUTE: &str = "stage";
+
 /// The participant attribute that holds the address of who acts as the person, if somebody does.
 pub const IMPERSONATOR_ATTRIBUTE: &str = "impersonator";
 
@@ -50,19 +58,26 @@ pub const IMPERSONATOR_ATTRIBUTE: &str = "impersonator";
 pub struct Keys {
     key: String,
     secret: Secret,
+    stage: String,
 }
 
 impl Keys {
-    /// Reads `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
+    /// Reads `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` and `STAGE`.
     ///
     /// # Errors
     /// If one of them is missing, or the secret is shorter than 32 bytes and `STAGE` is not `dev`.
     pub fn load(env: &Env) -> Result<Self, ConfigError> {
         let secret = env.secret(&LIVEKIT_API_SECRET)?;
-        if secret.expose().len() < MIN_SECRET_BYTES && env.required(&STAGE)? != "dev" {
+        let stage = env.required(&STAGE)?;
+        if secret.expose().len() < MIN_SECRET_BYTES && stage != "dev" {
             return Err(ConfigError::new(&LIVEKIT_API_SECRET, "must be at least 32 bytes outside STAGE=dev"));
         }
-        Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret })
+        Ok(Self { key: env.required(&LIVEKIT_API_KEY)?, secret, stage })
+    }
+
+    /// The deployment's `STAGE`.
+    pub fn stage(&self) -> &str {
+        &self.stage
     }
 
     /// A token for `caller` to join `room` as `username`, valid for [`JOIN_TTL`].
@@ -78,7 +93,9 @@ impl Keys {
         let organization = caller.organization_id.iter().map(|id| (ORGANIZATION_ATTRIBUTE, id.as_str()));
         let impersonator =
             caller.impersonator.iter().map(|person| (IMPERSONATOR_ATTRIBUTE, person.email.as_str()));
-        let attributes = organization.chain(impersonator);
+        let session = caller.session.iter().map(|id| (SESSION_ATTRIBUTE, id.as_str()));
+        let stage = [(STAGE_ATTRIBUTE, self.stage.as_str())];
+        let attributes = organization.chain(impersonator).chain(session).chain(stage);
         self.sign(Claims {
             sub: caller.user_id.clone(),
             name: username.as_str().to_owned(),

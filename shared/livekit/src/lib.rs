@@ -1,6 +1,6 @@
 //! LiveKit rooms and access tokens, with the claims of `livekit-api`.
 //!
-//! No network, no TLS: room-auth links nothing else. The calls to LiveKit's API are in `shared/recording`.
+//! No network, no TLS: room-auth links nothing else. The calls to LiveKit's API are in `shared/room-service`.
 
 #[cfg(test)]
 mod fixtures;

@@ -92,7 +92,7 @@ impl Authenticator {
             Standing::Readable => return self.with_cached_claims(session, replaced()),
             Standing::Ended => return Ok(None),
         }
-        if session.access_expires_at <= now + REFRESH_AHEAD {
+        if is_refresh_due(&session, now) {
             match self.refreshed(token, &key, session, client).await? {
                 Some(refreshed) => session = refreshed,
                 None => return Ok(None),
@@ -182,6 +182,7 @@ impl Authenticator {
                     organization_id: claims.organization_id,
                     role: claims.role,
                     permissions: claims.permissions,
+                    claims_issued_at: claims.issued_at,
                     access_expires_at: claims.expires_at,
                 };
                 self.store(key, session, sealed_refresh_token, claims).await
@@ -231,6 +232,7 @@ impl Authenticator {
             organization_id: claims.organization_id.clone(),
             role: claims.role.clone(),
             permissions: claims.permissions.clone(),
+            claims_issued_at: claims.claims_issued_at,
             access_expires_at: claims.access_expires_at,
             profile: claims.profile.clone(),
             organization_name: claims.organization_name.clone(),
@@ -258,6 +260,8 @@ impl Authenticator {
             role: session.role,
             permissions: session.permissions,
             session_id: session.workos_session_id,
+            session: Some(session.id.0),
+            authenticated_at: Some(session.authenticated_at),
             first_name: session.profile.first_name,
             last_name: session.profile.last_name,
             avatar_url: session.profile.avatar_url,
@@ -281,6 +285,12 @@ impl Authenticator {
     fn is_within_grace(&self, session: &SessionItem) -> bool {
         clock::now() < session.access_expires_at.saturating_add(self.grace)
     }
+}
+
+/// Whether the claims are about to expire, or something has changed at WorkOS since they were issued.
+fn is_refresh_due(session: &SessionItem, now: u64) -> bool {
+    session.access_expires_at <= now + REFRESH_AHEAD
+        || session.claims_stale_at.is_some_and(|stale_at| session.claims_issued_at <= stale_at)
 }
 
 /// The error for a replaced session whose claims are past the grace period. It cannot be refreshed any more; the browser

@@ -26,6 +26,13 @@ impl Chain {
         chain
     }
 
+    /// One session.
+    pub fn from_key(key: &SessionKey) -> Self {
+        let mut chain = Self::default();
+        chain.end(key);
+        chain
+    }
+
     /// The sessions to end: first those that the client holds.
     pub fn ends(&self) -> &[SessionKey] {
         &self.ends

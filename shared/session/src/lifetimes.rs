@@ -122,7 +122,7 @@ pub fn ended_with(session: &SessionItem, now: u64) -> impl Iterator<Item = &Sess
 #[cfg(test)]
 mod tests {
     use api::Impersonator;
-    use store::session::{Profile, RefreshState};
+    use store::session::{Profile, RefreshState, SessionId};
 
     use super::*;
 
@@ -130,13 +130,16 @@ mod tests {
 
     fn session(created_at: u64, last_seen_at: u64) -> SessionItem {
         SessionItem {
+            id: SessionId(String::new()),
             user_id: String::new(),
             email: String::new(),
             workos_session_id: String::new(),
             organization_id: None,
             role: None,
             permissions: Vec::new(),
+            claims_issued_at: 0,
             access_expires_at: 0,
+            claims_stale_at: None,
             profile: Profile::default(),
             organization_name: None,
             method: None,
@@ -144,6 +147,9 @@ mod tests {
             generation: 0,
             refresh: RefreshState::default(),
             created_at,
+            authenticated_at: created_at,
+            ip_address: None,
+            user_agent: None,
             last_seen_at,
             expires_at: 0,
             replaced_by: None,

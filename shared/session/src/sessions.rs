@@ -9,7 +9,7 @@ use api::{
 };
 use futures_util::future::join_all;
 use store::session::{Ended, Profile, RefreshState};
-use store::{SessionItem, SessionKey, Table, to_deadline};
+use store::{SessionId, SessionItem, SessionKey, Table, to_deadline};
 use workos::{Authentication, Grants};
 
 use crate::chain::Chain;
@@ -17,6 +17,9 @@ use crate::{Lifetimes, SessionToken, SignedIn, Standing, trail};
 
 /// Timeout of reading the sessions that a sign-in replaces, which is for the audit trail only.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most bytes that a session stores of a `User-Agent`.
+const USER_AGENT_BYTES: usize = 256;
 
 /// Begins and ends sessions.
 #[derive(Clone, Debug)]
@@ -56,7 +59,8 @@ impl Sessions {
             Some(CurrentOrganization { id, name })
         };
         let (organization, mut replaced) = tokio::join!(organization, self.live(old.ends()));
-        let session = self.new_session(token, &authentication, organization.as_ref(), clock::now())?;
+        let session =
+            self.new_session(token, &authentication, organization.as_ref(), &request.client, None)?;
         while let Some(linked) =
             to_deadline(reserve, || self.table.begin_session(&key, &session, old.ends(), old.known())).await?
         {
@@ -104,7 +108,7 @@ impl Sessions {
     }
 
     /// Ends one session, see [`Table::end_session`], and logs its end unless a switch or its lifetime has ended it.
-    async fn end_one(
+    pub(crate) async fn end_one(
         &self,
         cause: Cause,
         key: &SessionKey,
@@ -120,8 +124,13 @@ impl Sessions {
         Ok(ended)
     }
 
-    fn is_live(&self, session: &SessionItem) -> bool {
+    pub(crate) fn is_live(&self, session: &SessionItem) -> bool {
         self.lifetimes.standing(session, clock::now()) == Standing::Live
+    }
+
+    /// Whether nothing can be done with the session any more.
+    pub(crate) fn has_ended(&self, session: &SessionItem) -> bool {
+        self.lifetimes.standing(session, clock::now()) == Standing::Ended
     }
 
     /// Ends the sessions that the client holds, whatever their state, with those before and after a switch. Returns the
@@ -186,31 +195,42 @@ impl Sessions {
         if self.is_live(session) { Ok(()) } else { Err(Reason::NotSignedIn.into()) }
     }
 
-    /// A session that began at `created_at`.
+    /// A session that a sign-in by `client` begins, or a switch of `old` continues.
     pub(crate) fn new_session(
         &self,
         token: &SessionToken,
         authentication: &Authentication,
         organization: Option<&CurrentOrganization>,
-        created_at: u64,
+        client: &Client,
+        old: Option<&SessionItem>,
     ) -> Result<SessionItem, ApiError> {
         let now = clock::now();
         let claims = &authentication.claims;
         let mut session = SessionItem {
+            id: old.map_or_else(|| SessionId(token.key().0), |old| old.id.clone()),
             user_id: claims.user_id.clone(),
             email: authentication.user.email.clone(),
             workos_session_id: claims.session_id.clone(),
             organization_id: claims.organization_id.clone(),
             role: claims.role.clone(),
             permissions: claims.permissions.clone(),
+            claims_issued_at: claims.issued_at,
             access_expires_at: claims.expires_at,
+            claims_stale_at: None,
             profile: profile(&authentication.user),
             organization_name: organization.and_then(|organization| organization.name.clone()),
             method: authentication.method.clone(),
             sealed_refresh_token: token.seal(&authentication.refresh_token)?,
             generation: 0,
             refresh: RefreshState::default(),
-            created_at,
+            created_at: old.map_or(now, |old| old.created_at),
+            // A person whom WorkOS still knew from before has not proved anything now.
+            authenticated_at: old.map_or_else(
+                || claims.authenticated_at.map_or(now, |at| at.min(now)),
+                |old| old.authenticated_at,
+            ),
+            ip_address: old.map_or_else(|| client.ip.map(|ip| ip.to_string()), |old| old.ip_address.clone()),
+            user_agent: old.map_or_else(|| user_agent(client), |old| old.user_agent.clone()),
             last_seen_at: now,
             expires_at: 0,
             replaced_by: None,
@@ -230,6 +250,12 @@ impl Sessions {
     pub(crate) fn cleared_cookie(&self) -> SetCookie {
         SetCookie::clear(SESSION_COOKIE)
     }
+}
+
+/// What a session stores of its client's `User-Agent`.
+fn user_agent(client: &Client) -> Option<String> {
+    let text = client.user_agent.as_deref()?;
+    Some(text[..text.floor_char_boundary(USER_AGENT_BYTES)].to_owned())
 }
 
 /// What a session stores of its person, for `get-session`.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::audit::{self, Cause, Effect};
 use api::{
-    ApiError, ConfigError, Cookies, CurrentOrganization, EmailAddress, Env, Impersonator, Reason, Request,
-    Response,
+    ApiError, Client, ConfigError, Cookies, CurrentOrganization, EmailAddress, Env, Impersonator, Reason,
+    Request, Response,
 };
 use store::SessionItem;
 use store::session::Link;
@@ -98,7 +98,7 @@ impl Switcher {
                     // WorkOS reports it at the sign-in; a switch does not end it.
                     impersonator: session.impersonator.clone(),
                 };
-                self.replace(&lease, &token, session, authentication, membership).await
+                self.replace(&lease, &token, session, authentication, membership, &request.client).await
             }
             Ok(Refreshed { refresh_token, claims: None, .. }) => {
                 lease.store_unverified(session.generation, &refresh_token, 0).await?;
@@ -181,6 +181,7 @@ impl Switcher {
         old: SessionItem,
         authentication: Authentication,
         membership: Membership,
+        client: &Client,
     ) -> Result<Response<SignedIn>, ApiError> {
         let (table, token) = (&self.sessions.table, SessionToken::generate()?);
         let (old_key, key) = (old_token.key(), token.key());
@@ -189,7 +190,7 @@ impl Switcher {
             CurrentOrganization { id, name: membership.organization_name.filter(|_| is_same) }
         });
         let new =
-            self.sessions.new_session(&token, &authentication, organization.as_ref(), old.created_at)?;
+            self.sessions.new_session(&token, &authentication, organization.as_ref(), client, Some(&old))?;
         let at = new.last_seen_at;
         let new = SessionItem { replaces: Some(Link { key: old_key.clone(), at }), ..new };
         let until = readable_until(at);

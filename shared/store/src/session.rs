@@ -9,8 +9,42 @@ use api::{ApiError, Impersonator, Reason};
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use crate::attributes::{Item, Reader, bytes, number, strings, text};
+use crate::ended::not_revoked;
 use crate::table::Table;
 use crate::write::{Refused, Step, Write, Written};
+
+/// What the `pk` of a session begins with.
+pub(crate) const SESSION_PREFIX: &str = "session#";
+
+/// The length of a key: SHA-256 in base64url.
+const KEY_CHARS: usize = 43;
+
+/// Longer than any session, in seconds: how long DynamoDB keeps what refers to one.
+pub(crate) const LONGEST_SESSION: u64 = 400 * 24 * 60 * 60;
+
+/// The key of the session that a sign-in began. A switch keeps it, so clients know the session by it. It is the hash of a
+/// token: it gives no access.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub String);
+
+impl SessionId {
+    /// Parses what a client sends. `None` if it cannot be an id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_key = text.len() == KEY_CHARS
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        is_key.then(|| Self(text.to_owned()))
+    }
+
+    /// The key that the session had before its first switch.
+    pub fn first_key(&self) -> SessionKey {
+        SessionKey(self.0.clone())
+    }
+
+    /// The `pk` of the item that names the session's key after a switch.
+    pub(crate) fn switched_pk(&self) -> String {
+        format!("switched#{}", self.0)
+    }
+}
 
 /// The hash of a session token, which is the key of its item.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -19,7 +53,7 @@ pub struct SessionKey(pub String);
 impl SessionKey {
     /// The item's `pk`.
     pub fn pk(&self) -> String {
-        format!("session#{}", self.0)
+        format!("{SESSION_PREFIX}{}", self.0)
     }
 
     /// Its first characters, which identify the session in logs: 48 bits of a hash.
@@ -37,6 +71,8 @@ impl fmt::Debug for SessionKey {
 /// A stored session. Times are in seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionItem {
+    /// How clients know the session.
+    pub id: SessionId,
     /// WorkOS user id.
     pub user_id: String,
     /// Email address.
@@ -49,8 +85,12 @@ pub struct SessionItem {
     pub role: Option<String>,
     /// Permissions in the organization.
     pub permissions: Vec<String>,
-    /// When the access token, the source of these claims, expires.
+    /// When the access token, the source of these claims, was issued, by WorkOS' clock; 0 if unknown.
+    pub claims_issued_at: u64,
+    /// When it expires.
     pub access_expires_at: u64,
+    /// Claims issued by this time, on WorkOS' clock, are out of date: the next request refreshes them.
+    pub claims_stale_at: Option<u64>,
     /// The person's name and picture.
     pub profile: Profile,
     /// The name of the current organization; `None` if it could not be looked up.
@@ -65,6 +105,12 @@ pub struct SessionItem {
     pub refresh: RefreshState,
     /// When the session was created.
     pub created_at: u64,
+    /// When the person last proved who they are. A switch and a refresh do not change it.
+    pub authenticated_at: u64,
+    /// The address that the session was begun from.
+    pub ip_address: Option<String>,
+    /// The header `User-Agent` of the sign-in.
+    pub user_agent: Option<String>,
     /// When it was last used, to within 1/20 of the idle lifetime.
     pub last_seen_at: u64,
     /// When DynamoDB may remove it.
@@ -149,7 +195,9 @@ pub struct RenewedClaims {
     pub role: Option<String>,
     /// Permissions in the organization.
     pub permissions: Vec<String>,
-    /// When the access token expires.
+    /// When the access token was issued, by WorkOS' clock.
+    pub claims_issued_at: u64,
+    /// When it expires.
     pub access_expires_at: u64,
     /// The person's name and picture.
     pub profile: Profile,
@@ -183,11 +231,11 @@ impl Table {
         })
     }
 
-    /// Stores a new session and ends the `old` ones, in one transaction if there are any. If one of them is linked to a
-    /// session that is not in `known`, nothing is written and the linked one is returned.
+    /// Stores a new session and ends the `old` ones, in one transaction. If one of them is linked to a session that is not
+    /// in `known`, nothing is written and the linked one is returned.
     ///
     /// # Errors
-    /// `store_unavailable`.
+    /// `sign_in_interrupted` if WorkOS has revoked the session meanwhile; `store_unavailable`.
     pub async fn begin_session(
         &self,
         key: &SessionKey,
@@ -195,15 +243,15 @@ impl Table {
         old: &[SessionKey],
         known: &[SessionKey],
     ) -> Result<Option<SessionItem>, ApiError> {
-        let put = Write::put(encode(key, session));
-        if old.is_empty() {
-            // Its key is the hash of 32 random bytes, which no other session has.
-            self.put(put).await?;
-            return Ok(None);
-        }
+        // Its key is the hash of 32 random bytes, which no other session has.
+        let put = Step::Put(Write::put(encode(key, session)));
+        let check = Step::Check(not_revoked(&session.workos_session_id));
         let steps = old.iter().map(|each| Step::Delete(end(each, known)));
-        match self.transact([Step::Put(put)].into_iter().chain(steps)).await? {
+        match self.transact([put, check].into_iter().chain(steps)).await? {
             None => Ok(None),
+            Some(Refused { step: 1, .. }) => {
+                Err(ApiError::new(Reason::SignInInterrupted).because("WorkOS has revoked the session"))
+            }
             Some(Refused { item: Some(item), .. }) => decode(&item).map(Some),
             Some(Refused { item: None, .. }) => {
                 Err(ApiError::new(Reason::Internal).because("a session was refused without an item"))
@@ -311,6 +359,7 @@ impl Table {
             RenewedAccess::Unverified { retry_at } => renew.set("refresh_pause", number(retry_at)),
             RenewedAccess::Verified(claims) => renew
                 .set("email", text(claims.email))
+                .set("claims_issued_at", number(claims.claims_issued_at))
                 .set("access_expires_at", number(claims.access_expires_at))
                 .set("permissions", strings(&claims.permissions))
                 .set_or_remove("organization_id", claims.organization_id.map(text))
@@ -331,8 +380,8 @@ impl Table {
     }
 
     /// Atomically replaces the old session with a new one, in a switch: only if the old one still exists and was not
-    /// renewed since `generation`. The old one stays until `readable_until`, without its refresh token. Returns whether
-    /// it was replaced.
+    /// renewed since `generation`. The old one stays until `readable_until`, without its refresh token, and no longer
+    /// counts among the person's sessions. Returns whether it was replaced.
     ///
     /// # Errors
     /// `store_unavailable`.
@@ -344,6 +393,9 @@ impl Table {
         new: (&SessionKey, &SessionItem),
     ) -> Result<bool, ApiError> {
         let (key, session) = new;
+        let switched = Write::to(session.id.switched_pk())
+            .set("current", text(&key.0))
+            .set("expires_at", number(session.created_at.saturating_add(LONGEST_SESSION)));
         let retire = Write::to(old.pk())
             .only_if("generation = :current")
             .bind("current", number(generation))
@@ -352,11 +404,14 @@ impl Table {
             .set("replaced_by", text(&key.0))
             .set("replaced_at", number(session.last_seen_at))
             .set("expires_at", number(readable_until))
+            // Out of the index of the person's sessions.
+            .set("former_user_id", text(&session.user_id))
+            .remove("user_id")
             .remove("sealed_refresh_token")
             .remove("refresh_owner")
             .remove("refresh_lease");
         let put = Write::put(encode(key, session));
-        Ok(self.transact([Step::Put(put), Step::Update(retire)]).await?.is_none())
+        Ok(self.transact([Step::Put(put), Step::Update(retire), Step::Update(switched)]).await?.is_none())
     }
 }
 
@@ -374,17 +429,22 @@ fn end(key: &SessionKey, known: &[SessionKey]) -> Write {
         .fold(delete, |delete, (index, key)| delete.bind(&format!("known{index}"), text(&key.0)))
 }
 
-fn decode(item: &Item) -> Result<SessionItem, ApiError> {
+pub(crate) fn decode(item: &Item) -> Result<SessionItem, ApiError> {
     let item = Reader(item);
+    let created_at = item.number("created_at")?;
+    // Items of earlier releases lack whatever has a default here.
+    let first_key = || item.text("pk").map(|pk| pk.trim_start_matches(SESSION_PREFIX).to_owned());
     Ok(SessionItem {
-        user_id: item.text("user_id")?,
+        id: SessionId(item.optional_text("session_id").map_or_else(first_key, Ok)?),
+        user_id: item.text("user_id").or_else(|_| item.text("former_user_id"))?,
         email: item.text("email")?,
         workos_session_id: item.text("workos_session_id")?,
         organization_id: item.optional_text("organization_id"),
         role: item.optional_text("role"),
         permissions: item.strings("permissions"),
+        claims_issued_at: item.optional_number("claims_issued_at").unwrap_or_default(),
         access_expires_at: item.number("access_expires_at")?,
-        // Items of the first releases have none of these.
+        claims_stale_at: item.optional_number("claims_stale_at"),
         profile: Profile {
             first_name: item.optional_text("first_name"),
             last_name: item.optional_text("last_name"),
@@ -400,7 +460,10 @@ fn decode(item: &Item) -> Result<SessionItem, ApiError> {
             lease_until: item.optional_number("refresh_lease"),
             pause_until: item.optional_number("refresh_pause"),
         },
-        created_at: item.number("created_at")?,
+        created_at,
+        authenticated_at: item.optional_number("authenticated_at").unwrap_or(created_at),
+        ip_address: item.optional_text("ip_address"),
+        user_agent: item.optional_text("user_agent"),
         last_seen_at: item.number("last_seen_at")?,
         expires_at: item.number("expires_at")?,
         replaced_by: link(&item, "replaced_by", "replaced_at"),
@@ -425,6 +488,8 @@ fn encode(key: &SessionKey, session: &SessionItem) -> Item {
         ("first_name", session.profile.first_name.as_ref()),
         ("last_name", session.profile.last_name.as_ref()),
         ("avatar_url", session.profile.avatar_url.as_ref()),
+        ("ip_address", session.ip_address.as_ref()),
+        ("user_agent", session.user_agent.as_ref()),
         ("impersonator", impersonator.map(|person| &person.email)),
         ("impersonation_reason", impersonator.and_then(|person| person.reason.as_ref())),
     ];
@@ -437,14 +502,17 @@ fn encode(key: &SessionKey, session: &SessionItem) -> Item {
     let links = links.flat_map(|(key, at, link)| [(key, text(&link.key.0)), (at, number(link.at))]);
     let required = [
         ("pk", text(key.pk())),
+        ("session_id", text(&session.id.0)),
         ("user_id", text(&session.user_id)),
         ("email", text(&session.email)),
         ("workos_session_id", text(&session.workos_session_id)),
         ("permissions", strings(&session.permissions)),
+        ("claims_issued_at", number(session.claims_issued_at)),
         ("access_expires_at", number(session.access_expires_at)),
         ("sealed_refresh_token", bytes(session.sealed_refresh_token.as_slice())),
         ("generation", number(session.generation)),
         ("created_at", number(session.created_at)),
+        ("authenticated_at", number(session.authenticated_at)),
         ("last_seen_at", number(session.last_seen_at)),
         ("expires_at", number(session.expires_at)),
     ];

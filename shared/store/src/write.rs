@@ -9,13 +9,12 @@ use std::time::Duration;
 use api::{ApiError, Reason, random};
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
 use crate::attributes::{Item, text};
@@ -63,6 +62,8 @@ pub(crate) enum Step {
     Put(Write),
     Update(Write),
     Delete(Write),
+    /// Writes nothing: the condition must hold.
+    Check(Write),
 }
 
 /// The first step of a transaction whose condition failed.
@@ -88,6 +89,12 @@ impl Write {
     pub(crate) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         self.set.push(format!("#{name} = :{name}"));
         self.name(name).bind(name, value)
+    }
+
+    /// Sets an attribute whose name cannot be a placeholder.
+    pub(crate) fn set_named(mut self, placeholder: &str, name: &str, value: AttributeValue) -> Self {
+        self.set.push(format!("#{placeholder} = :{placeholder}"));
+        self.name_as(placeholder, name).bind(placeholder, value)
     }
 
     /// Sets an attribute that the item does not have yet.
@@ -128,6 +135,12 @@ impl Write {
         self.name(name)
     }
 
+    /// Removes an attribute whose name cannot be a placeholder.
+    pub(crate) fn remove_named(mut self, placeholder: &str, name: &str) -> Self {
+        self.remove.push(format!("#{placeholder}"));
+        self.name_as(placeholder, name)
+    }
+
     /// Writes only if `condition` holds.
     pub(crate) fn only_if(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
@@ -161,8 +174,12 @@ impl Write {
         self
     }
 
-    fn name(mut self, name: &str) -> Self {
-        self.names.get_or_insert_default().insert(format!("#{name}"), name.to_owned());
+    fn name(self, name: &str) -> Self {
+        self.name_as(name, name)
+    }
+
+    fn name_as(mut self, placeholder: &str, name: &str) -> Self {
+        self.names.get_or_insert_default().insert(format!("#{placeholder}"), name.to_owned());
         self
     }
 
@@ -218,27 +235,22 @@ impl Step {
                     .set_return_values_on_condition_check_failure(ON_REFUSAL);
                 item.delete(delete.build()?)
             }
+            Self::Check(write) => {
+                let check = ConditionCheck::builder()
+                    .table_name(table)
+                    .set_key(Some(write.item))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(write.names)
+                    .set_expression_attribute_values(write.values)
+                    .set_return_values_on_condition_check_failure(ON_REFUSAL);
+                item.condition_check(check.build()?)
+            }
         }
         .build())
     }
 }
 
 impl Table {
-    /// Puts an item.
-    pub(crate) async fn put(&self, write: Write) -> Result<Written, ApiError> {
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(write.item))
-            .set_condition_expression(write.condition)
-            .set_expression_attribute_names(write.names)
-            .set_expression_attribute_values(write.values)
-            .set_return_values_on_condition_check_failure(ON_REFUSAL);
-        let result = within_time(retry_on_conflict(|| request.clone().send(), is_conflict)).await?;
-        written(result.map(|output| output.attributes))
-    }
-
     /// Updates an item.
     pub(crate) async fn update(&self, write: Write) -> Result<Written, ApiError> {
         let request = self
@@ -362,7 +374,7 @@ macro_rules! may_be_refused {
     )+};
 }
 
-may_be_refused!(PutItemError, UpdateItemError, DeleteItemError);
+may_be_refused!(UpdateItemError, DeleteItemError);
 
 fn written<E: MayBeRefused + ProvideErrorMetadata, R>(
     result: Result<Option<Item>, SdkError<E, R>>,

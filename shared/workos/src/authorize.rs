@@ -1,9 +1,9 @@
 //! Authorization URLs, where a browser starts a sign-in. They need no call and no API key.
 
 use api::audit::{self, Effect};
-use api::auth_data::AuthResponse;
+use api::auth_data::{AuthMethod, AuthResponse};
 use api::{
-    ApiConfig, ApiError, AuthData, ConfigError, Cookies, Env, Next, Reason, Request, Response, Route,
+    ApiConfig, ApiError, AuthData, Caller, ConfigError, Cookies, Env, Next, Reason, Request, Response, Route,
     SetCookie,
 };
 use url::form_urlencoded::Serializer;
@@ -72,6 +72,9 @@ pub struct Hints<'a> {
     pub organization: Option<&'a OrganizationId>,
     /// The invitation that the sign-in accepts.
     pub invitation: Option<&'a InvitationToken>,
+    /// The person must have proved who they are within this many seconds, or proves it again; with 0 in any case. Only
+    /// with [`Selector::AuthKit`]: WorkOS ignores it elsewhere (<https://workos.com/docs/authkit/reauthentication>).
+    pub max_age: Option<u64>,
 }
 
 /// A flow that has been started.
@@ -250,6 +253,37 @@ impl Authorize {
         }
     }
 
+    /// `error` with the way to sign in again: a code by mail, if the session began with one, or else `AuthKit`. It asks for
+    /// proof even if it still knows the person, and chooses what the person has: an SSO session leads back through the
+    /// organization's identity provider.
+    pub fn sign_in_again(
+        &self,
+        error: ApiError,
+        caller: &Caller,
+        destination: &Destination,
+        cookies: &Cookies,
+    ) -> ApiError {
+        let by_sso = match caller.method.as_deref() {
+            // `sign-in` knows what to do for an address whose method is unknown.
+            None | Some("magic_auth") => return error.next(Next::SignIn).auth_data(AuthMethod::MagicAuth {}),
+            Some(method) => method == "sso",
+        };
+        let organization = caller.organization_id.as_deref().and_then(|id| OrganizationId::parse(id).ok());
+        let hints = Hints {
+            login: Some(&caller.email),
+            organization: organization.as_ref(),
+            max_age: Some(0),
+            ..Hints::default()
+        };
+        match self.start(Selector::AuthKit, hints, destination, cookies) {
+            Ok(started) => {
+                let (auth_data, cookie) = if by_sso { started.into_sso() } else { started.into_redirect() };
+                error.next(Next::Redirect).auth_data(auth_data).cookie(cookie)
+            }
+            Err(failed) => failed,
+        }
+    }
+
     /// The authorization URL of `flow`.
     ///
     /// Both endpoints get the challenge. WorkOS documents it for `/user_management/authorize` only, but its SDKs send it
@@ -275,11 +309,13 @@ impl Authorize {
             .append_pair("state", &flow.state)
             .append_pair("code_challenge", &flow.challenge())
             .append_pair("code_challenge_method", "S256");
+        let max_age = hints.max_age.map(|seconds| seconds.to_string());
         let optional = [
             ("login_hint", hints.login),
             ("organization_id", hints.organization.map(OrganizationId::as_str)),
             // Only this endpoint takes one.
             ("invitation_token", hints.invitation.filter(|_| path != "sso").map(InvitationToken::as_str)),
+            ("max_age", max_age.as_deref()),
         ];
         query.extend_pairs(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         format!("{}/{path}/authorize?{}", self.api_url, query.finish())
@@ -366,6 +402,7 @@ mod tests {
             login: Some("jane@example.com"),
             organization: Some(&organization),
             invitation: Some(&invitation),
+            max_age: Some(0),
         };
         let destination = Destination::default();
         let started =
@@ -377,6 +414,7 @@ mod tests {
             ("login_hint", "jane@example.com"),
             ("organization_id", "org_1"),
             ("invitation_token", "invited&state=x"),
+            ("max_age", "0"),
             ("state", &started.state),
         ] {
             assert_eq!(value(&url, name).as_deref(), Some(expected), "{name}");

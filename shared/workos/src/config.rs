@@ -31,6 +31,12 @@ pub static JWKS_URL: Variable = Variable::derived(
     "The URL of the JSON Web Key Set that access tokens are verified with.",
 );
 
+/// The secrets of the webhook endpoint.
+pub static WEBHOOK_SECRET: Variable = Variable::optional(
+    "WORKOS_WEBHOOK_SECRET",
+    "The signing secret of the endpoint for webhooks in the WorkOS dashboard, or two of them, comma-separated, while it is rotated. If unset, every webhook of WorkOS is refused.",
+);
+
 /// The page that the browser returns to after a sign-in.
 pub static OAUTH_REDIRECT_URI: Variable = Variable::required(
     "OAUTH_REDIRECT_URI",

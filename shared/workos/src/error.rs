@@ -61,7 +61,7 @@ pub enum ErrorKind {
     UserExists,
     /// The address is verified already.
     AlreadyVerified,
-    /// 404 without a code.
+    /// 404 without a code, or a session that is unknown or has ended.
     NotFound,
     /// Too many attempts with one code.
     TooManyAttempts,
@@ -192,6 +192,14 @@ impl CallError {
     pub(crate) fn into_api_error(self) -> ApiError {
         let reason = self.kind.reason();
         self.into_api_error_as(reason)
+    }
+
+    /// The status of WorkOS' response; `None` without a response.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self.cause {
+            Cause::Response { status, .. } => Some(status),
+            _ => None,
+        }
     }
 
     /// Whether WorkOS did nothing, because there were too many calls.
@@ -360,13 +368,15 @@ fn known(code: &str, fields: &Map<String, Value>) -> Option<ErrorKind> {
     })
 }
 
-/// The third shape: a message alone. WorkOS' OpenAPI document has these two without a code.
+/// The third shape: a message alone. WorkOS' OpenAPI document has these without a code.
 fn from_message(fields: &Map<String, Value>) -> Option<ErrorKind> {
     let message = fields.get("message")?.as_str()?.to_ascii_lowercase();
     if message.contains("must use sso") {
         Some(ErrorKind::SsoRequired)
     } else if message.starts_with("organization not found") {
         Some(ErrorKind::OrganizationNotAllowed)
+    } else if message.starts_with("session not found") || message.starts_with("session has already") {
+        Some(ErrorKind::NotFound)
     } else {
         None
     }
@@ -442,6 +452,7 @@ mod tests {
             (400, r#"{"error":"mfa_enrollment"}"#, ErrorKind::MfaEnrollment),
             (403, r#"{"code":"mfa_enrollment"}"#, ErrorKind::MfaEnrollment),
             (404, r#"{"message":"Not Found"}"#, ErrorKind::NotFound),
+            (400, r#"{"message":"Session not found: 'session_1'."}"#, ErrorKind::NotFound),
             (
                 422,
                 r#"{"message":"Validation failed","errors":[{"field":"email","code":"email_required"}]}"#,

@@ -3,6 +3,7 @@
 //! - [`WorkOs`] looks up users, memberships and SSO connections, sends codes by mail, and enrolls and challenges
 //!   authenticator apps. It needs the API key.
 //! - [`Grants`] exchanges credentials for tokens and verifies them ([`verifier`]). It needs the key set as well.
+//! - [`Event`] is what WorkOS reports of a change: in a webhook, which [`WebhookSecrets`] verifies, or in its list of events.
 //! - [`Authorize`] starts a sign-in through the browser, [`OAuthFlow`] finishes it, and [`LogOut`] ends WorkOS' session
 //!   in the browser. They make no calls and need no key, so a function that uses only them links no HTTP client.
 //!
@@ -18,6 +19,7 @@ mod client;
 mod codes;
 pub mod config;
 mod error;
+pub mod events;
 pub mod fields;
 pub mod flow;
 mod grants;
@@ -32,11 +34,13 @@ pub mod sign_in;
 mod step_ups;
 mod transport;
 pub mod verifier;
+pub mod webhook;
 
 pub use api::OAUTH_COOKIE;
 pub use authorize::{Authorize, Hints, Selector, Started, continue_with};
 pub use client::WorkOs;
 pub use error::ErrorKind;
+pub use events::{Change, Event, EventPage, Since};
 pub use fields::{
     AuthCode, ChallengeId, ConnectionId, FlowState, InvitationToken, LoginHint, MagicCode, OrganizationId,
     PendingToken, ProviderError, RedirectUri, ReturnTo,
@@ -52,3 +56,4 @@ pub use sign_in::{
     SignIn, SsoRequired, StepUp,
 };
 pub use step_ups::{Enrollment, Factor};
+pub use webhook::WebhookSecrets;

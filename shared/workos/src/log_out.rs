@@ -34,6 +34,11 @@ impl LogOut {
         })
     }
 
+    /// The calls that end a session without the browser.
+    pub fn workos(&self) -> &WorkOs {
+        &self.workos
+    }
+
     /// The address that the browser returns to: the requested one if it is listed, or the default.
     ///
     /// # Errors

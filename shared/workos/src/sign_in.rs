@@ -97,6 +97,10 @@ pub struct Claims {
     pub impersonator: Option<String>,
     /// `exp`: the expiry, in seconds since the Unix epoch.
     pub expires_at: u64,
+    /// When it was issued; 0 if the token does not say.
+    pub issued_at: u64,
+    /// When the person proved who they are. A refresh does not change it.
+    pub authenticated_at: Option<u64>,
 }
 
 /// The person, from WorkOS' user.
@@ -113,7 +117,7 @@ pub(crate) fn user(user: workos_sdk::User) -> User {
 /// The longest name of a person or an organization, and the longest URL of a picture, in bytes. They are stored with each
 /// session and passed on with each request.
 pub(crate) const NAME_BYTES: usize = 256;
-const URL_BYTES: usize = 1024;
+pub(crate) const URL_BYTES: usize = 1024;
 
 /// Text that WorkOS knows: what is empty or longer than `max` bytes counts as unknown.
 pub(crate) fn known(text: Option<String>, max: usize) -> Option<String> {

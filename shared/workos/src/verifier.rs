@@ -75,6 +75,7 @@ struct WireClaims {
     exp: f64,
     nbf: Option<f64>,
     iat: Option<f64>,
+    auth_time: Option<f64>,
     org_id: Option<String>,
     role: Option<String>,
     permissions: Option<Vec<String>>,
@@ -166,6 +167,8 @@ impl Verifier {
             role: claims.role.filter(|text| !text.is_empty()),
             permissions: claims.permissions.unwrap_or_default(),
             impersonator: claims.act.map(|actor| actor.sub),
+            issued_at: claims.iat.map(seconds).unwrap_or_default(),
+            authenticated_at: claims.auth_time.map(seconds),
             expires_at,
         })
     }
@@ -215,6 +218,7 @@ mod tests {
             exp: NOW as f64 + 300.0,
             nbf: None,
             iat: Some(NOW as f64),
+            auth_time: None,
             org_id: None,
             role: None,
             permissions: None,

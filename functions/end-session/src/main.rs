@@ -1,0 +1,3 @@
+//! The Lambda function `end-session`.
+
+api::main!(end_session::EndSession);

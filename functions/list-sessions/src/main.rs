@@ -1,0 +1,3 @@
+//! The Lambda function `list-sessions`.
+
+api::main!(list_sessions::ListSessions);

@@ -1,0 +1,3 @@
+//! The Lambda function `sign-out-everywhere`.
+
+api::main!(sign_out_everywhere::SignOutEverywhere);

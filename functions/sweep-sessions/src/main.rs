@@ -1,0 +1,3 @@
+//! The Lambda function `sweep-sessions`.
+
+api::main!(sweep_sessions::SweepSessions);

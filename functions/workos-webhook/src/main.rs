@@ -1,0 +1,3 @@
+//! The Lambda function `workos-webhook`.
+
+api::main!(workos_webhook::WorkosWebhook);
