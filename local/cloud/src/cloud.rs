@@ -13,9 +13,9 @@ use local_gateway::Api;
 use local_livekit::LiveKit;
 use local_runtime::{Account, FunctionConfig, Functions, Invocation, InvokeError, Logs, Runtime, Watch};
 use local_template::{Deployment, Template};
-use local_workos::{Seed, WorkOs};
+use local_workos::{Seed, Webhooks, WorkOs};
 
-use super::options::{CloudError, CloudOptions, FRONT_ENDS, Hosting};
+use super::options::{CloudError, CloudOptions, FRONT_ENDS, Hosting, WORKOS_EVENTS};
 use super::part::Part;
 use super::redirects::Redirects;
 use super::schedules;
@@ -55,8 +55,15 @@ impl Cloud {
             None => {
                 let seed =
                     options.seed.as_deref().map_or_else(|| Ok(options.workos.seed.clone()), read_seed)?;
+                let webhooks = Webhooks {
+                    url: route_of(&template, "workos-webhook", &url),
+                    secret: webhook_secret(&options),
+                    events: WORKOS_EVENTS.to_vec(),
+                    ..options.workos.webhooks.clone()
+                };
                 let settings = local_workos::Options {
                     seed,
+                    webhooks,
                     redirect_uris: redirects.sign_in.registered(),
                     sign_out_redirects: redirects.sign_out.registered(),
                     initiate_login_uri: initiate_login_uri(&template, &url),
@@ -70,7 +77,7 @@ impl Cloud {
             Some(url) => Part::Outside(url),
             None => {
                 let settings = local_livekit::Options {
-                    webhook_url: webhook_url(&template, &url),
+                    webhook_url: route_of(&template, "livekit-webhook", &url),
                     ..options.livekit.clone()
                 };
                 let listener = listen("LiveKit", options.ports.livekit, "LIVEKIT_PORT").await?;
@@ -282,9 +289,10 @@ fn setting(options: &CloudOptions, name: &str, default: &str) -> String {
     options.environment.get(name).cloned().unwrap_or_else(|| default.to_owned())
 }
 
-/// The URL for LiveKit's webhooks.
-fn webhook_url(template: &Template, url: &str) -> Option<String> {
-    route_of(template, "livekit-webhook", url)
+/// The secret of WorkOS' webhooks. While it is rotated there are two, and the first one signs.
+fn webhook_secret(options: &CloudOptions) -> String {
+    let secrets = setting(options, "WORKOS_WEBHOOK_SECRET", &options.workos.webhooks.secret);
+    secrets.split(',').next().unwrap_or_default().trim().to_owned()
 }
 
 /// The URL where WorkOS begins a sign-in: on `localhost`, where front ends call the API, because the flow's cookie belongs

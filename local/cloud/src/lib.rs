@@ -35,5 +35,5 @@ mod supplied;
 pub use cloud::Cloud;
 pub use options::{
     CloudError, CloudOptions, FRONT_ENDS, Hosting, Ports, REDIRECT_URI, REDIRECT_URIS, SIGN_OUT_RETURN_TO,
-    SIGN_OUT_RETURN_TOS,
+    SIGN_OUT_RETURN_TOS, WORKOS_EVENTS,
 };

@@ -38,6 +38,16 @@ pub const SIGN_OUT_RETURN_TOS: [&str; 2] = ["http://localhost:3001", "com.exampl
 /// Where sign-outs return to, unless `SIGN_OUT_RETURN_TO` replaces it.
 pub const SIGN_OUT_RETURN_TO: &str = "http://localhost:5173";
 
+/// The events that the WorkOS double sends to `POST /webhooks/workos`: those that the function acts on. A WorkOS
+/// dashboard subscribes to the same ones; docs/operations.md lists them.
+pub const WORKOS_EVENTS: [&str; 5] = [
+    "organization_membership.deleted",
+    "organization_membership.updated",
+    "session.revoked",
+    "user.deleted",
+    "user.updated",
+];
+
 /// Where the functions run.
 #[derive(Clone, Debug)]
 pub enum Hosting {
@@ -69,7 +79,7 @@ pub struct CloudOptions {
     pub livekit_url: Option<String>,
     /// DynamoDB at this URL instead of the embedded one. A missing table is created if the URL is on this machine.
     pub dynamodb_url: Option<String>,
-    /// The WorkOS double; seed and redirect addresses are filled in.
+    /// The WorkOS double; seed, redirect addresses and the endpoint for webhooks are filled in.
     pub workos: local_workos::Options,
     /// The LiveKit double; the webhook address is filled in.
     pub livekit: local_livekit::Options,

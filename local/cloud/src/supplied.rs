@@ -37,6 +37,7 @@ impl Supplied {
         set("WORKOS_API_URL", workos.url(WorkOs::url).to_owned());
         set("WORKOS_API_KEY", options.workos.api_key.clone());
         set("WORKOS_CLIENT_ID", options.workos.client_id.clone());
+        set("WORKOS_WEBHOOK_SECRET", options.workos.webhooks.secret.clone());
         if let Part::Local(workos) = workos {
             set("WORKOS_ISSUERS", workos.issuer());
             set("WORKOS_JWKS_URL", workos.jwks_url());

@@ -17,7 +17,8 @@ pub struct Access {
     pub function: String,
     /// The IAM action without its service, e.g. `UpdateItem`.
     pub action: String,
-    /// The kind of the items: their partition key up to and including the first `#`. Empty if the call has no key.
+    /// The kind of the items: their partition key up to and including the first `#`. `index/<name>` for a query of an index.
+    /// Empty if the call has no key.
     pub kind: String,
 }
 
@@ -45,17 +46,28 @@ impl Accesses {
 
 /// The IAM actions of a call, each with the kind of its items. `Put` in a transaction needs `PutItem`, and so on.
 fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
-    let Some(items) = body.get("TransactItems").and_then(Value::as_array) else {
-        return vec![(operation.to_owned(), kind(body))];
-    };
-    let accesses = items.iter().filter_map(Value::as_object).flatten();
-    accesses.map(|(name, access)| (format!("{name}Item"), kind(access))).collect()
+    if let Some(items) = body.get("TransactItems").and_then(Value::as_array) {
+        let accesses = items.iter().filter_map(Value::as_object).flatten();
+        return accesses.map(|(name, access)| (format!("{name}Item"), kind(access))).collect();
+    }
+    if let Some(tables) = body.get("RequestItems").and_then(Value::as_object) {
+        let keys = tables.values().filter_map(|table| table.get("Keys")?.as_array()).flatten();
+        return keys.map(|key| (operation.to_owned(), kind_of(key))).collect();
+    }
+    if let Some(index) = body.get("IndexName").and_then(Value::as_str) {
+        return vec![(operation.to_owned(), format!("index/{index}"))];
+    }
+    vec![(operation.to_owned(), kind(body))]
 }
 
 /// The kind of the item in `Key` or `Item`.
 fn kind(call: &Value) -> String {
-    let key = call.get("Key").or_else(|| call.get("Item")).and_then(|item| item.pointer("/pk/S"));
-    let key = key.and_then(Value::as_str).unwrap_or_default();
+    call.get("Key").or_else(|| call.get("Item")).map(kind_of).unwrap_or_default()
+}
+
+/// The kind of the item with this key.
+fn kind_of(item: &Value) -> String {
+    let key = item.pointer("/pk/S").and_then(Value::as_str).unwrap_or_default();
     key.split_once('#').map_or_else(|| key.to_owned(), |(kind, _)| format!("{kind}#"))
 }
 
@@ -75,6 +87,17 @@ mod tests {
         let expected = [("PutItem", "session#"), ("DeleteItem", "session#"), ("ConditionCheckItem", "room#")];
         let expected = expected.map(|(action, kind)| (action.to_owned(), kind.to_owned()));
         assert_eq!(actions("TransactWriteItems", &body), expected);
+    }
+
+    #[test]
+    fn a_batch_is_an_access_to_each_of_its_items_and_a_query_to_its_index() {
+        let keys = json!([{ "pk": { "S": "session#a" } }, { "pk": { "S": "switched#a" } }]);
+        let body = json!({ "RequestItems": { "sessions": { "Keys": keys, "ConsistentRead": true } } });
+        let expected = [("BatchGetItem", "session#"), ("BatchGetItem", "switched#")];
+        let expected = expected.map(|(action, kind)| (action.to_owned(), kind.to_owned()));
+        assert_eq!(actions("BatchGetItem", &body), expected);
+        let query = json!({ "IndexName": "by_user", "KeyConditionExpression": "user_id = :user_id" });
+        assert_eq!(actions("Query", &query), [("Query".to_owned(), "index/by_user".to_owned())]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl LiveKit {
     }
 
     /// Behaves as LiveKit Cloud from now on, or as livekit-server: listing the participants of a missing room is
-    /// `not_found`, or an empty list.
+    /// `not_found`, or an empty list; and removing a participant revokes tokens, or none.
     pub fn set_cloud(&self, cloud: bool) {
         self.shared.state().cloud = cloud;
     }

@@ -2,7 +2,8 @@
 //!
 //! A room opens when it is created or first joined. It closes when it is deleted, or when it has been empty for its
 //! timeout: 300 s if nobody has joined yet, 20 s after the last participant left. An identity is in a room once: a
-//! second join removes the first. Source: `pkg/service/roommanager.go` and `roomservice.go` of livekit/livekit.
+//! second join removes the first. A removed participant gets back in with the same token, except at LiveKit Cloud, which
+//! revokes tokens. Source: `pkg/service/roommanager.go` and `roomservice.go` of livekit/livekit.
 
 use std::time::Duration;
 
@@ -10,15 +11,17 @@ use livekit_api::access_token::Claims;
 use livekit_protocol::participant_info::{Kind, State as ParticipantState};
 use livekit_protocol::{
     CreateRoomRequest, DisconnectReason, ParticipantInfo, ParticipantPermission, Room, RoomEndReason,
-    WebhookEvent,
+    RoomParticipantIdentity, WebhookEvent,
 };
 
-use crate::clock::{epoch_millis, identifier};
+use crate::clock::{epoch_millis, epoch_seconds, identifier};
 use crate::state::{OpenRoom, State, Task, room_not_found};
 use crate::twirp::{Code, Result, TwirpError};
 
 const EMPTY_TIMEOUT_SECONDS: u32 = 300;
 const DEPARTURE_TIMEOUT_SECONDS: u32 = 20;
+/// Source: `revoke_token_ts` in livekit_room.proto.
+const REVOCATION_LEEWAY_SECONDS: i64 = 60;
 const MAX_ROOM_NAME_LENGTH: usize = 256;
 
 fn participant_not_found() -> TwirpError {
@@ -91,6 +94,10 @@ impl State {
         if claims.sub.is_empty() {
             return Err(Code::InvalidArgument.error("identity cannot be empty"));
         }
+        let revoked = self.revoked.get(&(grants.room.clone(), claims.sub.clone()));
+        if self.cloud && revoked.is_some_and(|from| i64::try_from(claims.nbf).is_ok_and(|nbf| nbf < *from)) {
+            return Err(Code::Unauthenticated.error("token revoked"));
+        }
         if !self.rooms.contains_key(&grants.room) {
             self.open_room(CreateRoomRequest { name: grants.room.clone(), ..CreateRoomRequest::default() });
         }
@@ -134,6 +141,17 @@ impl State {
         if self.rooms.get(room).is_some_and(|open| open.participants.is_empty()) {
             self.close_later(room);
         }
+        Ok(())
+    }
+
+    /// Removes a participant at the request of the application.
+    pub(crate) fn remove_participant(&mut self, request: &RoomParticipantIdentity) -> Result<()> {
+        self.leave(&request.room, &request.identity, DisconnectReason::ParticipantRemoved)?;
+        let from = match request.revoke_token_ts {
+            0 => epoch_seconds() + REVOCATION_LEEWAY_SECONDS,
+            from => from,
+        };
+        self.revoked.insert((request.room.clone(), request.identity.clone()), from);
         Ok(())
     }
 

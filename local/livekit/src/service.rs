@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use livekit_api::access_token::VideoGrants;
-use livekit_protocol::{self as proto, DisconnectReason, ListParticipantsRequest, RoomParticipantIdentity};
+use livekit_protocol::{self as proto, ListParticipantsRequest, RoomParticipantIdentity};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -78,7 +78,7 @@ impl Call {
             "livekit.RoomService/RemoveParticipant" => {
                 self.serve(|grants, request: RoomParticipantIdentity| {
                     require(grants.room_admin && grants.room == request.room)?;
-                    state.leave(&request.room, &request.identity, DisconnectReason::ParticipantRemoved)?;
+                    state.remove_participant(&request)?;
                     Ok(proto::RemoveParticipantResponse {})
                 })
             }

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) egresses: Vec<EgressInfo>,
     pub(crate) automatic: bool,
     pub(crate) cloud: bool,
+    /// By room and identity: tokens that are valid from an earlier time are revoked. LiveKit Cloud only.
+    pub(crate) revoked: BTreeMap<(String, String), i64>,
     pub(crate) tokens: Vec<SeenToken>,
     pub(crate) events: Vec<WebhookEvent>,
     tasks: UnboundedSender<Task>,
@@ -43,8 +45,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(automatic: bool, tasks: UnboundedSender<Task>) -> Self {
-        let (rooms, egresses, cloud, tokens, events) = Default::default();
-        Self { rooms, egresses, automatic, cloud, tokens, events, tasks }
+        let (rooms, egresses, cloud, revoked, tokens, events) = Default::default();
+        Self { rooms, egresses, automatic, cloud, revoked, tokens, events, tasks }
     }
 
     pub(crate) fn room(&self, name: &str) -> Result<Room> {

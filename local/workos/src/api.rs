@@ -1,4 +1,4 @@
-//! Endpoints for users, organizations, memberships, connections and sessions.
+//! Endpoints for users, organizations, connections and sessions.
 
 use axum::Json;
 use axum::extract::{Path, State as Shared};
@@ -10,7 +10,7 @@ use super::error::{ApiError, Reply};
 use super::model::{CodeKind, Connection, MailedCode, Organization, User};
 use super::page;
 use super::request::{Fields, Query};
-use super::settings::{MembershipStatus, Method};
+use super::settings::Method;
 use super::state::{Authorized, Service};
 
 type Created<T = Value> = Reply<(StatusCode, Json<T>)>;
@@ -106,6 +106,45 @@ pub(super) async fn user(Authorized(service): Authorized, Path(id): Path<String>
     user.map(Json).ok_or_else(|| ApiError::not_found("User", &id))
 }
 
+/// `PUT /user_management/users/{id}`: changes the fields that it names.
+pub(super) async fn update_user(
+    Authorized(service): Authorized,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Reply<Json<User>> {
+    let (email, locale) = (fields.has("email").then(|| fields.email()).transpose()?, fields.owned("locale")?);
+    let (first_name, last_name) = (fields.owned("first_name")?, fields.owned("last_name")?);
+    let external_id = fields.owned("external_id")?;
+    let metadata = fields.has("metadata").then(|| fields.metadata()).transpose()?;
+    let email_verified = fields.has("email_verified").then(|| fields.flag("email_verified")).transpose()?;
+    let set = |field: &mut Option<String>, value: Option<String>| {
+        if value.is_some() {
+            *field = value;
+        }
+    };
+    let updated = service.state().update_user(&id, |user| {
+        set(&mut user.first_name, first_name);
+        set(&mut user.last_name, last_name);
+        set(&mut user.external_id, external_id);
+        set(&mut user.locale, locale);
+        if let Some(email) = email {
+            email.clone_into(&mut user.email);
+        }
+        user.metadata.extend(metadata.unwrap_or_default());
+        user.email_verified = email_verified.unwrap_or(user.email_verified);
+    });
+    updated.map(Json).ok_or_else(|| ApiError::not_found("User", &id))
+}
+
+/// `DELETE /user_management/users/{id}`: with its sessions and memberships.
+pub(super) async fn delete_user(
+    Authorized(service): Authorized,
+    Path(id): Path<String>,
+) -> Reply<StatusCode> {
+    let removed = service.state().remove_user(&id);
+    removed.map(|_| StatusCode::OK).ok_or_else(|| ApiError::not_found("User", &id))
+}
+
 /// `GET /organizations`
 pub(super) async fn organizations(Authorized(service): Authorized, query: Query) -> Reply {
     let state = service.state();
@@ -125,63 +164,6 @@ pub(super) async fn organization(
 ) -> Reply<Json<Organization>> {
     let organization = service.state().organizations.get(&id).cloned();
     organization.map(Json).ok_or_else(|| ApiError::not_found("Organization", &id))
-}
-
-/// `GET /user_management/organization_memberships`: by default the active ones.
-pub(super) async fn memberships(Authorized(service): Authorized, query: Query) -> Reply {
-    let (user, organization) = (query.get("user_id"), query.get("organization_id"));
-    if user.is_none() && organization.is_none() {
-        return Err(ApiError::bad_request(
-            "missing_user_id_or_organization_id",
-            "Either user_id or organization_id is required.",
-        ));
-    }
-    let mut statuses = query.all("statuses");
-    if statuses.iter().any(|status| !["active", "inactive", "pending"].contains(status)) {
-        return Err(ApiError::invalid_field("statuses", "invalid"));
-    }
-    if statuses.is_empty() {
-        statuses.push("active");
-    }
-    let state = service.state();
-    let matching = state.memberships.values().filter(|membership| {
-        user.is_none_or(|id| membership.user_id == id)
-            && organization.is_none_or(|id| membership.organization_id == id)
-            && statuses.iter().any(|status| json!(membership.status) == *status)
-    });
-    query.page(matching.map(|membership| state.membership_json(membership)))
-}
-
-/// `POST /user_management/organization_memberships`
-pub(super) async fn create_membership(Authorized(service): Authorized, fields: Fields) -> Created {
-    let (user_id, organization_id) = (fields.required("user_id")?, fields.required("organization_id")?);
-    let role = fields.text("role_slug")?.unwrap_or("member");
-    let mut state = service.state();
-    if !state.users.contains_key(user_id) {
-        return Err(ApiError::not_found("User", user_id));
-    }
-    if !state.organizations.contains_key(organization_id) {
-        return Err(ApiError::not_found("Organization", organization_id));
-    }
-    if !state.roles.contains_key(role) {
-        return Err(ApiError::unprocessable("invalid_role", "The role does not exist."));
-    }
-    if state.membership(user_id, organization_id).is_some() {
-        let message = "The user is already a member of the organization.";
-        return Err(ApiError::unprocessable("invalid_request_parameters", message));
-    }
-    let membership = state.insert_membership(user_id, organization_id, role, None, MembershipStatus::Active);
-    Ok((StatusCode::CREATED, Json(state.membership_json(&membership))))
-}
-
-/// `PUT /user_management/organization_memberships/{id}/deactivate`: ends the user's sessions in the organization.
-pub(super) async fn deactivate_membership(Authorized(service): Authorized, Path(id): Path<String>) -> Reply {
-    let mut state = service.state();
-    if let Some(found) = state.memberships.get(&id).cloned() {
-        state.deactivate_membership(&found.user_id, &found.organization_id);
-    }
-    let membership = state.memberships.get(&id).map(|membership| state.membership_json(membership));
-    membership.map(Json).ok_or_else(|| ApiError::not_found("Organization Membership", &id))
 }
 
 /// `GET /connections`

@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use url::Url;
 
+use super::clock::Timestamp;
 use super::email::{self, is_email};
 use super::invitations::Invitation;
 use super::model::{Connection, Organization, SignIn, User};
@@ -101,9 +102,23 @@ fn authorize(
         return page::problem("The invitation was sent to another email address.");
     }
     match sign_in(state, &provider, email, invitation.as_ref()) {
-        Ok(sign_in) => found(redirect(&[("code", &state.new_authorization_code(sign_in, challenge))])),
+        Ok(sign_in) => {
+            let authenticated_at = authenticated_at(state, &sign_in.user_id, query);
+            let sign_in = SignIn { authenticated_at, ..sign_in };
+            found(redirect(&[("code", &state.new_authorization_code(sign_in, challenge))]))
+        }
         Err(denied) => found(deny(denied)),
     }
+}
+
+/// When the user proved who they are, if the browser still knows them and `max_age` asks for no later proof. WorkOS'
+/// OpenAPI document: "Only supported when the provider is `authkit`".
+fn authenticated_at(state: &State, user_id: &str, query: &Query) -> Option<Timestamp> {
+    let at = *state.remembered.get(user_id)?;
+    let max_age = query.get("max_age").filter(|_| query.get("provider") == Some("authkit"));
+    let is_too_old = |seconds: i64| state.now().seconds() - at.seconds() >= seconds;
+    let needs_proof = max_age.and_then(|text| text.parse().ok()).is_some_and(is_too_old);
+    (!needs_proof).then_some(at)
 }
 
 /// Whether a redirect URI is an allowed one, or matches its wildcard port.
@@ -123,6 +138,9 @@ fn select(state: &State, selectors: Selectors, query: &Query) -> Result<Provider
     match (query.get("code_challenge"), query.get("code_challenge_method")) {
         (None, None) | (Some(_), Some("S256")) => {}
         _ => return Err(("invalid_request", "PKCE takes a code_challenge with code_challenge_method S256.")),
+    }
+    if query.get("max_age").is_some_and(|text| text.parse::<u32>().is_err()) {
+        return Err(("invalid_request", "The max_age must be a number of seconds."));
     }
     let [connection, organization] = selectors.map(|name| query.get(name));
     match (connection, organization, query.get("provider")) {

@@ -1,6 +1,6 @@
 //! Points in time.
 
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::ser::Error as _;
@@ -15,8 +15,7 @@ pub(super) struct Timestamp(pub(super) i64);
 impl Timestamp {
     /// The machine's time.
     pub(super) fn now() -> Self {
-        let now = OffsetDateTime::now_utc();
-        Self(now.unix_timestamp() * 1000 + i64::from(now.millisecond()))
+        OffsetDateTime::now_utc().into()
     }
 
     /// Seconds since the Unix epoch.
@@ -25,11 +24,25 @@ impl Timestamp {
     }
 }
 
+impl From<OffsetDateTime> for Timestamp {
+    fn from(time: OffsetDateTime) -> Self {
+        Self(time.unix_timestamp() * 1000 + i64::from(time.millisecond()))
+    }
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinHandle;
 
 use local_proxy::FaultProxy;
 
+use super::clock::Timestamp;
+use super::events::Event;
 use super::keys::{self, SigningKey};
 use super::mfa;
 use super::model::{Connection, Domain, Grant, Organization};
@@ -17,6 +20,7 @@ use super::options::{Mail, Options};
 use super::router;
 use super::settings::{ConnectionState, DomainState, Environment, MembershipStatus, Policy};
 use super::state::{Service, State};
+use super::webhooks::{self, Delivery};
 
 /// A running double. Dropping it stops the server and closes every connection.
 pub struct WorkOs {
@@ -24,6 +28,7 @@ pub struct WorkOs {
     proxy: FaultProxy,
     service: Service,
     server: JoinHandle<()>,
+    sender: JoinHandle<()>,
 }
 
 /// Starts the double on `listener`.
@@ -34,11 +39,16 @@ pub async fn start(listener: TcpListener, mut options: Options) -> WorkOs {
     let seed = std::mem::take(&mut options.seed);
     let mut state = State::new(&url, options, seed.environment.clone());
     state.populate(seed);
+    // The seed is what was there before.
+    state.events.clear();
+    let (queue, events) = unbounded_channel();
+    state.outbox.queue = Some(queue);
     let service = Service::new(state);
+    let sender = tokio::spawn(webhooks::run(service.clone(), events));
     let proxy = FaultProxy::default();
     let serving =
         local_proxy::serve(listener, router::router(service.clone()), proxy.clone(), router::name_call);
-    WorkOs { url, proxy, service, server: tokio::spawn(serving) }
+    WorkOs { url, proxy, service, server: tokio::spawn(serving), sender }
 }
 
 /// Only the address: the state is full of tokens.
@@ -51,6 +61,7 @@ impl fmt::Debug for WorkOs {
 impl Drop for WorkOs {
     fn drop(&mut self) {
         self.server.abort();
+        self.sender.abort();
     }
 }
 
@@ -106,11 +117,11 @@ impl WorkOs {
 
     /// Sets a user's names and picture.
     pub fn set_profile(&self, user_id: &str, first_name: &str, last_name: &str, picture: &str) {
-        if let Some(user) = self.service.state().users.get_mut(user_id) {
+        self.service.state().update_user(user_id, |user| {
             user.first_name = Some(first_name.to_owned());
             user.last_name = Some(last_name.to_owned());
             user.profile_picture_url = Some(picture.to_owned());
-        }
+        });
     }
 
     /// The id of the user with this address.
@@ -155,6 +166,14 @@ impl WorkOs {
         format!("{}/idp?{query}", self.url)
     }
 
+    /// The user's browser still knows them, from a sign-in some time `ago`: hosted pages ask for no proof, except at AuthKit
+    /// with a shorter `max_age`.
+    pub fn remember_sign_in(&self, user_id: &str, ago: Duration) {
+        let mut state = self.service.state();
+        let at = Timestamp(state.now().0 - i64::try_from(ago.as_millis()).unwrap_or_default());
+        state.remembered.insert(user_id.to_owned(), at);
+    }
+
     /// Every refresh token issued, used ones included.
     pub fn refresh_tokens(&self) -> Vec<String> {
         self.service.state().refresh_tokens.keys().cloned().collect()
@@ -177,7 +196,8 @@ impl WorkOs {
         self.service.state().environment = environment;
     }
 
-    /// Adds an active membership, replacing the user's previous one in the organization; returns its id.
+    /// Makes the user an active member of the organization, with this role and these permissions; returns the id of the
+    /// membership.
     pub fn add_membership(
         &self,
         user_id: &str,
@@ -186,15 +206,32 @@ impl WorkOs {
         permissions: &[&str],
     ) -> String {
         let mut state = self.service.state();
-        state.memberships.retain(|_, old| old.user_id != user_id || old.organization_id != organization_id);
         let permissions = permissions.iter().map(|permission| (*permission).to_owned()).collect();
         let status = MembershipStatus::Active;
-        state.insert_membership(user_id, organization_id, role, Some(permissions), status).id
+        let Some(known) = state.membership(user_id, organization_id).map(|known| known.id.clone()) else {
+            return state.insert_membership(user_id, organization_id, role, Some(permissions), status).id;
+        };
+        state.update_membership(&known, |known| {
+            (known.status, known.permissions) = (status, permissions);
+            role.clone_into(&mut known.role);
+        });
+        known
     }
 
     /// Deactivates a membership and ends the user's sessions in the organization.
     pub fn deactivate_membership(&self, user_id: &str, organization_id: &str) {
-        self.service.state().deactivate_membership(user_id, organization_id);
+        let mut state = self.service.state();
+        if let Some(id) = state.membership(user_id, organization_id).map(|found| found.id.clone()) {
+            state.update_membership(&id, |membership| membership.status = MembershipStatus::Inactive);
+        }
+    }
+
+    /// Removes a membership and ends the user's sessions in the organization.
+    pub fn remove_membership(&self, user_id: &str, organization_id: &str) {
+        let mut state = self.service.state();
+        if let Some(id) = state.membership(user_id, organization_id).map(|found| found.id.clone()) {
+            state.remove_membership(&id);
+        }
     }
 
     /// Adds an SSO connection for the organization's current domains; returns its id.
@@ -212,9 +249,7 @@ impl WorkOs {
 
     /// Sets whether a user's address is verified.
     pub fn set_email_verified(&self, user_id: &str, verified: bool) {
-        if let Some(user) = self.service.state().users.get_mut(user_id) {
-            user.email_verified = verified;
-        }
+        self.service.state().update_user(user_id, |user| user.email_verified = verified);
     }
 
     /// Enrols an authenticator app whose first code was accepted.
@@ -258,9 +293,68 @@ impl WorkOs {
         self.service.state().end_sessions(|session| session.sign_in.user_id == user_id)
     }
 
+    /// Ends one session; whether it was live.
+    pub fn revoke_session(&self, session_id: &str) -> bool {
+        self.service.state().end_sessions(|session| session.id == session_id) > 0
+    }
+
+    /// Every event so far, oldest first, sent or not.
+    pub fn events(&self) -> Vec<Event> {
+        self.service.state().events.clone()
+    }
+
+    /// Sets the URL for events from now on. With `None` they are logged, but never sent.
+    pub fn set_webhook_url(&self, url: Option<String>) {
+        self.service.state().options.webhooks.url = url;
+    }
+
+    /// The value of `WorkOS-Signature` for a body sent now.
+    pub fn sign_webhook(&self, body: &str) -> String {
+        webhooks::sign_webhook(&self.service.state().options.webhooks.secret, Timestamp::now().0, body)
+    }
+
+    /// Holds webhooks back from now on.
+    pub fn hold_webhooks(&self) {
+        self.service.state().outbox.held.get_or_insert_default();
+    }
+
+    /// Stops holding webhooks back, and sends those that were: those of the list that `arrange` makes of them. A test can
+    /// drop, repeat and reorder them.
+    pub fn release_webhooks(&self, arrange: impl FnOnce(Vec<Event>) -> Vec<Event>) {
+        let held = self.service.state().take_held();
+        arrange(held).into_iter().for_each(|event| self.send_webhook(event));
+    }
+
+    /// Loses the next webhooks: their events are logged, but never sent.
+    pub fn lose_webhooks(&self, number: usize) {
+        self.service.state().outbox.lose = number;
+    }
+
+    /// Sends an event, again or for the first time, even if webhooks are held back.
+    pub fn send_webhook(&self, event: Event) {
+        self.service.state().send_event(event);
+    }
+
+    /// The webhooks so far, with the responses to each attempt.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.service.state().outbox.deliveries.clone()
+    }
+
+    /// Waits until every webhook that is not held back has been delivered or given up.
+    pub async fn webhooks_settled(&self) {
+        let mut pending = self.service.state().outbox.pending.subscribe();
+        // It cannot fail: the sender lives as long as `self`.
+        let _ = pending.wait_for(|pending| *pending == 0).await;
+    }
+
     /// Moves the double's clock forward: everything ages, and new tokens are issued in the future.
     pub fn advance(&self, by: Duration) {
         self.service.state().ahead += by;
+    }
+
+    /// Moves the double's clock back: what happens from now on seems to have happened earlier.
+    pub fn rewind(&self, by: Duration) {
+        self.service.state().behind += by;
     }
 
     /// Expires every code and pending authentication token.

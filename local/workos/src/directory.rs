@@ -5,7 +5,7 @@ use std::mem;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::model::{Connection, Membership, Organization, SeedMembership, User};
+use super::model::{Connection, Membership, Organization, SeedMembership, Session, User};
 use super::seed::Seed;
 use super::settings::MembershipStatus;
 use super::state::State;
@@ -44,7 +44,34 @@ impl State {
         if user.totp {
             self.enroll(&user, None, None, true);
         }
+        self.user_event("user.created", &user);
         user
+    }
+
+    /// Changes a user; `None` if there is none with this id.
+    pub(super) fn update_user(&mut self, id: &str, change: impl FnOnce(&mut User)) -> Option<User> {
+        let now = self.now();
+        let user = self.users.get_mut(id)?;
+        change(user);
+        user.updated_at = now;
+        let user = user.clone();
+        self.user_event("user.updated", &user);
+        Some(user)
+    }
+
+    /// Removes a user with its sessions and memberships; `None` if there is none with this id.
+    pub(super) fn remove_user(&mut self, id: &str) -> Option<User> {
+        let user = self.users.get(id)?.clone();
+        self.end_sessions(|session| session.sign_in.user_id == id);
+        let memberships = self.memberships.values().filter(|membership| membership.user_id == id);
+        let memberships: Vec<_> = memberships.map(|membership| membership.id.clone()).collect();
+        for membership in memberships {
+            self.remove_membership(&membership);
+        }
+        self.factors.retain(|_, factor| factor.user_id != id);
+        self.users.remove(id);
+        self.user_event("user.deleted", &user);
+        Some(user)
     }
 
     /// Inserts a user with nothing but an address.
@@ -123,6 +150,7 @@ impl State {
         permissions: Option<Vec<String>>,
         status: MembershipStatus,
     ) -> Membership {
+        let now = self.now();
         let membership = Membership {
             id: self.new_id("om"),
             user_id: user_id.to_owned(),
@@ -130,10 +158,46 @@ impl State {
             status,
             role: role.to_owned(),
             permissions: permissions.or_else(|| self.roles.get(role).cloned()).unwrap_or_default(),
-            created_at: self.now(),
+            created_at: now,
+            updated_at: now,
         };
         self.memberships.insert(membership.id.clone(), membership.clone());
+        self.membership_event("organization_membership.created", &membership);
         membership
+    }
+
+    /// Changes a membership; `None` if there is none with this id. If it is not active afterwards, the user's sessions in
+    /// the organization end.
+    pub(super) fn update_membership(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Membership),
+    ) -> Option<Membership> {
+        let now = self.now();
+        let membership = self.memberships.get_mut(id)?;
+        change(membership);
+        membership.updated_at = now;
+        let membership = membership.clone();
+        self.membership_event("organization_membership.updated", &membership);
+        if membership.status != MembershipStatus::Active {
+            self.end_sessions_of(&membership);
+        }
+        Some(membership)
+    }
+
+    /// Removes a membership and ends the user's sessions in the organization; `None` if there is none with this id.
+    pub(super) fn remove_membership(&mut self, id: &str) -> Option<Membership> {
+        let membership = self.memberships.remove(id)?;
+        self.membership_event("organization_membership.deleted", &membership);
+        self.end_sessions_of(&membership);
+        Some(membership)
+    }
+
+    /// Ends the sessions that a membership allowed.
+    fn end_sessions_of(&mut self, Membership { user_id, organization_id, .. }: &Membership) {
+        self.end_sessions(|Session { sign_in, .. }| {
+            sign_in.user_id == *user_id && sign_in.organization_id.as_ref() == Some(organization_id)
+        });
     }
 
     pub(super) fn user_by_email(&self, email: &str) -> Option<&User> {
@@ -152,20 +216,12 @@ impl State {
     }
 
     pub(super) fn membership_json(&self, membership: &Membership) -> Value {
-        json!({
-            "object": "organization_membership",
-            "id": membership.id,
-            "user_id": membership.user_id,
-            "organization_id": membership.organization_id,
-            "organization_name": self.organizations.get(&membership.organization_id).map(|found| &found.name),
-            "status": membership.status,
-            "directory_managed": false,
-            "custom_attributes": {},
-            "role": {"slug": membership.role},
-            "roles": [{"slug": membership.role}],
-            "user": self.users.get(&membership.user_id),
-            "created_at": membership.created_at,
-            "updated_at": membership.created_at,
-        })
+        let mut body = membership.json();
+        let organization = self.organizations.get(&membership.organization_id);
+        if let Value::Object(fields) = &mut body {
+            fields.insert("organization_name".to_owned(), json!(organization.map(|found| &found.name)));
+            fields.insert("user".to_owned(), json!(self.users.get(&membership.user_id)));
+        }
+        body
     }
 }

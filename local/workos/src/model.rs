@@ -137,6 +137,26 @@ pub(super) struct Membership {
     pub(super) role: String,
     pub(super) permissions: Vec<String>,
     pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+}
+
+impl Membership {
+    /// As events show it; responses have more fields.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "object": "organization_membership",
+            "id": self.id,
+            "user_id": self.user_id,
+            "organization_id": self.organization_id,
+            "status": self.status,
+            "directory_managed": false,
+            "custom_attributes": {},
+            "role": {"slug": self.role},
+            "roles": [{"slug": self.role}],
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        })
+    }
 }
 
 /// An SSO connection. It covers the domains of its organization.
@@ -199,6 +219,9 @@ pub(super) struct SignIn {
     pub(super) email_verified: bool,
     #[serde(skip)]
     pub(super) second_factor: bool,
+    /// When the user proved who they are, if that was before this sign-in.
+    #[serde(skip)]
+    pub(super) authenticated_at: Option<Timestamp>,
     /// The id of the invitation that the sign-in accepts.
     #[serde(skip)]
     pub(super) invitation: Option<String>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::seed::Seed;
+use super::webhooks::Webhooks;
 
 /// Options of the double.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Options {
     pub replay_window: Duration,
     /// Whether to apply WorkOS' limits per address: 3 Magic Auth codes and 10 attempts to redeem one in 60 seconds.
     pub rate_limits: bool,
+    /// Webhooks; off without a URL.
+    pub webhooks: Webhooks,
     /// Receives every mail. [`WorkOs::mails`](crate::WorkOs::mails) keeps them as well.
     pub mail: Option<UnboundedSender<Mail>>,
 }
@@ -54,6 +57,7 @@ impl Default for Options {
             code_lifetime: Duration::from_secs(600),
             replay_window: Duration::from_secs(30),
             rate_limits: false,
+            webhooks: Webhooks::default(),
             mail: None,
         }
     }

@@ -11,7 +11,7 @@ use super::state::State;
 impl State {
     /// Starts a session, or returns an error that names the missing step.
     pub(super) fn admit(&mut self, mut sign_in: SignIn, client: Client) -> Result<Value, ApiError> {
-        let Some(user) = self.users.get_mut(&sign_in.user_id) else {
+        let Some(user) = self.users.get(&sign_in.user_id).cloned() else {
             return Err(ApiError::invalid_grant("The user no longer exists."));
         };
         // The dashboard's users need no method and no factor of the person's.
@@ -20,8 +20,10 @@ impl State {
             let message = "The authentication method is not allowed.";
             return Err(ApiError::forbidden("authentication_method_not_allowed", message));
         }
-        user.email_verified |= sign_in.email_verified;
-        let user = user.clone();
+        let verified = (sign_in.email_verified && !user.email_verified)
+            .then(|| self.update_user(&user.id, |user| user.email_verified = true))
+            .flatten();
+        let user = verified.unwrap_or(user);
         if !user.email_verified && !is_impersonated && self.environment.email_verification_required {
             let message = "Email ownership must be verified before authentication.";
             return Err(ApiError::forbidden("email_verification_required", message)

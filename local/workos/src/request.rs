@@ -46,6 +46,11 @@ impl Fields {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the field is present.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// A string, if present; 422 if it is of another type.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let invalid = || ApiError::invalid_field(name, "must_be_a_string");
@@ -111,14 +116,20 @@ impl Query {
             .filter(|value| !value.is_empty())
             .collect()
     }
+
+    /// `limit`, from 1 to 100; 10 by default.
+    pub(super) fn limit(&self) -> Result<usize, ApiError> {
+        match self.get("limit").map(str::parse::<usize>) {
+            None => Ok(10),
+            Some(Ok(limit @ 1..=100)) => Ok(limit),
+            Some(_) => Err(ApiError::invalid_field("limit", "out_of_range")),
+        }
+    }
+
     /// One page of a list with cursors (`limit`, `before`, `after`, `order`). `items` are oldest first; the page is newest
     /// first unless the query says `order=asc`.
     pub(super) fn page(&self, items: impl Iterator<Item = Value>) -> Reply {
-        let limit = match self.get("limit").map(str::parse::<usize>) {
-            None => 10,
-            Some(Ok(limit @ 1..=100)) => limit,
-            Some(_) => return Err(ApiError::invalid_field("limit", "out_of_range")),
-        };
+        let limit = self.limit()?;
         let mut items: Vec<Value> = items.collect();
         match self.get("order") {
             None | Some("desc") => items.reverse(),

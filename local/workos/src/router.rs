@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use super::error::ApiError;
 use super::request::Fields;
 use super::state::Service;
-use super::{api, authenticate, authorize, hosted, invitations, mfa, random};
+use super::{api, authenticate, authorize, events, hosted, invitations, memberships, mfa, random};
 
 /// Every endpoint of the double.
 pub(super) fn router(service: Service) -> Router {
@@ -23,15 +23,17 @@ pub(super) fn router(service: Service) -> Router {
         .route("/sso/jwks/{client_id}", get(api::jwks))
         .route("/user_management/magic_auth", post(api::create_magic_auth))
         .route("/user_management/users", get(api::users).post(api::create_user))
-        .route("/user_management/users/{id}", get(api::user))
+        .route("/user_management/users/{id}", get(api::user).put(api::update_user).delete(api::delete_user))
         .route("/user_management/users/{id}/sessions", get(api::sessions))
         .route("/user_management/sessions/revoke", post(api::revoke_session))
         .route("/user_management/sessions/logout", get(api::logout))
+        .route("/user_management/organization_memberships", get(memberships::list).post(memberships::create))
         .route(
-            "/user_management/organization_memberships",
-            get(api::memberships).post(api::create_membership),
+            "/user_management/organization_memberships/{id}",
+            get(memberships::get).put(memberships::update).delete(memberships::delete),
         )
-        .route("/user_management/organization_memberships/{id}/deactivate", put(api::deactivate_membership))
+        .route("/user_management/organization_memberships/{id}/deactivate", put(memberships::deactivate))
+        .route("/user_management/organization_memberships/{id}/reactivate", put(memberships::reactivate))
         .route("/user_management/invitations", get(invitations::list).post(invitations::create))
         .route("/user_management/invitations/{id}", get(invitations::get))
         .route("/user_management/invitations/{id}/revoke", post(invitations::revoke))
@@ -41,6 +43,7 @@ pub(super) fn router(service: Service) -> Router {
         .route("/organizations", get(api::organizations))
         .route("/organizations/{id}", get(api::organization))
         .route("/connections", get(api::connections))
+        .route("/events", get(events::list))
         .route("/user_management/users/{id}/auth_factors", get(mfa::factors).post(mfa::create_factor))
         .route("/auth/factors/{id}", get(mfa::factor).delete(mfa::delete_factor))
         .route("/auth/factors/{id}/challenge", post(mfa::challenge))
@@ -79,12 +82,18 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
         ("GET", ["users"]) => "users.list",
         ("POST", ["users"]) => "users.create",
         ("GET", ["users", _]) => "users.get",
+        ("PUT", ["users", _]) => "users.update",
+        ("DELETE", ["users", _]) => "users.delete",
         ("GET", ["users", _, "sessions"]) => "sessions.list",
         ("POST", ["sessions", "revoke"]) => "sessions.revoke",
         ("GET", ["sessions", "logout"]) => "logout",
         ("GET", ["organization_memberships"]) => "organization_memberships.list",
         ("POST", ["organization_memberships"]) => "organization_memberships.create",
+        ("GET", ["organization_memberships", _]) => "organization_memberships.get",
+        ("PUT", ["organization_memberships", _]) => "organization_memberships.update",
+        ("DELETE", ["organization_memberships", _]) => "organization_memberships.delete",
         ("PUT", ["organization_memberships", _, "deactivate"]) => "organization_memberships.deactivate",
+        ("PUT", ["organization_memberships", _, "reactivate"]) => "organization_memberships.reactivate",
         ("POST", ["invitations"]) => "invitations.create",
         ("GET", ["invitations"]) => "invitations.list",
         ("GET", ["invitations", _]) => "invitations.get",
@@ -92,6 +101,7 @@ pub(super) fn name_call(parts: &Parts, body: &Bytes) -> String {
         ("GET", ["organizations"]) => "organizations.list",
         ("GET", ["organizations", _]) => "organizations.get",
         ("GET", ["connections"]) => "connections.list",
+        ("GET", ["events"]) => "events.list",
         ("GET", ["users", _, "auth_factors"]) => "mfa.factors.list",
         ("POST", ["users", _, "auth_factors"]) => "mfa.factors.create",
         ("GET", ["auth", "factors", _]) => "mfa.factors.get",

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::model::{Client, RefreshToken, Session, SessionStatus, SignIn};
 use super::random;
-use super::settings::MembershipStatus;
 use super::state::State;
 
 /// How long an impersonation lasts: <https://workos.com/docs/authkit/impersonation>.
@@ -35,6 +34,7 @@ impl State {
             ended_at: None,
         };
         self.sessions.insert(session.id.clone(), session.clone());
+        self.session_event("session.created", &session);
         self.issue(&session, self.options.access_token_lifetime)
     }
 
@@ -51,7 +51,7 @@ impl State {
             "iat": now.seconds(),
             "exp": (now + lifetime).seconds(),
             "client_id": self.options.client_id,
-            "auth_time": session.created_at.seconds(),
+            "auth_time": session.sign_in.authenticated_at.unwrap_or(session.created_at).seconds(),
             "org_id": organization_id,
             "act": session.sign_in.impersonator.as_ref().map(|person| json!({"sub": person.email})),
             "role": membership.map(|found| &found.role),
@@ -91,29 +91,15 @@ impl State {
         let live = self.sessions.values_mut().filter(|session| session.is_live(now) && matches(session));
         let end = |session: &mut Session| {
             session.status = SessionStatus::Revoked;
+            session.updated_at = now;
             session.ended_at = Some(now);
+            session.clone()
         };
-        live.map(end).count()
-    }
-
-    /// Removes a user with its memberships, and ends its sessions.
-    pub(super) fn remove_user(&mut self, user_id: &str) {
-        self.end_sessions(|session| session.sign_in.user_id == user_id);
-        self.memberships.retain(|_, membership| membership.user_id != user_id);
-        self.factors.retain(|_, factor| factor.user_id != user_id);
-        self.users.remove(user_id);
-    }
-
-    /// Deactivates a membership and ends the user's sessions in the organization.
-    pub(super) fn deactivate_membership(&mut self, user_id: &str, organization_id: &str) {
-        for membership in self.memberships.values_mut() {
-            if membership.user_id == user_id && membership.organization_id == organization_id {
-                membership.status = MembershipStatus::Inactive;
-            }
+        let ended: Vec<Session> = live.map(end).collect();
+        for session in &ended {
+            self.session_event("session.revoked", session);
         }
-        self.end_sessions(|Session { sign_in, .. }| {
-            sign_in.user_id == user_id && sign_in.organization_id.as_deref() == Some(organization_id)
-        });
+        ended.len()
     }
 }
 

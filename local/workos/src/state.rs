@@ -10,6 +10,7 @@ use http::{StatusCode, header};
 
 use super::clock::Timestamp;
 use super::error::ApiError;
+use super::events::Event;
 use super::invitations::Invitation;
 use super::keys::{self, SigningKey};
 use super::model::{
@@ -19,6 +20,7 @@ use super::model::{
 use super::options::{Mail, Options};
 use super::random;
 use super::settings::Environment;
+use super::webhooks::Outbox;
 
 /// The shared state.
 #[derive(Clone)]
@@ -60,6 +62,8 @@ pub(super) struct State {
     pub(super) environment: Environment,
     /// How far the double's clock is ahead of the machine's.
     pub(super) ahead: Duration,
+    /// How far it is behind.
+    pub(super) behind: Duration,
     pub(super) roles: BTreeMap<String, Vec<String>>,
     pub(super) users: BTreeMap<String, User>,
     pub(super) organizations: BTreeMap<String, Organization>,
@@ -83,11 +87,16 @@ pub(super) struct State {
     pub(super) invitations: BTreeMap<String, Invitation>,
     /// Impersonations that the dashboard has begun, by the browser's cookie.
     pub(super) impersonations: HashMap<String, SignIn>,
+    /// When users proved who they are in browsers that still know them.
+    pub(super) remembered: HashMap<String, Timestamp>,
     /// The keys of the JWKS; the last one signs.
     pub(super) keys: Vec<Arc<SigningKey>>,
     /// Lifetime of the next access token issued by a refresh, used once.
     pub(super) next_refreshed_lifetime: Option<Duration>,
     pub(super) mails: Vec<Mail>,
+    /// Oldest first.
+    pub(super) events: Vec<Event>,
+    pub(super) outbox: Outbox,
     /// Times of recent calls, by limit and lowercase address.
     recent: HashMap<(&'static str, String), Vec<Timestamp>>,
     sequence: u32,
@@ -108,7 +117,7 @@ impl State {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::now() + self.ahead
+        Timestamp::now() + self.ahead - self.behind
     }
 
     /// When a code issued now expires.

@@ -73,9 +73,11 @@ impl Dev {
         tokio::pin!(stop);
         let terminal = Terminal::stdout();
         let (mail, mut mails) = unbounded_channel();
+        let (delivery, mut deliveries) = unbounded_channel();
 
         let mut options = self.options(terminal)?;
         options.workos.mail = Some(mail);
+        options.workos.webhooks.log = Some(delivery);
         let seed = options.seed.clone();
         let mut programs = Programs::default();
         let run = async {
@@ -109,6 +111,7 @@ impl Dev {
         let ended = loop {
             tokio::select! {
                 Some(mail) = mails.recv() => terminal.line(&terminal.bold(&format!("✉ {mail}"))),
+                Some(delivery) = deliveries.recv() => terminal.line(&format!("⇄ WorkOS: {delivery}")),
                 ended = programs.ended() => break Err(ended.into()),
                 () = &mut stop => break Ok(()),
             }

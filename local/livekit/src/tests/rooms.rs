@@ -1,5 +1,7 @@
 //! Rooms and their participants.
 
+use livekit_protocol::RoomParticipantIdentity;
+
 use super::*;
 
 #[tokio::test]
@@ -93,11 +95,7 @@ async fn a_room_that_stays_empty_closes_and_its_recording_ends() {
 fn an_outdated_timer_does_not_close_the_room() {
     let (tasks, mut scheduled) = unbounded_channel();
     let mut state = crate::state::State::new(true, tasks);
-    let claims = |identity: &str| Claims {
-        sub: identity.to_owned(),
-        video: VideoGrants { room_join: true, room: "blue".to_owned(), ..VideoGrants::default() },
-        ..Claims::default()
-    };
+    let claims = |identity: &str| claims("blue", identity);
     state.join(&claims("user_1")).unwrap();
     state.leave("blue", "user_1", DisconnectReason::ClientInitiated).unwrap();
     state.join(&claims("user_2")).unwrap();
@@ -136,4 +134,32 @@ async fn a_full_room_rejects_another_participant() {
     assert_eq!(livekit.join(&join_token("blue", "user_2")).unwrap_err().code, Code::ResourceExhausted);
     livekit.join(&join_token("blue", "user_1")).unwrap();
     assert_eq!(livekit.participants("blue").len(), 1);
+}
+
+#[tokio::test]
+async fn a_removed_participant_gets_back_in_except_at_livekit_cloud() {
+    let livekit = livekit().await;
+    let (mut old, mut new) = (claims("blue", "user_1"), claims("blue", "user_1"));
+    (old.nbf, new.nbf) = (1000, 1001);
+    for (cloud, refused) in [(false, false), (true, true)] {
+        livekit.set_cloud(cloud);
+        livekit.shared.state().join(&new).unwrap();
+        let request = RoomParticipantIdentity {
+            room: "blue".to_owned(),
+            identity: "user_1".to_owned(),
+            revoke_token_ts: 1001,
+        };
+        livekit.shared.state().remove_participant(&request).unwrap();
+        assert!(livekit.participants("blue").is_empty());
+        assert_eq!(livekit.shared.state().join(&old).is_err(), refused);
+        livekit.shared.state().join(&new).unwrap();
+    }
+}
+
+fn claims(room: &str, identity: &str) -> Claims {
+    Claims {
+        sub: identity.to_owned(),
+        video: VideoGrants { room_join: true, room: room.to_owned(), ..VideoGrants::default() },
+        ..Claims::default()
+    }
 }

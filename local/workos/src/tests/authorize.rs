@@ -111,3 +111,28 @@ async fn google_creates_the_user_if_sign_up_is_allowed() -> TestResult {
     assert_eq!(error(&bed.exchange(&dead).await?), (400, "invalid_grant"));
     Ok(())
 }
+
+#[tokio::test]
+async fn max_age_asks_a_known_user_for_proof_at_authkit_only() -> TestResult {
+    let bed = TestBed::new().await?;
+    let ann = bed.workos.add_user("ann@acme.test");
+    let hint = ("login_hint", "ann@acme.test");
+    let authkit = [("provider", "authkit"), ("organization_id", ACME), hint];
+    let by_connection = [("connection_id", ACME_CONNECTION), hint, ("max_age", "0")];
+    bed.workos.remember_sign_in(&ann, std::time::Duration::from_secs(1000));
+    for (pairs, is_proof) in [
+        (authkit.to_vec(), false),
+        ([&authkit[..], &[("max_age", "0")]].concat(), true),
+        ([&authkit[..], &[("max_age", "900")]].concat(), true),
+        ([&authkit[..], &[("max_age", "1100")]].concat(), false),
+        (by_connection.to_vec(), false),
+    ] {
+        let code = bed.authorize(UM, &pairs).await?.redirected("code")?;
+        let claims = bed.exchange(&code).await?.claims()?;
+        let age = claims["iat"].as_i64().zip(claims["auth_time"].as_i64()).map(|(iat, at)| iat - at);
+        assert_eq!(age.is_some_and(|age| age < 900), is_proof, "{pairs:?}: {claims}");
+    }
+    let back = bed.authorize(UM, &[&authkit[..], &[("max_age", "soon")]].concat()).await?;
+    assert_eq!(back.redirected("error")?, "invalid_request");
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod directory;
+mod events;
 mod faults;
 mod grants;
 mod hosted;
@@ -9,6 +10,7 @@ mod invitations;
 mod policies;
 mod refresh;
 mod tokens;
+mod webhooks;
 
 use std::error::Error;
 
@@ -99,9 +101,22 @@ impl TestBed {
         self.send(request.header(header::AUTHORIZATION, "Bearer sk_test_default"), String::new()).await
     }
 
+    async fn delete(&self, path: &str) -> Result<Response, Box<dyn Error>> {
+        let request = self.request(Method::DELETE, path);
+        self.send(request.header(header::AUTHORIZATION, "Bearer sk_test_default"), String::new()).await
+    }
+
     async fn post(&self, path: &str, body: Value) -> Result<Response, Box<dyn Error>> {
+        self.with_body(Method::POST, path, body).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Result<Response, Box<dyn Error>> {
+        self.with_body(Method::PUT, path, body).await
+    }
+
+    async fn with_body(&self, method: Method, path: &str, body: Value) -> Result<Response, Box<dyn Error>> {
         let request = self
-            .request(Method::POST, path)
+            .request(method, path)
             .header(header::AUTHORIZATION, "Bearer sk_test_default")
             .header(header::CONTENT_TYPE, "application/json");
         self.send(request, body.to_string()).await

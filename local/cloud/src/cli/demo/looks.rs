@@ -1,4 +1,4 @@
-//! Looks behind the API: what a room token claims, what the table holds, what LiveKit has delivered.
+//! Looks behind the API: what a room token claims, what the table holds, what LiveKit and WorkOS have delivered.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use local::Cloud;
 use local_dynamodb::DynamoDb;
 use local_livekit::LiveKit;
+use local_workos::{Delivery, WorkOs};
 use serde_json::{Map, Value, json};
 
 use crate::cli::project::Failure;
@@ -34,10 +35,20 @@ pub(super) fn join(livekit: &LiveKit, token: &str) -> Result<Value, Failure> {
     Ok(json!({ "identity": joined.identity, "name": joined.name }))
 }
 
+/// The names of who is in a room, once LiveKit's webhooks about it are delivered.
+pub(super) async fn room(livekit: &LiveKit, name: &str) -> Result<Value, Failure> {
+    settled(livekit).await?;
+    Ok(livekit.participants(name).into_iter().map(|person| person.name).collect())
+}
+
+async fn settled(livekit: &LiveKit) -> Result<(), Failure> {
+    let settled = tokio::time::timeout(WEBHOOK_TIMEOUT, livekit.webhooks_settled()).await;
+    Ok(settled.map_err(|_| "LiveKit's webhooks were not delivered in time")?)
+}
+
 /// The webhooks about a recording and the HTTP statuses of their deliveries; repeated events count once.
 pub(super) async fn webhooks(livekit: &LiveKit, egress: &str) -> Result<Value, Failure> {
-    let settled = tokio::time::timeout(WEBHOOK_TIMEOUT, livekit.webhooks_settled()).await;
-    settled.map_err(|_| "LiveKit's webhooks were not delivered in time")?;
+    settled(livekit).await?;
     let mut delivered: Vec<Value> = Vec::new();
     for delivery in livekit.deliveries() {
         if delivery.event.egress_info.is_some_and(|info| info.egress_id == egress) {
@@ -46,6 +57,24 @@ pub(super) async fn webhooks(livekit: &LiveKit, egress: &str) -> Result<Value, F
     }
     delivered.dedup();
     Ok(delivered.into())
+}
+
+/// The webhooks about the sessions of the person with this address, which end now, and the HTTP statuses of their
+/// deliveries.
+pub(super) async fn revoke(workos: &WorkOs, email: &str) -> Result<Value, Failure> {
+    let user = workos.user_id(email).ok_or_else(|| format!("WorkOS knows nobody with {email}"))?;
+    let settled = async || {
+        let settled = tokio::time::timeout(WEBHOOK_TIMEOUT, workos.webhooks_settled()).await;
+        settled.map_err(|_| "WorkOS' webhooks were not delivered in time")
+    };
+    // The sign-in has made webhooks too.
+    settled().await?;
+    let before = workos.deliveries().len();
+    workos.revoke_sessions(&user);
+    settled().await?;
+    let deliveries = workos.deliveries().into_iter().skip(before);
+    let body = |delivery: Delivery| json!({ "event": delivery.event.name, "statuses": delivery.statuses });
+    Ok(deliveries.map(body).collect())
 }
 
 /// An item of the table as plain JSON; null if there is none.

@@ -203,6 +203,8 @@ impl<'a> Tour<'a> {
             ("join", token) => looks::join(self.livekit, token)?,
             ("item", key) => looks::item(self.cloud, self.dynamodb, key)?,
             ("webhooks", egress) => looks::webhooks(self.livekit, egress).await?,
+            ("room", name) => looks::room(self.livekit, name).await?,
+            ("revoke", email) => looks::revoke(self.workos, email).await?,
             ("visit", url) => {
                 let mut headers = HeaderMap::new();
                 for (name, value) in &step.with {
