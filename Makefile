@@ -41,6 +41,7 @@ help:
 	@echo 'make bench           cold start, warm path, size and memory of the release binaries'
 	@echo 'make build           release binaries for Lambda in .aws-sam/build, their SBOMs in .aws-sam/sbom'
 	@echo 'make test-deploy     deploy what `make build` built into a local AWS and run the flows there'
+	@echo 'make test-livekit    enter rooms of a real livekit-server, with and without a session that lives'
 	@echo 'make deploy STAGE=s  deploy to dev, staging or prod (samconfig.toml)'
 	@echo 'make lock-tools      lock requirements*.in again (UPGRADE=1 moves every version)'
 	@echo 'make clean           delete build output; tools stay'
@@ -65,7 +66,7 @@ invoke: python-tools
 
 # --- Prove -------------------------------------------------------------------------------------------------------------
 
-.PHONY: test generate contract check events bench test-deploy
+.PHONY: test generate contract check events bench test-deploy test-livekit
 test: binaries workos-tools typescript-tools $(CARGO_NEXTEST)
 	$(call say,Tests)
 	cargo nextest run --workspace --locked
@@ -131,6 +132,12 @@ test-deploy: export MINISTACK := $(TOOLS)/deploy-venv/bin/ministack
 test-deploy: export DEPLOY_PYTHON := $(TOOLS)/deploy-venv/bin/python
 test-deploy: build binaries deploy-tools $(CARGO_NEXTEST)
 	cargo nextest run --workspace --locked --run-ignored only -E 'package(tests) and test(/deploy::/)'
+
+# `make test` ignores these tests: Go builds the server in some minutes. The output has the times that they measure.
+test-livekit: binaries livekit-tools $(CARGO_NEXTEST)
+	$(call say,Rooms of a real livekit-server)
+	cargo nextest run --workspace --locked --run-ignored only --success-output final \
+		-E 'package(tests) and test(/^real_livekit::/)'
 
 # --- Ship --------------------------------------------------------------------------------------------------------------
 
