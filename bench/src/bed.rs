@@ -188,6 +188,9 @@ pub(crate) async fn start_cloud(
     let cloud = Cloud::start(options).await?;
     // Webhooks would run during a measurement.
     livekit(&cloud)?.set_webhook_url(None);
+    if let Some(workos) = cloud.workos() {
+        workos.set_webhook_url(None);
+    }
     Ok((cloud, processes))
 }
 

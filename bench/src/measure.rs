@@ -19,9 +19,6 @@ use crate::{Outcome, process, say, size};
 /// Warm requests per program and turn.
 const BATCH: usize = 100;
 
-/// Warm runs of a scheduled function. Nobody waits for one, and each looks at all that the programs before it have left.
-const SCHEDULED: usize = 10;
-
 /// Requests to a new process that are not measured: they open connections, fill caches and let a just-in-time compiler
 /// see the code.
 const WARM_UP: usize = 20;
@@ -60,18 +57,13 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
     for turn in 0..figures.counts.warm.div_ceil(BATCH) {
         let batch = (figures.counts.warm - turn * BATCH).min(BATCH);
         for subject in in_turn(bed.subjects(), turn) {
-            let batch = match subject.function.route.schedule {
-                Some(_) if turn > 0 => continue,
-                Some(_) => SCHEDULED,
-                None => batch,
-            };
             warm(bed, &events, subject, batch, all.entry(subject.name.clone()).or_default()).await?;
         }
     }
     for subject in bed.subjects() {
         let mut series = all.remove(&subject.name).unwrap_or_default();
         let read = Spread::of(std::mem::take(&mut series.read_us));
-        let program = program(subject, series)?;
+        let program = program(subject, series, figures.counts.warm)?;
         match subject.kind {
             Kind::Floor if subject.name == FLOOR => figures.floor = program,
             Kind::Floor => _ = figures.floor_with_event_of.insert(subject.function.name.to_owned(), program),
@@ -83,8 +75,7 @@ pub(crate) async fn run(bed: &Bed, figures: &mut Figures) -> Outcome<()> {
     Ok(())
 }
 
-fn program(subject: &Subject, series: Series) -> Outcome<Program> {
-    let requests = series.warm_us.len();
+fn program(subject: &Subject, series: Series, requests: usize) -> Outcome<Program> {
     let (binary_bytes, zip_bytes) = size::of(&subject.program)?;
     Ok(Program {
         start_ms: Spread::of(series.start_ms),

@@ -75,7 +75,16 @@ impl App {
         options.environment.insert("MAIL_FLOOR_MS".to_owned(), "0".to_owned());
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
+        // They would run beside the requests of a test. See `webhooks_from_workos`.
+        if let Some(workos) = cloud.workos() {
+            workos.set_webhook_url(None);
+        }
         Self { cloud, http: http(), deployed: None }
+    }
+
+    /// Lets WorkOS send webhooks from now on.
+    pub fn webhooks_from_workos(&self) {
+        self.workos().set_webhook_url(Some(format!("{}/webhooks/workos", self.cloud.url())));
     }
 
     /// Points its browsers at a deployment, which calls the local doubles.
@@ -386,6 +395,19 @@ impl<'a> Browser<'a> {
 
     pub async fn stop_recording(&mut self, body: Value) -> Answer {
         self.post("/api/v1/livekit/stop-recording", body).await
+    }
+
+    /// The sessions of the signed-in person.
+    pub async fn sessions(&mut self) -> Answer {
+        self.get("/auth/sessions").await
+    }
+
+    pub async fn end_session(&mut self, id: &str) -> Answer {
+        self.post("/auth/end-session", json!({ "sessionId": id })).await
+    }
+
+    pub async fn sign_out_everywhere(&mut self, except_current: bool) -> Answer {
+        self.post("/auth/sign-out-everywhere", json!({ "exceptCurrent": except_current })).await
     }
 
     /// Who is signed in.

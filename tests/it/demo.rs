@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use crate::app::{binaries, root};
 
-const CHAPTERS: [&str; 11] = [
+const CHAPTERS: [&str; 12] = [
     "1. The main job",
     "2. Back again with a code by mail",
     "3. Single sign-on",
@@ -15,7 +15,8 @@ const CHAPTERS: [&str; 11] = [
     "8. Steps on the way",
     "9. Signing in as a developer",
     "10. Recordings",
-    "11. Refusals",
+    "11. Ended at WorkOS",
+    "12. Refusals",
 ];
 
 fn demo(arguments: &[&str]) -> Output {
@@ -76,8 +77,8 @@ fn an_operation_without_a_step_is_called_with_its_example() {
     let document = std::fs::read_to_string(root().join("openapi.yaml")).unwrap();
     let mut document: serde_yaml_ng::Value = serde_yaml_ng::from_str(&document).unwrap();
     let mut operation = document["paths"]["/auth/sign-in"]["post"].clone();
-    operation["operationId"] = "end-session".into();
-    document["paths"]["/auth/end-session"]["delete"] = operation;
+    operation["operationId"] = "forget-me".into();
+    document["paths"]["/auth/forget-me"]["delete"] = operation;
     std::fs::write(project.path().join("openapi.yaml"), serde_yaml_ng::to_string(&document).unwrap())
         .unwrap();
     for entry in ["template.yaml", "local"] {
@@ -89,7 +90,7 @@ fn an_operation_without_a_step_is_called_with_its_example() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     let last = complaint.lines().last().unwrap();
     // The template has no such route.
-    assert!(last.starts_with("error: Other endpoints, “12.1 ") && last.contains("got 404"), "{complaint}");
+    assert!(last.starts_with("error: Other endpoints, “13.") && last.contains("got 404"), "{complaint}");
 }
 
 /// The paths of all routes of the template.

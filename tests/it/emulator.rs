@@ -2,12 +2,13 @@
 //! behavior that does not depend on our reading of the documentation.
 //!
 //! The emulator differs from the double and from WorkOS: Magic Auth returns 404 for an unknown address, the keys are at
-//! `/sso/jwks`, refused codes have other error codes, no sign-in requires an organization, and every refresh returns a
-//! new session id.
+//! `/sso/jwks`, refused codes have other error codes, no sign-in requires an organization, every refresh returns a new
+//! session id, and the end of a membership ends no session. Its webhooks have the time in seconds, no `object`, and no
+//! space in the signature; they are sent once.
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
@@ -18,6 +19,7 @@ use crate::node::node;
 
 const FIRST: &str = "first@example.com";
 const JANE: &str = "jane.doe@example.com";
+const SECRET: &str = "whsec_emulator";
 
 /// A running emulator. Stops when dropped.
 struct Emulator {
@@ -33,7 +35,8 @@ impl Emulator {
             "organizations": [{ "name": "Cazzi" }],
         });
         let mut command = node(include_str!("../workos/emulator.mjs"));
-        let mut process = command.env("EMULATOR_SEED", seed.to_string()).spawn().expect("node starts");
+        command.env("EMULATOR_SEED", seed.to_string());
+        let mut process = command.spawn().expect("node starts");
         let lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
         let mut emulator = Self { url: String::new(), lines, _process: process };
         emulator.url = emulator.line().await["url"].as_str().expect("the emulator prints its URL").to_owned();
@@ -57,11 +60,39 @@ impl Emulator {
     async fn app(&self) -> App {
         App::with(|options| {
             options.workos_url = Some(self.url.clone());
-            let variables =
-                [("WORKOS_JWKS_URL", format!("{}/sso/jwks", self.url)), ("WORKOS_ISSUERS", self.url.clone())];
+            let variables = [
+                ("WORKOS_JWKS_URL", format!("{}/sso/jwks", self.url)),
+                ("WORKOS_ISSUERS", self.url.clone()),
+                ("WORKOS_WEBHOOK_SECRET", SECRET.to_owned()),
+            ];
             options.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
         })
         .await
+    }
+
+    /// Has every event sent to the product, as in WorkOS' dashboard.
+    async fn subscribe(&self, app: &App) {
+        let endpoint = json!({ "endpoint_url": format!("{}/webhooks/workos", app.url()), "secret": SECRET, "events": [] });
+        self.change(Method::POST, "/webhook_endpoints", endpoint).await;
+    }
+
+    /// Waits for the webhook of an event, which the product must have accepted.
+    async fn webhook(&mut self, event: &str) {
+        loop {
+            let line = self.line().await;
+            if line["webhook"] == event {
+                assert_eq!(line["status"], 200, "{line}");
+                return;
+            }
+        }
+    }
+
+    /// Changes a resource with the API key.
+    async fn change(&self, method: Method, path: &str, body: Value) -> Value {
+        let request = http().request(method, format!("{}{path}", self.url)).bearer_auth("sk_test_default");
+        let response = request.json(&body).send().await.expect("the emulator responds");
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        serde_json::from_str(&response.text().await.expect("a body")).unwrap_or_default()
     }
 
     /// Reads a resource with the API key.
@@ -263,4 +294,66 @@ async fn sign_out_ends_our_session_and_its_redirect_ends_the_workos_session() {
     assert_eq!(count().await, 0);
     let mut signed_in = signed_in;
     signed_in.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+}
+
+#[tokio::test]
+async fn a_session_revoked_at_the_emulator_is_over() {
+    let mut emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    emulator.subscribe(&app).await;
+    let (mut revoked, mut other) =
+        (emulator.google(&app, Some(JANE)).await, emulator.google(&app, Some(JANE)).await);
+    let [user] = emulator.users(JANE).await.try_into().expect("one user");
+    let sessions = emulator.get(&format!("/user_management/users/{user}/sessions")).await;
+    let ids: Vec<_> = sessions["data"].as_array().expect("a list").iter().map(|each| &each["id"]).collect();
+    let of_first = app.session_item(&revoked).expect("a session")["workos_session_id"]["S"].clone();
+    assert!(ids.contains(&&of_first), "{ids:?}");
+    let body = json!({ "session_id": of_first });
+    emulator.change(Method::POST, "/user_management/sessions/revoke", body).await;
+    emulator.webhook("session.revoked").await;
+    revoked.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+    other.room_auth("Jane", "room").await.is(200);
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_user_deleted_at_the_emulator_are_over() {
+    let mut emulator = Emulator::start().await;
+    let app = emulator.app().await;
+    emulator.subscribe(&app).await;
+    let (mut one, mut two) =
+        (emulator.google(&app, Some(JANE)).await, emulator.google(&app, Some(JANE)).await);
+    let mut first = emulator.google(&app, Some(FIRST)).await;
+    let [user] = emulator.users(JANE).await.try_into().expect("one user");
+    emulator.change(Method::DELETE, &format!("/user_management/users/{user}"), json!({})).await;
+    emulator.webhook("user.deleted").await;
+    one.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+    two.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+    first.room_auth("First", "room").await.is(200);
+}
+
+#[tokio::test]
+async fn sessions_in_an_organization_end_with_the_membership_at_the_emulator() {
+    for deleted in [true, false] {
+        let mut emulator = Emulator::start().await;
+        let app = emulator.app().await;
+        emulator.subscribe(&app).await;
+        let organization = emulator.join_organization().await;
+        let mut member = emulator.google(&app, Some(JANE)).await;
+        member.switch_organization(JANE, &organization).await.is(200);
+        assert_eq!(session(&app)["organization_id"]["S"], organization.as_str());
+        let mut first = emulator.google(&app, Some(FIRST)).await;
+        let path = format!("/user_management/organization_memberships?organization_id={organization}");
+        let membership = emulator.get(&path).await["data"][0]["id"].clone();
+        let path =
+            format!("/user_management/organization_memberships/{}", membership.as_str().expect("an id"));
+        if deleted {
+            emulator.change(Method::DELETE, &path, json!({})).await;
+            emulator.webhook("organization_membership.deleted").await;
+        } else {
+            emulator.change(Method::PUT, &format!("{path}/deactivate"), json!({})).await;
+            emulator.webhook("organization_membership.updated").await;
+        }
+        member.room_auth("Jane", "room").await.refused(401, "not_signed_in");
+        first.room_auth("First", "room").await.is(200);
+    }
 }

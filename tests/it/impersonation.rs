@@ -14,7 +14,7 @@ const SUPPORT: &str = "support@example.com";
 const REASON: &str = "Ticket 4711";
 
 /// Begins in the dashboard and returns with what `finalize-oauth` responds.
-async fn impersonate<'a>(app: &'a App, email: &str) -> (Browser<'a>, Answer) {
+pub async fn impersonate<'a>(app: &'a App, email: &str) -> (Browser<'a>, Answer) {
     let button = app.workos().impersonation_url(email, SUPPORT, REASON);
     let dashboard = crate::app::http().get(button).send().await.unwrap();
     let header = |name| dashboard.headers()[name].to_str().unwrap().to_owned();
@@ -65,7 +65,7 @@ async fn an_impersonation_from_the_dashboard_ends_in_a_session_that_says_so() {
     let hash = api::EmailAddress::parse(SUPPORT).unwrap().hash();
     let named: Vec<_> = lines.filter(|line| line["impersonator_hash"] == hash).collect();
     let events: Vec<_> = named.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["finalize-oauth", "session-end"], "{named:?}");
+    assert_eq!(events, ["finalize-oauth", "session-end", "sign-out"], "{named:?}");
     assert!(logs.iter().all(|line| !line.contains(SUPPORT) && !line.contains(REASON)));
 
     // The person's own session says nothing of the kind.

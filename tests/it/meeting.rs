@@ -54,10 +54,12 @@ pub async fn jane_and_john(app: &App) -> (Browser<'_>, Browser<'_>) {
     (jane, john)
 }
 
-/// Enters a room like a front end, with a token of room-auth.
+/// Enters a room like a front end, with a token of room-auth, and waits until LiveKit has told the product.
 pub async fn enter(app: &App, browser: &mut Browser<'_>, room: &str) -> ParticipantInfo {
     let token = browser.room_auth("Somebody", room).await.is(200).text("/token");
-    app.livekit().join(&token).expect("the token opens the room")
+    let participant = app.livekit().join(&token).expect("the token opens the room");
+    app.livekit().webhooks_settled().await;
+    participant
 }
 
 /// The example start of the API document.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local_workos::{
-    ConnectionState, DomainState, Environment, Method as SignInMethod, Options, Seed, WorkOs, start,
+    ConnectionState, DomainState, Environment, Event, Method as SignInMethod, Options, Seed, WorkOs, start,
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,28 @@ impl Client {
         self.send(Method::POST, target, Some(&key), Some(body)).await
     }
 
+    async fn put(&mut self, target: &str, body: Value) -> Response {
+        let key = self.workos.api_key();
+        self.send(Method::PUT, target, Some(&key), Some(body)).await
+    }
+
+    async fn delete(&mut self, target: &str) -> Response {
+        let key = self.workos.api_key();
+        self.send(Method::DELETE, target, Some(&key), None).await
+    }
+
+    /// Every event so far, as the validator reads it.
+    fn events(&self) -> Vec<Response> {
+        let event = |event: Event| Response {
+            method: "EVENT".to_owned(),
+            path: event.name.to_owned(),
+            status: 200,
+            headers: BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]),
+            body: event.body(),
+        };
+        self.workos.events().into_iter().map(event).collect()
+    }
+
     /// Authenticates with a grant, named with or without the prefix of WorkOS, and its fields.
     async fn grant(&mut self, grant: &str, fields: Value) -> Response {
         let grant = match grant {
@@ -223,12 +245,15 @@ async fn every_response_of_the_double_conforms_to_the_document() {
     organizations(&mut client).await;
     invitations(&mut client).await;
     impersonation(&mut client).await;
+    changes(&mut client).await;
     environment(&mut client).await;
     covers_every_endpoint(&client.responses);
+    let events = client.events();
+    covers_every_event(&events);
     let mut limited = Client::start(true).await;
     limits(&mut limited).await;
 
-    let responses = [client.responses, limited.responses].concat();
+    let responses = [client.responses, limited.responses, events].concat();
     let report = validate(&responses).await;
     assert_eq!(report.problems.len(), responses.len());
     let problems = responses.iter().zip(report.problems).filter_map(|(response, problem)| {
@@ -263,6 +288,56 @@ fn covers_every_endpoint(responses: &[Response]) {
             "{route} never succeeded"
         );
     }
+}
+
+/// Asserts that every event that the double can log was logged, so that this test covers new ones.
+fn covers_every_event(events: &[Response]) {
+    let source = ["directory.rs", "sessions.rs"].map(|file| {
+        let path = crate::app::root().join("local/workos/src").join(file);
+        std::fs::read_to_string(path).expect("the double's source")
+    });
+    let calls = source.iter().flat_map(|text| text.split("_event(\"").skip(1));
+    let names: Vec<&str> = calls.filter_map(|call| call.split('"').next()).collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    for name in names {
+        assert!(events.iter().any(|event| event.path == name), "{name} was never logged");
+    }
+}
+
+/// What administrators change, and the events that tell.
+async fn changes(client: &mut Client) {
+    let (users, memberships) = ("/user_management/users", "/user_management/organization_memberships");
+    let user = client.post(users, json!({ "email": "ivy@example.com" })).await.is(201).text("id");
+    let changed = json!({ "first_name": "Ivy", "email_verified": true, "metadata": { "a": "b" } });
+    client.put(&format!("{users}/{user}"), changed).await.is(200);
+    client
+        .put(&format!("{users}/user_unknown"), json!({}))
+        .await
+        .refused(404, "User not found: 'user_unknown'.");
+    let wanted = json!({ "user_id": user, "organization_id": MASADAS });
+    let membership = client.post(memberships, wanted.clone()).await.is(201).text("id");
+    let path = format!("{memberships}/{membership}");
+    client.get(&path).await.is(200);
+    client.put(&path, json!({ "role_slug": "admin" })).await.is(200);
+    client.put(&path, json!({ "role_slug": "nobody" })).await.refused(422, "invalid_role");
+    client.sign_in("ivy@example.com").await.is(200);
+    client.put(&format!("{path}/deactivate"), json!({})).await.is(200);
+    client.put(&format!("{path}/reactivate"), json!({})).await.is(200);
+    client.delete(&path).await.is(200);
+    let unknown = format!("Organization Membership not found: '{membership}'.");
+    client.delete(&path).await.refused(404, &unknown);
+    client.get(&path).await.refused(404, &unknown);
+    client.put(&path, json!({ "role_slug": "admin" })).await.refused(404, &unknown);
+    client.put(&format!("{path}/reactivate"), json!({})).await.refused(404, &unknown);
+    client.delete(&format!("{users}/{user}")).await.is(200);
+    client.delete(&format!("{users}/{user}")).await.refused(404, &format!("User not found: '{user}'."));
+
+    let events = "/events?events=session.revoked,user.deleted";
+    let page = client.get(&format!("{events}&order=asc&limit=1")).await.is(200).json();
+    let after = page["list_metadata"]["after"].as_str().expect("a cursor");
+    client.get(&format!("{events}&order=asc&after={after}")).await.is(200);
+    client.get(&format!("{events}&after=event_unknown")).await.refused(422, "invalid_request_parameters");
+    client.get("/events").await.refused(422, "invalid_request_parameters");
 }
 
 /// Every grant, and every error that refuses one.
@@ -596,6 +671,7 @@ async fn a_response_that_violates_the_document_is_reported() {
     let mut client = Client::start(false).await;
     let session = client.sign_in(JANE).await.is(200);
     let refusal = client.refresh("made-up", None).await.refused(400, "invalid_grant");
+    let event = client.events().pop().expect("the session's event");
     let changed = |response: &Response, change: &dyn Fn(&mut Value)| {
         let mut body = response.json();
         change(&mut body);
@@ -612,6 +688,10 @@ async fn a_response_that_violates_the_document_is_reported() {
         (changed(&session, &|body| body["authentication_method"] = "Telepathy".into()), "allowed values"),
         (changed(&refusal, &|body| body["error"] = "no_such_error".into()), "constant"),
         (changed(&refusal, &|body| body["hint"] = "x".into()), "hint"),
+        (changed(&event, &|body| body["data"]["status"] = "gone".into()), "allowed values"),
+        (changed(&event, &|body| body["data"]["secret"] = "x".into()), "secret"),
+        (changed(&event, &|body| drop(body.as_object_mut().unwrap().remove("created_at"))), "created_at"),
+        (Response { path: "session.vanished".into(), ..event.clone() }, "does not declare the event"),
         (Response { status: 418, ..session.clone() }, "does not declare the status"),
         (
             Response { path: "/user_management/nothing".into(), ..session.clone() },
@@ -620,9 +700,9 @@ async fn a_response_that_violates_the_document_is_reported() {
         (Response { body: "not JSON".into(), ..session.clone() }, "not JSON"),
     ];
     let (mut responses, expected): (Vec<_>, Vec<_>) = broken.into_iter().unzip();
-    responses.extend([session, refusal]);
+    responses.extend([session, refusal, event]);
     let mut problems = validate(&responses).await.problems;
-    assert_eq!(problems.split_off(expected.len()), [None, None], "the unchanged responses are valid");
+    assert_eq!(problems.split_off(expected.len()), [None, None, None], "the unchanged responses are valid");
     for (problem, expected) in problems.into_iter().zip(expected) {
         assert!(
             problem.as_ref().is_some_and(|problem| problem.contains(expected)),

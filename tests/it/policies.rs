@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use local_dynamodb::Access;
+use api::Access;
+use local_dynamodb::Access as Call;
 use local_workos::Policy;
 use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
@@ -12,7 +13,7 @@ use serde_yaml_ng::Value as Yaml;
 use crate::app::{App, Browser};
 use crate::stage::Stage;
 
-/// One statement of a policy: actions on items whose keys have one of these prefixes.
+/// One statement of a policy: actions on items whose keys have one of these prefixes, or on an index.
 #[derive(Clone, Debug)]
 pub struct Statement {
     actions: BTreeSet<String>,
@@ -20,7 +21,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn allows(&self, access: &Access) -> bool {
+    fn allows(&self, access: &Call) -> bool {
         self.actions.contains(&access.action) && self.kinds.contains(&access.kind)
     }
 }
@@ -50,20 +51,22 @@ fn document<'a>(source: &'a Yaml, policy: &'a Yaml) -> &'a Yaml {
 
 fn statement(yaml: &Yaml) -> Statement {
     assert_eq!(yaml["Effect"], "Allow");
-    let Yaml::Tagged(resource) = &yaml["Resource"] else { panic!("the table by reference: {yaml:?}") };
-    assert_eq!(
-        (resource.tag.to_string().as_str(), resource.value.as_str()),
-        ("!GetAtt", Some("SessionTable.Arn"))
-    );
     let strings = |list: &Yaml| -> BTreeSet<String> {
         list.as_sequence().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
     };
     let actions = strings(&yaml["Action"]);
-    let keys = strings(&yaml["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
-    Statement {
-        actions: actions.iter().map(|action| narrow(action.strip_prefix("dynamodb:"))).collect(),
-        kinds: keys.iter().map(|key| narrow(key.strip_suffix('*'))).collect(),
-    }
+    let actions = actions.iter().map(|action| narrow(action.strip_prefix("dynamodb:"))).collect();
+    let Yaml::Tagged(resource) = &yaml["Resource"] else { panic!("the table by reference: {yaml:?}") };
+    let kinds = match (resource.tag.to_string().as_str(), resource.value.as_str().unwrap()) {
+        ("!GetAtt", "SessionTable.Arn") => {
+            let keys = strings(&yaml["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]);
+            keys.iter().map(|key| narrow(key.strip_suffix('*'))).collect()
+        }
+        // The key of an index is not that of the items: a user's id has no prefix to narrow it by.
+        ("!Sub", index) => BTreeSet::from([narrow(index.strip_prefix("${SessionTable.Arn}/"))]),
+        other => panic!("another resource: {other:?}"),
+    };
+    Statement { actions, kinds }
 }
 
 /// The rest of an action or a key pattern, which must not contain another wildcard.
@@ -87,10 +90,34 @@ fn every_policy_on_the_table_belongs_to_a_function() {
     }
 }
 
+/// Who may query the index can list the sessions of anybody, because IAM cannot narrow a key that is a user's id. So only
+/// functions that act on all sessions of a person may, and no function that everybody can call without a session.
+#[test]
+fn only_functions_that_act_on_all_sessions_of_a_person_query_the_index() {
+    let queries = |(function, statements): (String, Vec<Statement>)| {
+        let is_query = |statement: &Statement| statement.actions.contains("Query");
+        statements.iter().any(is_query).then_some(function)
+    };
+    let functions: Vec<_> = policies().into_iter().filter_map(queries).collect();
+    assert_eq!(functions, ["list-sessions", "sign-out-everywhere", "sweep-sessions", "workos-webhook"]);
+    for name in functions {
+        let access = catalog::function(&name).unwrap().route.access;
+        assert!(!matches!(access, Access::Public | Access::OwnSession), "{name}: {access:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_function_has_the_permissions_that_it_uses_and_no_other() {
-    let mut used: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
-    for accesses in [examples().await, sign_ins().await, refreshes().await, recordings().await] {
+    let mut used: BTreeMap<String, BTreeSet<Call>> = BTreeMap::new();
+    for accesses in [
+        examples().await,
+        sign_ins().await,
+        people().await,
+        refreshes().await,
+        recordings().await,
+        changes().await,
+        rooms().await,
+    ] {
         for access in accesses {
             used.entry(access.function.clone()).or_default().insert(access);
         }
@@ -131,7 +158,7 @@ async fn every_function_has_the_permissions_that_it_uses_and_no_other() {
 }
 
 /// The example of every endpoint.
-async fn examples() -> BTreeSet<Access> {
+async fn examples() -> BTreeSet<Call> {
     let stage = Stage::open().await;
     stage.survey().await;
     stage.app.dynamodb().accesses()
@@ -141,7 +168,7 @@ const EMAIL: &str = "jane.doe@example.com";
 const TWO_ORGANIZATIONS: &str = "123@gmail.com";
 
 /// Everything that starts, switches and ends a session. Each start happens with and without an older session.
-async fn sign_ins() -> BTreeSet<Access> {
+async fn sign_ins() -> BTreeSet<Call> {
     let app = App::start().await;
     let mut browser = app.browser();
     for _ in 0..2 {
@@ -173,6 +200,24 @@ async fn sign_ins() -> BTreeSet<Access> {
     }
     app.signed_in(EMAIL).await.sign_out().await.is(200);
     step_ups(&app).await;
+    app.dynamodb().accesses()
+}
+
+/// Sessions that are ended from another one, before and after a switch, and with WorkOS' confirmation missing.
+async fn people() -> BTreeSet<Call> {
+    let app = App::start().await;
+    let [masadas, taunta] = [crate::organizations::MASADAS, crate::organizations::TAUNTA];
+    let mut browser = crate::organizations::signed_in_to(&app, TWO_ORGANIZATIONS, masadas).await;
+    app.reset_limits();
+    let mut other = crate::organizations::signed_in_to(&app, TWO_ORGANIZATIONS, masadas).await;
+    other.switch_organization(TWO_ORGANIZATIONS, taunta).await.is(200);
+    let listed = browser.sessions().await.is(200);
+    let id = listed.text("/sessions/1/id");
+    app.workos().proxy().inject(local_proxy::Fault::response("sessions.revoke", 500, "{}").times(1));
+    browser.end_session(&id).await.refused(503, "sessions_remain");
+    browser.end_session(&id).await.is(200);
+    browser.end_session(&id).await.refused(404, "session_not_found");
+    browser.sign_out_everywhere(false).await.is(200);
     app.dynamodb().accesses()
 }
 
@@ -228,7 +273,7 @@ async fn sign_in_with_google(browser: &mut Browser<'_>) {
 }
 
 /// The authorizer: a refresh, a write of the last use, a concurrent refresh, a WorkOS outage and a revoked session.
-async fn refreshes() -> BTreeSet<Access> {
+async fn refreshes() -> BTreeSet<Call> {
     let app = App::with(|options| options.workos.access_token_lifetime = Duration::from_secs(1)).await;
     let mut browser = app.signed_in(EMAIL).await;
     browser.room_auth("Jane", "room").await.is(200);
@@ -248,7 +293,7 @@ async fn refreshes() -> BTreeSet<Access> {
 const NEWCOMER: &str = "new.user@example.com";
 
 /// Recordings: a start, a second start, a rejection by LiveKit, a stop, and the webhooks.
-async fn recordings() -> BTreeSet<Access> {
+async fn recordings() -> BTreeSet<Call> {
     let app = App::start().await;
     let mut browser = app.signed_in(EMAIL).await;
     let token = browser.room_auth("Jane", "room").await.is(200).text("/token");
@@ -285,6 +330,40 @@ async fn recordings() -> BTreeSet<Access> {
         app.cloud.fire_schedule("sweep-recordings").await.unwrap();
     }
     app.dynamodb().accesses()
+}
+
+/// What changes at WorkOS: every webhook, and the list of events.
+async fn changes() -> BTreeSet<Call> {
+    let app = App::start().await;
+    crate::ended::every_event(&app).await;
+    app.dynamodb().accesses()
+}
+
+/// Rooms: joins under live and ended sessions, sign-outs that leave them, before and after a switch, and sessions that end
+/// elsewhere.
+async fn rooms() -> BTreeSet<Call> {
+    let app = App::start().await;
+    for switches in [false, true] {
+        for body in [json!({}), json!({ "leaveRooms": true })] {
+            app.reset_limits();
+            let mut browser = crate::meeting::john(&app, crate::meeting::MASADAS).await;
+            if switches {
+                browser.switch_organization(TWO_ORGANIZATIONS, crate::meeting::TAUNTA).await.is(200);
+            }
+            crate::meeting::enter(&app, &mut browser, "room").await;
+            let token = browser.room_auth("John", "room").await.is(200).text("/token");
+            browser.post("/auth/sign-out", body).await.is(200);
+            app.livekit().join(&token).unwrap();
+            app.livekit().webhooks_settled().await;
+        }
+    }
+    let mut accesses = app.dynamodb().accesses();
+    for end in crate::leaving::ENDS {
+        let app = App::start().await;
+        crate::leaving::ended_elsewhere(&app, end).await;
+        accesses.extend(app.dynamodb().accesses());
+    }
+    accesses
 }
 
 fn recording() -> Value {

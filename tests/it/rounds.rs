@@ -127,7 +127,7 @@ async fn the_name_of_an_organization_costs_a_round_if_it_is_not_cached() {
     begin(&app);
     let response = app.browser().finalize_magic_auth(email, &code).await;
     let calls = [
-        "PutItem",
+        "TransactWriteItems",
         "TransactWriteItems",
         "UpdateItem",
         "UpdateItem",

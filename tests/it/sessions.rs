@@ -88,49 +88,6 @@ async fn a_sign_out_takes_effect_at_once_on_every_function() {
     browser.clone().switch_organization(EMAIL, "org_1").await.refused(401, "not_signed_in");
 }
 
-/// The procedure of docs/operations.md: query the index `by_user`, then delete each item.
-#[tokio::test]
-async fn all_sessions_of_a_person_can_be_ended() {
-    let app = App::start().await;
-    let (mut laptop, mut phone) = (app.signed_in(EMAIL).await, app.browser());
-    phone.sign_in(EMAIL).await.is(200);
-    phone.finalize_magic_auth(EMAIL, &app.code(EMAIL)).await.is(200);
-    let mut other = app.signed_in("other@example.com").await;
-
-    let table = app.cloud.table().unwrap();
-    let query = json!({
-        "TableName": table,
-        "IndexName": "by_user",
-        "KeyConditionExpression": "user_id = :user",
-        "ExpressionAttributeValues": { ":user": { "S": app.workos().user_id(EMAIL).unwrap() } },
-    });
-    let found = dynamodb(&app, "Query", query).await;
-    let sessions = found["Items"].as_array().unwrap();
-    assert_eq!(sessions.len(), 2, "{found}");
-    for session in sessions {
-        let key = json!({ "TableName": table, "Key": { "pk": session["pk"] } });
-        dynamodb(&app, "DeleteItem", key).await;
-    }
-    laptop.room_auth("Jane", "room").await.refused(401, "not_signed_in");
-    phone.room_auth("Jane", "room").await.refused(401, "not_signed_in");
-    other.room_auth("Other", "room").await.is(200);
-}
-
-/// A DynamoDB call by an operator.
-async fn dynamodb(app: &App, operation: &str, body: Value) -> Value {
-    let authorization = "AWS4-HMAC-SHA256 Credential=operator/20261124/eu-central-1/dynamodb/aws4_request, \
-                         SignedHeaders=host;x-amz-date, Signature=0";
-    let request = crate::app::http()
-        .post(app.dynamodb().url())
-        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-        .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-date", "20261124T000000Z")
-        .header("authorization", authorization)
-        .body(body.to_string());
-    let answer = crate::app::Answer::read(request.send().await.unwrap()).await;
-    answer.expect("a whole body").is(200).body
-}
-
 #[tokio::test]
 async fn the_session_cookie_is_bound_to_the_host_and_small() {
     let app = App::start().await;

@@ -8,7 +8,7 @@ use api::transport::{FLOW_TOKEN, SESSION_TOKEN, SESSION_TRANSPORT};
 use api::{Access, Route, SESSION_COOKIE, Step};
 use local::Cloud;
 use local_workos::{Policy, WorkOs};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::{Answer, Function, function};
@@ -166,6 +166,12 @@ impl<'a> Person<'a> {
                 self.request(name).await?;
                 self.found = found;
             }
+            Step::Elsewhere(name) => {
+                let (found, cookies) = (std::mem::take(&mut self.found), std::mem::take(&mut self.cookies));
+                let tokens = self.tokens.as_mut().map(std::mem::take);
+                self.request(name).await?;
+                (self.found, self.cookies, self.tokens) = (found, cookies, tokens);
+            }
             Step::JoinOrganizations => {
                 let workos = self.workos()?;
                 for name in ["One", "Two"] {
@@ -218,6 +224,16 @@ impl<'a> Person<'a> {
                 livekit.activate(egress);
                 let event = livekit.egress_event(event, egress).ok_or("LiveKit has no such egress")?;
                 let (body, signature) = livekit.sign_webhook(&event)?;
+                self.signed = Some((body.into_bytes(), signature));
+            }
+            Step::WorkosEvent(event) => {
+                let workos = self.workos()?;
+                let session = workos.sessions(&self.user_id).pop().ok_or("the person has no session")?;
+                let data = json!({ "object": "session", "id": session, "user_id": self.user_id });
+                let event = json!({ "object": "event", "id": "event_01", "event": event, "data": data,
+                    "created_at": "2026-11-25T00:00:00.000Z" });
+                let body = event.to_string();
+                let signature = workos.sign_webhook(&body);
                 self.signed = Some((body.into_bytes(), signature));
             }
         }

@@ -8,7 +8,7 @@ use api::{Env, Variable};
 use catalog::Function;
 
 /// A value for every variable, so that every function loads its whole configuration.
-pub const FULL: [(&str, &str); 37] = [
+pub const FULL: [(&str, &str); 39] = [
     ("ALLOWED_ORIGINS", "https://app.example.com"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
@@ -33,6 +33,7 @@ pub const FULL: [(&str, &str); 37] = [
     ("RECORDING_RETENTION_DAYS", "365"),
     ("RECORDING_ROLE_ARN", "arn:aws:iam::123456789012:role/uploader"),
     ("RECORDING_SECRET_KEY", "key"),
+    ("REAUTHENTICATION_SECONDS", "600"),
     ("REFRESH_GRACE_SECONDS", "900"),
     ("ROOM_SCOPE", "none"),
     ("SESSION_ABSOLUTE_SECONDS", "2592000"),
@@ -46,6 +47,7 @@ pub const FULL: [(&str, &str); 37] = [
     ("WORKOS_API_KEY", "sk_test_key"),
     ("WORKOS_API_URL", "https://api.workos.com"),
     ("WORKOS_CLIENT_ID", "client_1"),
+    ("WORKOS_WEBHOOK_SECRET", "whsec_1"),
 ];
 
 /// The variables that a function reads, by name: once with every variable set, and once with only the required ones,

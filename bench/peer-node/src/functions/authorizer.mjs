@@ -44,6 +44,8 @@ run(async (event) => {
       role: item.role?.S,
       ...(permissions.length > 0 ? { permissions } : {}),
       sessionId: item.workos_session_id.S,
+      session: item.session_id?.S ?? item.pk.S.slice('session#'.length),
+      authenticatedAt: Number((item.authenticated_at ?? item.created_at).N),
       firstName: item.first_name?.S,
       lastName: item.last_name?.S,
       avatarUrl: item.avatar_url?.S,

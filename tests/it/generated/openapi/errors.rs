@@ -96,6 +96,16 @@ fn own_fields(route: &Route, reason: Reason) -> Vec<Field> {
             Field::required("authData", json!({ "$ref": "#/components/schemas/SsoSignIn" })),
             Field::optional("pendingAuthenticationToken", pending()),
         ],
+        Reason::ReauthenticationRequired => vec![
+            Field::required("next", next(&[Next::Redirect, Next::SignIn])),
+            Field::required(
+                "authData",
+                json!({ "anyOf": [
+                    { "$ref": "#/components/schemas/AuthMethod" },
+                    { "$ref": "#/components/schemas/AuthData" },
+                ] }),
+            ),
+        ],
         Reason::AlreadyRecording => {
             let id = text("The running recording, if the caller may stop it.");
             vec![Field::optional("egressId", id)]

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use session::{Chain, Lifetimes, SessionToken, Standing, lease};
 use stateright::{Model, Property};
-use store::session::{Link, Profile, RefreshState};
+use store::session::{Link, Profile, RefreshState, SessionId};
 use store::{SessionItem, SessionKey};
 
 use crate::{DEADLINE, Outcome, check, next_moment};
@@ -59,13 +59,16 @@ impl Stored {
     fn item(&self) -> SessionItem {
         let link = |link: Option<(usize, u64)>| link.map(|(key, at)| Link { key: KEYS[key].clone(), at });
         SessionItem {
+            id: SessionId(String::new()),
             user_id: String::new(),
             email: String::new(),
             workos_session_id: String::new(),
             organization_id: None,
             role: None,
             permissions: Vec::new(),
+            claims_issued_at: START,
             access_expires_at: self.access_expires_at,
+            claims_stale_at: None,
             profile: Profile::default(),
             organization_name: None,
             method: None,
@@ -73,6 +76,9 @@ impl Stored {
             generation: self.generation,
             refresh: self.refresh(),
             created_at: START,
+            authenticated_at: START,
+            ip_address: None,
+            user_agent: None,
             last_seen_at: START,
             expires_at: 0,
             replaced_by: link(self.replaced_by),
