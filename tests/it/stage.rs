@@ -83,7 +83,11 @@ impl Stage {
     }
 
     async fn prepare<'a>(&self, mut person: Person<'a>, function: &'static Function) -> Ready<'a> {
-        let outgoing = person.prepare(function).await.expect("the steps before the example succeed");
+        let outgoing = person.prepare(function).await.unwrap_or_else(|error| {
+            let logs = self.app.logs();
+            let last = logs.iter().rev().take(12).rev().cloned().collect::<Vec<_>>().join("\n");
+            panic!("the steps before the example succeed: {error}\n{last}")
+        });
         Ready { person, outgoing }
     }
 
